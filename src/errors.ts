@@ -1,0 +1,67 @@
+/**
+ * The one error type that crosses folder borders. Drivers translate what Docker, the
+ * proxy or the file system throws into it; the CLI turns it into a message and an exit code.
+ * Every code is listed in docs/errors.md, held complete by a test.
+ */
+
+export const ERROR_CODES = {
+  'config-unreadable': { exit: 2, about: 'the config file is missing or cannot be read' },
+  'config-invalid': { exit: 2, about: 'the config has problems; each is listed with its place' },
+  'component-unknown': { exit: 2, about: 'the config defines no component of that name' },
+  usage: { exit: 2, about: 'the command line is wrong' },
+  'state-dir': { exit: 1, about: 'the state directory cannot be used' },
+  'state-write': { exit: 1, about: 'a file of the state directory could not be written' },
+  locked: { exit: 1, about: 'another gantryd process holds the lock for longer than it may' },
+  'engine-unreachable': { exit: 1, about: 'no Docker engine answers at the address' },
+  'engine-unsupported': { exit: 1, about: 'the Docker engine speaks no API version gantryd knows' },
+  'engine-timeout': { exit: 1, about: 'the Docker engine took longer than the deadline of the call' },
+  'engine-failed': { exit: 1, about: 'the Docker engine refused a call' },
+  'image-not-found': { exit: 1, about: 'neither this host nor the registry has the image' },
+  'pull-refused': { exit: 1, about: 'the registry or the network refused the pull' },
+  'container-gone': { exit: 1, about: 'the container does not exist any more' },
+  'name-taken': { exit: 1, about: 'a container of that name exists and is not ours' },
+  'port-taken': { exit: 1, about: 'another project or a foreign process listens on a port of the component' },
+  'proxy-unreachable': { exit: 1, about: 'the proxy process does not answer on its control socket' },
+  'proxy-failed': { exit: 1, about: 'the proxy refused or failed a control call' },
+  'route-conflict': { exit: 1, about: 'the route table changed between read and write' },
+  'link-unavailable': { exit: 1, about: 'a required component link has no running exporter' },
+  'already-running': { exit: 1, about: 'start was asked for a component that runs' },
+  'not-running': { exit: 1, about: 'the component does not run' },
+  'release-failed': { exit: 1, about: 'the new containers did not become ready; the old ones serve' },
+  superseded: { exit: 1, about: 'a later command changed what this one was working towards' },
+  interrupted: { exit: 1, about: 'the command was interrupted before the switch' },
+  internal: { exit: 1, about: 'a defect of gantryd' },
+} as const satisfies Record<string, { exit: 1 | 2; about: string }>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface ErrorDetails {
+  /** Whether the same call may succeed later without anybody changing anything. */
+  readonly retryable?: boolean;
+  /** What the operator can do about it, as a sentence. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+export class GantryError extends Error {
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'GantryError';
+    this.code = code;
+    this.retryable = details.retryable ?? false;
+    this.hint = details.hint;
+  }
+}
+
+export function isGantryError(error: unknown, code?: ErrorCode): error is GantryError {
+  return error instanceof GantryError && (code === undefined || error.code === code);
+}
+
+/** The message of anything thrown, for a sentence. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,65 @@
+/**
+ * The proxy's route table as a value: which listeners a project has on this host and which
+ * containers stand behind them. Pure; the owner of a table replaces it whole.
+ */
+
+/** Milliseconds unless named otherwise. 0 switches a limit off. */
+export interface ProxyLimits {
+  /** How long a dial of a backend may take. */
+  readonly connectTimeoutMs: number;
+  /** How long a client may take to send a request's header block. */
+  readonly headersTimeoutMs: number;
+  /** How long a client's keep-alive connection may stay without a request. */
+  readonly keepAliveTimeoutMs: number;
+  /** Open client connections per listener; further ones are closed at once. */
+  readonly maxConnections: number;
+}
+
+export const DEFAULT_LIMITS: ProxyLimits = {
+  connectTimeoutMs: 5_000,
+  headersTimeoutMs: 60_000,
+  keepAliveTimeoutMs: 75_000,
+  maxConnections: 0,
+};
+
+export type RouteKind = 'http' | 'tcp';
+
+/** One place clients connect to, and the port of the container that answers there. */
+export interface Listener {
+  readonly address: string;
+  readonly port: number;
+  readonly kind: RouteKind;
+  readonly containerPort: number;
+}
+
+export interface Backend {
+  /** The container's id. */
+  readonly id: string;
+  /** Where the container is reached from this host. */
+  readonly host: string;
+}
+
+/** What one component offers on this host. No backends: its listeners stay and answer 503 (http) or close (tcp). */
+export interface Route {
+  readonly component: string;
+  readonly listeners: readonly Listener[];
+  readonly backends: readonly Backend[];
+}
+
+/** All routes of one owner (a project on this host). Replaced whole, never patched. */
+export interface RouteTable {
+  readonly routes: readonly Route[];
+  readonly limits: ProxyLimits;
+}
+
+export const EMPTY_TABLE: RouteTable = { routes: [], limits: DEFAULT_LIMITS };
+
+/** The table with this component's route replaced (undefined: removed). Order of the other routes is kept. */
+export function withRoute(table: RouteTable, component: string, route: Route | undefined): RouteTable {
+  const others = table.routes.filter((r) => r.component !== component);
+  return { ...table, routes: route === undefined ? others : [...others, route] };
+}
+
+export function routeOf(table: RouteTable, component: string): Route | undefined {
+  return table.routes.find((r) => r.component === component);
+}
