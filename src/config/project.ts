@@ -1,0 +1,81 @@
+/**
+ * What the rest of gantryd sees of a project file: validated, every default filled in, frozen.
+ * Durations are milliseconds and say so in their names. Types only.
+ */
+import type { Check } from '../checks/check.ts';
+import type { Listener, ProxyLimits } from '../proxy/routes.ts';
+
+export interface Signal {
+  readonly kind: 'http' | 'https' | 'exec';
+  readonly id: string;
+  readonly port?: number;
+  readonly path?: string;
+  readonly verify?: boolean;
+  readonly command?: readonly string[];
+  readonly timeoutMs: number;
+}
+
+export interface Component {
+  readonly name: string;
+  /** `repo:tag`, or `repo@sha256:…`. */
+  readonly image: string;
+  readonly user?: string;
+  readonly command?: readonly string[];
+  readonly ports: readonly Listener[];
+  readonly readyChecks: readonly Check[];
+  readonly healthChecks: readonly Check[];
+  readonly readyTimeoutMs: number;
+  readonly terminationSignals: readonly Signal[];
+  readonly terminationChecks: readonly Check[];
+  /** undefined: no bound. */
+  readonly drainTimeoutMs?: number;
+  readonly stopTimeoutMs: number;
+  readonly instances: number;
+  readonly bindings: readonly {
+    readonly external: string;
+    readonly volume: string;
+    readonly readOnly: boolean;
+  }[];
+  readonly volumesFrom: readonly string[];
+  readonly definesLinks: readonly {
+    readonly name: string;
+    readonly port: number;
+    readonly kind: 'http' | 'tcp';
+  }[];
+  readonly requiresLinks: readonly { readonly name: string; readonly alias: string }[];
+  readonly environment: readonly { readonly name: string; readonly value: string }[];
+  readonly privileged: boolean;
+  readonly memoryBytes?: number;
+  readonly cpus?: number;
+  /** undefined: the engine's default bridge. */
+  readonly network?: string;
+  readonly hostname?: string;
+  readonly extraHosts: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly logging?: { readonly driver: string; readonly options: Readonly<Record<string, string>> };
+  readonly readOnly: boolean;
+  readonly capAdd: readonly string[];
+  readonly capDrop: readonly string[];
+  readonly ulimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  /** Docker config file with credentials; undefined: the user's own. */
+  readonly registryAuth?: string;
+}
+
+export interface Project {
+  readonly name: string;
+  readonly components: readonly Component[];
+  readonly limits: ProxyLimits;
+}
+
+/** One thing wrong with a config. */
+export interface Problem {
+  /** JSON pointer, as `/components/0/ports/1/external`; empty for the whole document. */
+  readonly pointer: string;
+  /** What is wrong and what would be right, as a sentence without the place. */
+  readonly message: string;
+  /** The offending value as JSON, shortened to 60 characters; absent when a field is missing. */
+  readonly value?: string;
+  /** 1-based; absent when the value came from `--set`. */
+  readonly line?: number;
+  readonly column?: number;
+}

@@ -1,0 +1,377 @@
+/**
+ * The project file as data: every field with its type, default and description. The TypeScript
+ * types, the validator, the published JSON Schema and docs/config.md are all made from this value.
+ * Rules that a schema cannot say (duplicate ports, unknown links) are in rules.ts.
+ */
+
+const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
+const durationMs = (description: string) => ({ type: 'integer', minimum: 0, description }) as const;
+const port = (description: string) => ({ type: 'integer', minimum: 1, maximum: 65535, description }) as const;
+const routeKind = {
+  type: 'string',
+  enum: ['tcp', 'http'],
+  default: 'tcp',
+  description:
+    'How the proxy treats the traffic: `http` routes request by request (keep-alive clients move to the new container with their next request), `tcp` connection by connection.',
+} as const;
+
+const check = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: {
+      type: 'string',
+      enum: ['http', 'https', 'tcp', 'exec', 'connection'],
+      description:
+        '`http`, `https`: GET, passes on 2xx, redirects are not followed. `tcp`: connects. `exec`: runs a command in the container, passes on exit code 0. `connection`: passes when the proxy holds no connection to the container (termination checks).',
+    },
+    id: { type: 'string', description: 'Title shown in messages. Default: the kind.' },
+    port: port('Container port to ask (http, https, tcp).'),
+    path: { type: 'string', pattern: '^/', default: '/', description: 'Path to GET (http, https).' },
+    verify: { type: 'boolean', default: false, description: 'https only: verify the certificate.' },
+    command: {
+      type: 'array',
+      items: { type: 'string' },
+      minItems: 1,
+      description: 'exec only: the program and its arguments.',
+    },
+    interval: durationMs(
+      'Time between two probes. Default 5000 for health and termination checks, 250 for ready checks.',
+    ),
+    timeout: { type: 'integer', minimum: 1, default: 2000, description: 'How long one probe may take.' },
+    fall: {
+      type: 'integer',
+      minimum: 1,
+      default: 3,
+      description: 'Failures in a row that make the container unhealthy.',
+    },
+    rise: {
+      type: 'integer',
+      minimum: 1,
+      default: 1,
+      description: 'Passes in a row that make it healthy (ready).',
+    },
+  },
+} as const;
+
+const signal = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['kind'],
+  properties: {
+    kind: {
+      type: 'string',
+      enum: ['http', 'https', 'exec'],
+      description: '`http`, `https`: POST with an empty body. `exec`: runs a command in the container.',
+    },
+    id: { type: 'string', description: 'Title shown in messages. Default: the kind.' },
+    port: port('Container port to POST to (http, https).'),
+    path: { type: 'string', pattern: '^/', default: '/', description: 'Path to POST to (http, https).' },
+    verify: { type: 'boolean', default: false, description: 'https only: verify the certificate.' },
+    command: {
+      type: 'array',
+      items: { type: 'string' },
+      minItems: 1,
+      description: 'exec only: the program and its arguments.',
+    },
+    timeout: { type: 'integer', minimum: 1, default: 2000, description: 'How long the signal may take.' },
+  },
+} as const;
+
+const component = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['name', 'repo'],
+  properties: {
+    name: { type: 'string', pattern: NAME, description: 'Name of the component, unique in the project.' },
+    repo: { type: 'string', minLength: 1, description: 'Image without its tag.' },
+    tag: {
+      type: 'string',
+      minLength: 1,
+      default: 'latest',
+      description: 'Tag of the image, or `sha256:…` to pin a digest.',
+    },
+    user: { type: 'string', description: "User to run as. Default: the image's." },
+    command: {
+      type: 'array',
+      items: { type: 'string' },
+      description: "Program and arguments. Default: the image's.",
+    },
+    ports: {
+      type: 'array',
+      default: [],
+      description: 'Ports of this host that the proxy forwards to the component.',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['external', 'container'],
+        properties: {
+          external: port('Port of this host.'),
+          container: port('Port of the container.'),
+          kind: routeKind,
+          address: {
+            type: 'string',
+            minLength: 1,
+            default: '0.0.0.0',
+            description: 'Address of this host to listen on; `::` for IPv6 and IPv4.',
+          },
+        },
+      },
+    },
+    readyChecks: {
+      type: 'array',
+      items: check,
+      default: [],
+      description: 'All must pass before a new container gets traffic.',
+    },
+    healthChecks: {
+      type: 'array',
+      items: check,
+      default: [],
+      description:
+        'Asked for as long as the container serves; one that falls makes it unhealthy, and it is replaced.',
+    },
+    readyTimeout: {
+      type: 'integer',
+      minimum: 1,
+      default: 10000,
+      description: 'How long a new container may take to become ready.',
+    },
+    terminationSignals: {
+      type: 'array',
+      items: signal,
+      default: [],
+      description: 'Sent once to a container when its drain begins.',
+    },
+    terminationChecks: {
+      type: 'array',
+      items: check,
+      default: [{ kind: 'connection' }],
+      description: 'All must pass before a draining container is stopped.',
+    },
+    drainTimeout: durationMs(
+      'Bounds the drain; connections still open then are cut and counted in the message. 0, the default: no bound, a container lives until its last connection closes.',
+    ),
+    stopTimeout: {
+      type: 'integer',
+      minimum: 0,
+      default: 10000,
+      description: 'Time between SIGTERM and SIGKILL when a drained container is stopped.',
+    },
+    instances: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 100,
+      default: 1,
+      description: 'Containers on each host; the proxy spreads the work over them.',
+    },
+    bindings: {
+      type: 'array',
+      default: [],
+      description: 'Folders of this host mounted into the container.',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['external', 'volume'],
+        properties: {
+          external: {
+            type: 'string',
+            minLength: 1,
+            description:
+              'Absolute path on this host, or the name of a volume. `{container_id}` is replaced by the name of the container, which is unique.',
+          },
+          volume: { type: 'string', pattern: '^/', description: 'Absolute path in the container.' },
+          readOnly: { type: 'boolean', default: false, description: 'Mount it read-only.' },
+        },
+      },
+    },
+    volumesFrom: {
+      type: 'array',
+      items: { type: 'string', minLength: 1 },
+      default: [],
+      description: 'Names of containers whose volumes are mounted; gantryd need not manage them.',
+    },
+    defineComponentLinks: {
+      type: 'array',
+      default: [],
+      description: 'Ports offered to the other components of the project on this host, through the proxy.',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name', 'port'],
+        properties: {
+          name: { type: 'string', pattern: NAME, description: 'Name of the link, unique in the project.' },
+          port: port('Port of the container.'),
+          kind: routeKind,
+        },
+      },
+    },
+    requireComponentLinks: {
+      type: 'array',
+      default: [],
+      description:
+        'Links of other components that this one needs; their address comes as `{ALIAS}_CLINK…` environment variables and survives updates of the exporter.',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name', 'alias'],
+        properties: {
+          name: { type: 'string', pattern: NAME, description: 'Name of the link.' },
+          alias: {
+            type: 'string',
+            pattern: '^[a-zA-Z_][a-zA-Z0-9_]*$',
+            description: 'Prefix of the environment variables, upper-cased.',
+          },
+        },
+      },
+    },
+    environmentVariables: {
+      type: 'array',
+      default: [],
+      description: 'Environment of the container. Link variables win over these.',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name', 'value'],
+        properties: {
+          name: { type: 'string', pattern: '^[^=\\u0000]+$', description: 'Name of the variable.' },
+          value: { type: 'string', description: 'Its value.' },
+        },
+      },
+    },
+    privileged: { type: 'boolean', default: false, description: 'Run with all rights of the host.' },
+    resources: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description: 'What the container may use.',
+      properties: {
+        memory: {
+          type: ['integer', 'string'],
+          minimum: 6291456,
+          pattern: '^[1-9][0-9]*(b|k|m|g)?$',
+          description:
+            'Bytes, or a number with `k`, `m` or `g` (powers of 1024). At least 6m, as Docker demands.',
+        },
+        cpus: { type: 'number', exclusiveMinimum: 0, description: 'Number of CPUs, as `0.5`.' },
+      },
+    },
+    network: {
+      type: 'string',
+      minLength: 1,
+      description: "Docker network to join: a name, or `host`. Default: the engine's bridge.",
+    },
+    hostname: { type: 'string', minLength: 1, description: 'Host name inside the container.' },
+    extraHosts: {
+      type: 'array',
+      items: { type: 'string', pattern: '^[^:]+:.+$' },
+      default: [],
+      description: "Lines for the container's hosts file, each `name:address`.",
+    },
+    labels: {
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      default: {},
+      description: "Labels of the container. Those starting with `io.gantryd.` are gantryd's own.",
+    },
+    logging: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['driver'],
+      description: "Docker log driver. Default: the engine's.",
+      properties: {
+        driver: { type: 'string', minLength: 1, description: 'Name of the driver, as `json-file`.' },
+        options: {
+          type: 'object',
+          additionalProperties: { type: 'string' },
+          default: {},
+          description: 'Options of the driver.',
+        },
+      },
+    },
+    readOnly: {
+      type: 'boolean',
+      default: false,
+      description: "Mount the container's root file system read-only.",
+    },
+    capAdd: { type: 'array', items: { type: 'string' }, default: [], description: 'Capabilities to add.' },
+    capDrop: { type: 'array', items: { type: 'string' }, default: [], description: 'Capabilities to drop.' },
+    ulimits: {
+      type: 'array',
+      default: [],
+      description: 'Resource limits of the processes.',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name', 'soft'],
+        properties: {
+          name: { type: 'string', minLength: 1, description: 'Name of the limit, as `nofile`.' },
+          soft: { type: 'integer', description: 'Soft limit.' },
+          hard: { type: 'integer', description: 'Hard limit. Default: the soft one.' },
+        },
+      },
+    },
+    registryAuth: {
+      type: 'string',
+      minLength: 1,
+      description:
+        "Docker config file with the registry's credentials. Default: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.",
+    },
+  },
+} as const;
+
+export const PROJECT_SCHEMA = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'gantryd project file',
+  type: 'object',
+  additionalProperties: false,
+  required: ['components'],
+  properties: {
+    $schema: { type: 'string', description: 'For editors: where this schema is.' },
+    project: {
+      type: 'string',
+      pattern: NAME,
+      description: "Name of the project. Default: the file's name without its extension.",
+    },
+    components: {
+      type: 'array',
+      items: component,
+      minItems: 1,
+      description: 'What the project consists of.',
+    },
+    proxy: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description:
+        'Limits of the proxy for this project. 0 switches one off. None of them ends an upload or a stream under way.',
+      properties: {
+        connectTimeout: {
+          type: 'integer',
+          minimum: 0,
+          default: 5000,
+          description: 'How long connecting to a container may take.',
+        },
+        headersTimeout: {
+          type: 'integer',
+          minimum: 0,
+          default: 60000,
+          description: 'How long a client may take to send the headers of a request.',
+        },
+        keepAliveTimeout: {
+          type: 'integer',
+          minimum: 0,
+          default: 75000,
+          description: "How long a client's connection may stay without a request.",
+        },
+        maxConnections: {
+          type: 'integer',
+          minimum: 0,
+          default: 0,
+          description: 'Client connections open at a time per port; further ones are closed at once.',
+        },
+      },
+    },
+  },
+} as const;
