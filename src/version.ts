@@ -10,6 +10,7 @@ export const VERSION: string = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'packa
 function findRoot(folder: string): string {
   if (existsSync(join(folder, 'package.json'))) return folder;
   const parent = dirname(folder);
-  if (parent === folder) throw new Error('gantryd cannot find its package.json; the installation is incomplete');
+  if (parent === folder)
+    throw new Error('gantryd cannot find its package.json; the installation is incomplete');
   return findRoot(parent);
 }
