@@ -63,3 +63,10 @@ export function withRoute(table: RouteTable, component: string, route: Route | u
 export function routeOf(table: RouteTable, component: string): Route | undefined {
   return table.routes.find((r) => r.component === component);
 }
+
+/** Whether two sets of listeners are the same, in whatever order. */
+export function sameListeners(a: readonly Listener[], b: readonly Listener[]): boolean {
+  const key = (l: Listener) => `${l.address} ${l.port} ${l.kind} ${l.containerPort}`;
+  const others = new Set(b.map(key));
+  return a.length === b.length && a.every((l) => others.has(key(l)));
+}

@@ -1,0 +1,166 @@
+/**
+ * What a host without etcd remembers of one component: the desired status, its releases, and marks
+ * on containers that Docker cannot hold (labels are written once). One small JSON file each, replaced
+ * whole and durably; whoever changes it holds the component's lock.
+ */
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { writeDurably } from '../durable-file.ts';
+import { GantryError, messageOf } from '../errors.ts';
+import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
+
+/** Releases kept per component. */
+const RELEASES_KEPT = 20;
+
+export interface Mark {
+  /** Epoch milliseconds. */
+  readonly startedAt?: number;
+  readonly servedAt?: number;
+  readonly drainSince?: number;
+  readonly signalledAt?: number;
+}
+
+export interface ComponentRecord {
+  readonly format: 1;
+  readonly status: DesiredStatus;
+  /** Number of the desired release; 0: never deployed. */
+  readonly release: number;
+  /** Why the desired release is not the newest one. */
+  readonly reason?: string;
+  readonly releases: readonly Release[];
+  readonly marks: Readonly<Record<ContainerId, Mark>>;
+  /** Host ports of the links it defines, chosen once. */
+  readonly linkPorts: Readonly<Record<string, number>>;
+}
+
+const EMPTY: ComponentRecord = {
+  format: 1,
+  status: 'stopped',
+  release: 0,
+  releases: [],
+  marks: {},
+  linkPorts: {},
+};
+
+export interface RecordFile {
+  readonly path: string;
+  readonly lockPath: string;
+  read(): Promise<ComponentRecord>;
+  /** Only while holding the lock. */
+  write(record: ComponentRecord): Promise<void>;
+}
+
+export function recordFile(stateDir: string, project: string, component: string): RecordFile {
+  const path = join(stateDir, 'components', project, `${component}.json`);
+  return {
+    path,
+    lockPath: join(stateDir, 'components', project, `${component}.lock`),
+    async read() {
+      return parse(path, await readIfThere(path));
+    },
+    async write(record) {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await writeDurably(path, `${JSON.stringify(record, null, 1)}\n`);
+    },
+  };
+}
+
+/** Names of the components this host remembers of a project. */
+export async function recordedComponents(stateDir: string, project: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(join(stateDir, 'components', project));
+    return names.filter((n) => n.endsWith('.json')).map((n) => n.slice(0, -'.json'.length));
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+export function desiredOf(project: string, component: string, record: ComponentRecord): Desired {
+  const release = record.releases.find((r) => r.number === record.release);
+  return { project, component, status: record.status, release, previous: previousOf(record) };
+}
+
+function previousOf(record: ComponentRecord): Release | undefined {
+  return record.releases.filter((r) => r.proven && r.number < record.release).at(-1);
+}
+
+export function newestNumber(record: ComponentRecord): number {
+  return record.releases.at(-1)?.number ?? 0;
+}
+
+/** The record with a new release, which is what is wanted from now on. */
+export function withRelease(record: ComponentRecord, release: Release): ComponentRecord {
+  const { reason: _, ...rest } = record;
+  const releases = [...record.releases, release];
+  const kept = releases.filter(
+    (r, i) => i >= releases.length - RELEASES_KEPT || r.number === previousProven(record),
+  );
+  return { ...rest, status: 'ready', release: release.number, releases: kept };
+}
+
+function previousProven(record: ComponentRecord): number | undefined {
+  return record.releases.filter((r) => r.proven).at(-1)?.number;
+}
+
+export function withProven(record: ComponentRecord, number: number): ComponentRecord {
+  const releases = record.releases.map((r) => (r.number === number ? { ...r, proven: true } : r));
+  return { ...record, releases };
+}
+
+/** Desired goes back to the last proven release, or to `stopped` when there is none. */
+export function withFailedRelease(record: ComponentRecord, number: number, reason: string): ComponentRecord {
+  if (record.release !== number) return record;
+  const previous = previousOf(record);
+  if (previous === undefined) return { ...record, status: 'stopped', reason };
+  return { ...record, release: previous.number, reason };
+}
+
+export function withStatus(record: ComponentRecord, status: DesiredStatus): ComponentRecord {
+  return { ...record, status };
+}
+
+export function withMark(record: ComponentRecord, id: ContainerId, mark: Mark): ComponentRecord {
+  return { ...record, marks: { ...record.marks, [id]: { ...record.marks[id], ...mark } } };
+}
+
+/** Forgets the marks of containers that are gone. */
+export function withoutMarks(record: ComponentRecord, ids: readonly ContainerId[]): ComponentRecord {
+  const marks = Object.fromEntries(Object.entries(record.marks).filter(([id]) => !ids.includes(id)));
+  return { ...record, marks };
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw new GantryError('state-dir', `Cannot read ${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+function parse(path: string, text: string | undefined): ComponentRecord {
+  if (text === undefined) return EMPTY;
+  try {
+    const record: unknown = JSON.parse(text);
+    if (isRecord(record)) return record;
+  } catch (error) {
+    throw corrupt(path, error);
+  }
+  throw corrupt(path, undefined);
+}
+
+function isRecord(value: unknown): value is ComponentRecord {
+  return typeof value === 'object' && value !== null && 'format' in value && value.format === 1;
+}
+
+function corrupt(path: string, cause: unknown): GantryError {
+  return new GantryError('state-dir', `${path} is not a record of this version of gantryd`, {
+    hint: 'It was written by another version or damaged. Move it away; running containers are found by their labels.',
+    cause,
+  });
+}

@@ -1,0 +1,101 @@
+/**
+ * The two things a plan is made from: what the operator wants of one component on this host
+ * (Desired) and what is there now (Observed). Plain values; where they come from is the business of
+ * record.ts (desired) and observe.ts (observed).
+ */
+import type { Component } from '../config/project.ts';
+import type { Listener } from '../proxy/routes.ts';
+
+export type ContainerId = string;
+
+export type DesiredStatus = 'ready' | 'stopped' | 'killed';
+
+/** A numbered, immutable snapshot of everything that decides how a component runs. Made by `update`. */
+export interface Release {
+  readonly number: number;
+  /** As the config names it: `repo:tag`. */
+  readonly image: string;
+  /** What that name meant when the release was made; nothing else is ever run for it. */
+  readonly imageId: string;
+  readonly component: Component;
+  /** Where clients reach it: the component's ports and its links. */
+  readonly listeners: readonly Listener[];
+  /** `{ALIAS}_CLINK…` variables of the links it requires. */
+  readonly linkEnvironment: Readonly<Record<string, string>>;
+  /** ISO time. */
+  readonly at: string;
+  /** All its containers have been ready and routed together once: from then on failures are healed, not rolled back. */
+  readonly proven: boolean;
+}
+
+export interface Desired {
+  readonly project: string;
+  readonly component: string;
+  readonly status: DesiredStatus;
+  /** undefined: never deployed. Kept through stop and kill. */
+  readonly release: Release | undefined;
+  /** The newest proven release before it, where a failed release returns to. */
+  readonly previous: Release | undefined;
+}
+
+/** `late`: its release's readyTimeout passed before it was ready. */
+export type Readiness = 'pending' | 'ready' | 'late';
+
+export interface Drain {
+  /** Epoch milliseconds. */
+  readonly since: number;
+  /** The termination signals have been sent, or there are none. */
+  readonly signalled: boolean;
+  /** Every termination check passes now. */
+  readonly mayStop: boolean;
+  /** What holds it, as `2 connections, the oldest for 13 s`. */
+  readonly heldBy: string;
+  /** Open connections the proxy counts. */
+  readonly connections: number;
+  /** Epoch milliseconds; undefined: no bound. */
+  readonly deadline: number | undefined;
+}
+
+export interface ObservedContainer {
+  readonly id: ContainerId;
+  readonly name: string;
+  readonly release: number;
+  readonly state: 'created' | 'running' | 'exited';
+  readonly readiness: Readiness;
+  readonly health: 'unknown' | 'healthy' | 'unhealthy';
+  /** The last thing a check saw, for a sentence. */
+  readonly saw: string;
+  /** Epoch milliseconds until which it may become ready. */
+  readonly readyBy: number;
+  /** The proxy's table sends it traffic now. */
+  readonly routed: boolean;
+  /** It has had traffic at some time. */
+  readonly served: boolean;
+  /** The termination signals of its release are to be sent when it drains. */
+  readonly drain: Drain | undefined;
+  /** A stop or removal that this process began is still under way. */
+  readonly busy: boolean;
+}
+
+export interface Observed {
+  /** Epoch milliseconds. */
+  readonly now: number;
+  /** The engine has the desired release's image. */
+  readonly imagePresent: boolean;
+  readonly containers: readonly ObservedContainer[];
+  /** The listeners the proxy has for the component now. */
+  readonly listeners: readonly Listener[];
+  /** Epoch milliseconds before which no container is started: the backoff after failures. */
+  readonly startAfter: number;
+}
+
+export type Phase = 'created' | 'starting' | 'ready' | 'serving' | 'draining' | 'stopped' | 'failed';
+
+/** Containers move forward only, in this order. */
+export function phaseOf(container: ObservedContainer): Phase {
+  if (container.state === 'exited') return container.drain === undefined ? 'failed' : 'stopped';
+  if (container.drain !== undefined) return 'draining';
+  if (container.routed) return 'serving';
+  if (container.state === 'created') return 'created';
+  return container.readiness === 'ready' ? 'ready' : 'starting';
+}
