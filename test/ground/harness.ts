@@ -1,0 +1,84 @@
+/**
+ * The tests' small vocabulary: wait for a condition, find the engine, get a free port, a folder that goes
+ * away again. Processes and whole grounds for gantryd are in processes.ts and sandbox.ts.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { inspect } from 'node:util';
+
+const POLL_MS = 20;
+
+/** Where a test's clean-up goes: a TestContext, or `{ after }` of node:test inside a describe. */
+export interface Cleanup {
+  after(clean: () => Promise<void> | void): void;
+}
+
+export interface UntilOptions {
+  readonly timeoutMs: number;
+  /** What is waited for, as a phrase for the error. */
+  readonly what: string;
+}
+
+/**
+ * Polls until `check` answers something truthy, and answers that. A throw counts as "not yet".
+ * Throws after `timeoutMs`, telling what it waited for and what it saw last.
+ */
+export async function until<T>(check: () => T | Promise<T>, options: UntilOptions): Promise<NonNullable<T>> {
+  const end = performance.now() + options.timeoutMs;
+  for (;;) {
+    const seen = await look(check);
+    if (seen.value) return seen.value;
+    if (performance.now() >= end) throw new Error(waitedInVain(options, seen), { cause: seen.error });
+    await delay(POLL_MS);
+  }
+}
+
+/** The engine the tests use, as `unix://…` or `tcp://…`. */
+export function engineAddress(): string {
+  return process.env.GANTRYD_TEST_DOCKER || process.env.DOCKER_HOST || 'unix:///var/run/docker.sock';
+}
+
+/** For the `skip` option of a test that needs the engine. Only an explicit wish skips; a missing engine fails. */
+export const skipWithoutEngine: string | false =
+  process.env.GANTRYD_TEST_NO_ENGINE === '1' ? 'GANTRYD_TEST_NO_ENGINE=1: no Docker engine' : false;
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
+  return address.port;
+}
+
+/** A fresh folder that is removed when the test ends. The path is short enough for unix sockets below it. */
+export async function tempFolder(t: Cleanup): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'g-'));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  return folder;
+}
+
+interface Seen<T> {
+  readonly value?: T;
+  readonly error?: unknown;
+}
+
+async function look<T>(check: () => T | Promise<T>): Promise<Seen<T>> {
+  try {
+    return { value: await check() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function waitedInVain({ what, timeoutMs }: UntilOptions, seen: Seen<unknown>): string {
+  const last =
+    seen.error === undefined ? `last seen: ${inspect(seen.value)}` : `last error: ${String(seen.error)}`;
+  return `waited ${timeoutMs} ms in vain for ${what}; ${last}`;
+}
