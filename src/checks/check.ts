@@ -35,6 +35,8 @@ export interface Verdict {
   readonly saw: string;
   /** http(s): status code; exec: exit code. */
   readonly status?: number;
+  /** The probe could not be made (as with the engine away): says nothing about the container; judge ignores it. */
+  readonly inconclusive?: boolean;
 }
 
 export type Health = 'unknown' | 'healthy' | 'unhealthy';
@@ -43,4 +45,21 @@ export type Health = 'unknown' | 'healthy' | 'unhealthy';
 export interface Target {
   readonly container: string;
   readonly host: string;
+}
+
+/**
+ * What the verdicts of one check (newest last) say, given what was held so far (`was`): healthy after `rise`
+ * passes in a row, unhealthy after `fall` failures in a row, otherwise unchanged.
+ */
+export function judge(
+  history: readonly Verdict[],
+  policy: { readonly fall: number; readonly rise: number },
+  was: Health,
+): Health {
+  const told = history.filter((verdict) => verdict.inconclusive !== true);
+  const ok = told.at(-1)?.ok;
+  if (ok === undefined) return was;
+  const run = told.length - 1 - told.findLastIndex((verdict) => verdict.ok !== ok);
+  if (ok) return run >= policy.rise ? 'healthy' : was;
+  return run >= policy.fall ? 'unhealthy' : was;
 }
