@@ -78,4 +78,6 @@ export interface Problem {
   /** 1-based; absent when the value came from `--set`. */
   readonly line?: number;
   readonly column?: number;
+  /** The `--set` argument the value came from. */
+  readonly override?: string;
 }

@@ -3,8 +3,10 @@
  * types, the validator, the published JSON Schema and docs/config.md are all made from this value.
  * Rules that a schema cannot say (duplicate ports, unknown links) are in rules.ts.
  */
+import type { FromSchema } from 'json-schema-to-ts';
 
 const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
+const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
 const durationMs = (description: string) => ({ type: 'integer', minimum: 0, description }) as const;
 const port = (description: string) => ({ type: 'integer', minimum: 1, maximum: 65535, description }) as const;
 const routeKind = {
@@ -27,7 +29,9 @@ const check = {
         '`http`, `https`: GET, passes on 2xx, redirects are not followed. `tcp`: connects. `exec`: runs a command in the container, passes on exit code 0. `connection`: passes when the proxy holds no connection to the container (termination checks).',
     },
     id: { type: 'string', description: 'Title shown in messages. Default: the kind.' },
-    port: port('Container port to ask (http, https, tcp).'),
+    port: port(
+      'Container port to ask (http, https, tcp). Default: the container port of `ports`, when they name only one.',
+    ),
     path: { type: 'string', pattern: '^/', default: '/', description: 'Path to GET (http, https).' },
     verify: { type: 'boolean', default: false, description: 'https only: verify the certificate.' },
     command: {
@@ -36,10 +40,13 @@ const check = {
       minItems: 1,
       description: 'exec only: the program and its arguments.',
     },
-    interval: durationMs(
-      'Time between two probes. Default 5000 for health and termination checks, 250 for ready checks.',
-    ),
-    timeout: { type: 'integer', minimum: 1, default: 2000, description: 'How long one probe may take.' },
+    interval: {
+      type: 'integer',
+      minimum: 10,
+      description:
+        'Time between two probes. Default 5000 for health and termination checks, 250 for ready checks.',
+    },
+    timeout: { type: 'integer', minimum: 20, default: 2000, description: 'How long one probe may take.' },
     fall: {
       type: 'integer',
       minimum: 1,
@@ -66,7 +73,9 @@ const signal = {
       description: '`http`, `https`: POST with an empty body. `exec`: runs a command in the container.',
     },
     id: { type: 'string', description: 'Title shown in messages. Default: the kind.' },
-    port: port('Container port to POST to (http, https).'),
+    port: port(
+      'Container port to POST to (http, https). Default: the container port of `ports`, when they name only one.',
+    ),
     path: { type: 'string', pattern: '^/', default: '/', description: 'Path to POST to (http, https).' },
     verify: { type: 'boolean', default: false, description: 'https only: verify the certificate.' },
     command: {
@@ -75,7 +84,7 @@ const signal = {
       minItems: 1,
       description: 'exec only: the program and its arguments.',
     },
-    timeout: { type: 'integer', minimum: 1, default: 2000, description: 'How long the signal may take.' },
+    timeout: { type: 'integer', minimum: 20, default: 2000, description: 'How long the signal may take.' },
   },
 } as const;
 
@@ -114,7 +123,7 @@ const component = {
             type: 'string',
             minLength: 1,
             default: '0.0.0.0',
-            description: 'Address of this host to listen on; `::` for IPv6 and IPv4.',
+            description: 'IP address of this host to listen on; `::` for IPv6 and IPv4.',
           },
         },
       },
@@ -250,7 +259,7 @@ const component = {
         memory: {
           type: ['integer', 'string'],
           minimum: 6291456,
-          pattern: '^[1-9][0-9]*(b|k|m|g)?$',
+          pattern: MEMORY,
           description:
             'Bytes, or a number with `k`, `m` or `g` (powers of 1024). At least 6m, as Docker demands.',
         },
@@ -316,7 +325,7 @@ const component = {
       type: 'string',
       minLength: 1,
       description:
-        "Docker config file with the registry's credentials. Default: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.",
+        "Docker config file with the registry's credentials; a relative path counts from the project file's folder. Default: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.",
     },
   },
 } as const;
@@ -375,3 +384,30 @@ export const PROJECT_SCHEMA = {
     },
   },
 } as const;
+
+/** A project file as it is written, once it has passed the schema. */
+export type RawProject = FromSchema<typeof PROJECT_SCHEMA, { keepDefaultedPropertiesOptional: true }>;
+
+/** The same with the schema's defaults filled in. */
+export type FilledProject = FromSchema<typeof PROJECT_SCHEMA>;
+export type FilledComponent = FilledProject['components'][number];
+
+/** The part of JSON Schema that PROJECT_SCHEMA uses, for code that walks it. */
+export interface SchemaNode {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly string[];
+  readonly pattern?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly minLength?: number;
+  readonly minItems?: number;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly additionalProperties?: boolean | SchemaNode;
+  readonly items?: SchemaNode;
+}
+
+export const ROOT: SchemaNode = PROJECT_SCHEMA;

@@ -1,0 +1,118 @@
+/**
+ * Reads a project file. The only part of src/config that touches the file system; what the text means
+ * is parse.ts.
+ */
+import { open, readdir } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { GantryError, messageOf } from '../errors.ts';
+import { parseProject } from './parse.ts';
+import { formatProblem } from './problems.ts';
+import type { Problem, Project } from './project.ts';
+import { suggest } from './suggest.ts';
+
+/** A project file is text written by people; anything larger is another file. */
+export const MAX_FILE_BYTES = 4 * 1024 * 1024;
+/** Further problems are counted but not listed in the message. `problemsOf` has them all. */
+const MAX_LISTED = 50;
+
+export interface LoadOptions {
+  /** The component that the paths of the overrides count from. */
+  readonly component?: string | undefined;
+}
+
+/**
+ * The project of the file with the overrides (`PATH=VALUE`) applied. Throws GantryError config-unreadable,
+ * or config-invalid whose message lists every problem on a line of its own.
+ */
+export async function loadProject(
+  path: string,
+  overrides: readonly string[] = [],
+  options: LoadOptions = {},
+): Promise<Project> {
+  const text = await readText(path);
+  const folder = dirname(resolve(path));
+  const result = parseProject(text, { file: path, folder, overrides, component: options.component });
+  if ('project' in result) return result.project;
+  throw invalid(path, result.problems);
+}
+
+/** The problems behind a config-invalid error. */
+export function problemsOf(error: GantryError): readonly Problem[] {
+  return error.code === 'config-invalid' && Array.isArray(error.cause) ? error.cause : [];
+}
+
+function invalid(path: string, problems: readonly Problem[]): GantryError {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
+  const lines = problems.slice(0, MAX_LISTED).map((problem) => `  ${formatProblem(path, problem)}`);
+  if (problems.length > MAX_LISTED) lines.push(`  and ${problems.length - MAX_LISTED} more`);
+  return new GantryError('config-invalid', `${path} has ${count}:\n${lines.join('\n')}`, {
+    hint: `Fix what is listed, then run \`gantry ${path} check\`. Every field is described in docs/config.md.`,
+    cause: problems,
+  });
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readBounded(path));
+  } catch (error) {
+    if (error instanceof GantryError) throw error;
+    if (error instanceof TypeError)
+      throw unreadable(path, 'is not UTF-8 text', 'Save the file as UTF-8.', error);
+    throw await translate(path, error);
+  }
+}
+
+async function readBounded(path: string): Promise<Buffer> {
+  const file = await open(path, 'r');
+  try {
+    const stat = await file.stat();
+    if (stat.isDirectory()) throw unreadable(path, 'is a folder', 'Name the project file in it.');
+    if (!stat.isFile()) throw unreadable(path, 'is no regular file', 'Write the project to a file first.');
+    if (stat.size > MAX_FILE_BYTES) {
+      throw unreadable(path, `is larger than ${MAX_FILE_BYTES} bytes`, 'Is it a project file at all?');
+    }
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+async function translate(path: string, error: unknown): Promise<GantryError> {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    const similar = suggest(basename(path), await namesIn(dirname(resolve(path))));
+    return unreadable(
+      path,
+      'does not exist',
+      similar === undefined
+        ? 'Check the path; it counts from the working directory.'
+        : `Did you mean ${similar}?`,
+      error,
+    );
+  }
+  if (code === 'EACCES' || code === 'EPERM') {
+    return unreadable(
+      path,
+      'may not be read by this user',
+      'Change its permissions, or run as another user.',
+      error,
+    );
+  }
+  return unreadable(path, `cannot be read: ${messageOf(error)}`, 'Check the path and the disk.', error);
+}
+
+/** File names for a suggestion; a folder that cannot be listed has none to offer. */
+async function namesIn(folder: string): Promise<readonly string[]> {
+  return readdir(folder).catch(() => []);
+}
+
+function unreadable(path: string, what: string, hint: string, cause?: unknown): GantryError {
+  return new GantryError(
+    'config-unreadable',
+    `the project file ${path} ${what} (looked at ${resolve(path)})`,
+    {
+      hint,
+      cause,
+    },
+  );
+}

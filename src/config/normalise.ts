@@ -1,0 +1,160 @@
+/**
+ * From a project file that passed the schema and the rules to the Project everyone else sees: defaults
+ * filled in from the schema, units in the names, image put together, deeply frozen. Pure.
+ */
+import { resolve } from 'node:path';
+import type { Check } from '../checks/check.ts';
+import { isRecord } from './problems.ts';
+import type { Component, Project, Signal } from './project.ts';
+import {
+  type FilledComponent,
+  type FilledProject,
+  type RawProject,
+  ROOT,
+  type SchemaNode,
+} from './schema.ts';
+
+const READY_INTERVAL_MS = 250;
+const INTERVAL_MS = 5_000;
+const UNITS: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+type FilledCheck = FilledComponent['readyChecks'][number];
+type FilledSignal = FilledComponent['terminationSignals'][number];
+
+export interface Surroundings {
+  /** Name of the project when the file gives none. */
+  readonly name: string;
+  /** Folder that relative paths count from. */
+  readonly folder: string;
+}
+
+export function normalise(raw: RawProject, { name, folder }: Surroundings): Project {
+  const filled = fill(ROOT, raw) as FilledProject;
+  const { connectTimeout, headersTimeout, keepAliveTimeout, maxConnections } = filled.proxy;
+  return freeze({
+    name: filled.project ?? name,
+    components: filled.components.map((component) => toComponent(component, folder)),
+    limits: {
+      connectTimeoutMs: connectTimeout,
+      headersTimeoutMs: headersTimeout,
+      keepAliveTimeoutMs: keepAliveTimeout,
+      maxConnections,
+    },
+  });
+}
+
+/** Bytes of a number or of a text as `512m`; undefined when it is none. */
+export function memoryBytes(memory: number | string): number | undefined {
+  const match = /^([1-9][0-9]*)([bkmg]?)$/i.exec(String(memory));
+  if (match === null) return undefined;
+  return Number(match[1]) * (UNITS[match[2]?.toLowerCase() || 'b'] ?? 1);
+}
+
+/** The one container port that `ports` name, if they name only one. */
+export function onlyPort(ports: unknown): number | undefined {
+  if (!Array.isArray(ports)) return undefined;
+  const containers = new Set(ports.map((port) => (isRecord(port) ? port.container : undefined)));
+  const [port] = containers;
+  return containers.size === 1 && typeof port === 'number' ? port : undefined;
+}
+
+/** The value with the schema's defaults where it has nothing. The value itself stays as it is. */
+function fill(node: SchemaNode, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item) => fill(node.items ?? {}, item));
+  if (!isRecord(value) || node.properties === undefined) return value;
+  const filled: Record<string, unknown> = {};
+  for (const [field, child] of Object.entries(node.properties)) {
+    const given = Object.hasOwn(value, field) ? value[field] : undefined;
+    const chosen = given === undefined ? child.default : given;
+    if (chosen !== undefined) filled[field] = fill(child, chosen);
+  }
+  return filled;
+}
+
+function toComponent(raw: FilledComponent, folder: string): Component {
+  const port = onlyPort(raw.ports);
+  const checks = (list: readonly FilledCheck[], intervalMs: number) =>
+    list.map((check) => toCheck(check, port, intervalMs));
+  return {
+    name: raw.name,
+    image: raw.tag.startsWith('sha256:') ? `${raw.repo}@${raw.tag}` : `${raw.repo}:${raw.tag}`,
+    ports: raw.ports.map(({ address, external, container, kind }) => ({
+      address,
+      port: external,
+      kind,
+      containerPort: container,
+    })),
+    readyChecks: checks(raw.readyChecks, READY_INTERVAL_MS),
+    healthChecks: checks(raw.healthChecks, INTERVAL_MS),
+    readyTimeoutMs: raw.readyTimeout,
+    terminationSignals: raw.terminationSignals.map((signal) => toSignal(signal, port)),
+    terminationChecks: checks(raw.terminationChecks, INTERVAL_MS),
+    stopTimeoutMs: raw.stopTimeout,
+    instances: raw.instances,
+    bindings: raw.bindings.map(({ external, volume, readOnly }) => ({ external, volume, readOnly })),
+    volumesFrom: raw.volumesFrom,
+    definesLinks: raw.defineComponentLinks.map(({ name, port, kind }) => ({ name, port, kind })),
+    requiresLinks: raw.requireComponentLinks.map(({ name, alias }) => ({ name, alias })),
+    environment: raw.environmentVariables.map(({ name, value }) => ({ name, value })),
+    privileged: raw.privileged,
+    extraHosts: raw.extraHosts,
+    labels: { ...raw.labels },
+    readOnly: raw.readOnly,
+    capAdd: raw.capAdd,
+    capDrop: raw.capDrop,
+    ulimits: raw.ulimits.map(({ name, soft, hard }) => ({ name, soft, hard: hard ?? soft })),
+    ...given({
+      user: raw.user,
+      command: raw.command,
+      drainTimeoutMs: raw.drainTimeout || undefined,
+      memoryBytes: raw.resources.memory === undefined ? undefined : memoryBytes(raw.resources.memory),
+      cpus: raw.resources.cpus,
+      network: raw.network,
+      hostname: raw.hostname,
+      logging: raw.logging && { driver: raw.logging.driver, options: { ...raw.logging.options } },
+      registryAuth: raw.registryAuth && resolve(folder, raw.registryAuth),
+    }),
+  };
+}
+
+function toCheck(raw: FilledCheck, port: number | undefined, intervalMs: number): Check {
+  return {
+    ...probe(raw, port),
+    kind: raw.kind,
+    intervalMs: raw.interval ?? intervalMs,
+    fall: raw.fall,
+    rise: raw.rise,
+  };
+}
+
+function toSignal(raw: FilledSignal, port: number | undefined): Signal {
+  return { ...probe(raw, port), kind: raw.kind };
+}
+
+/** What checks and signals have in common: each kind has its own fields only. */
+function probe(raw: FilledCheck | FilledSignal, port: number | undefined) {
+  const http = raw.kind === 'http' || raw.kind === 'https';
+  return {
+    id: raw.id || raw.kind,
+    timeoutMs: raw.timeout,
+    ...given({
+      port: http || raw.kind === 'tcp' ? (raw.port ?? port) : undefined,
+      path: http ? raw.path : undefined,
+      verify: raw.kind === 'https' ? raw.verify : undefined,
+      command: raw.kind === 'exec' ? raw.command : undefined,
+    }),
+  };
+}
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+function given<T extends object>(fields: T): Given<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const child of Object.values(value)) {
+    if (typeof child === 'object' && child !== null && !Object.isFrozen(child)) freeze(child);
+  }
+  return Object.freeze(value);
+}

@@ -1,0 +1,109 @@
+/**
+ * Text of a project file to a validated, frozen Project, or all that is wrong with it at once. Pure:
+ * load.ts reads the file.
+ */
+import { posix } from 'node:path';
+import { readJson } from './json.ts';
+import { PATTERNS, schemaOf, toFindings } from './messages.ts';
+import { normalise } from './normalise.ts';
+import { applyOverrides, type Touched } from './overrides.ts';
+import { type Finding, type Path, type Source, toProblem } from './problems.ts';
+import type { Problem, Project } from './project.ts';
+import { findRuleProblems } from './rules.ts';
+import type { RawProject } from './schema.ts';
+// Written by generate.ts, which the build runs after the compiler.
+import { validate } from './validator.generated.js';
+import { readYaml } from './yaml.ts';
+
+export interface ParseOptions {
+  /** Path of the file as the user wrote it: tells the format and the default name of the project. */
+  readonly file: string;
+  /** Folder that relative paths in the file count from. Default: the working directory. */
+  readonly folder?: string;
+  /** `PATH=VALUE`, the values of `--set`. */
+  readonly overrides?: readonly string[];
+  /** The component that the paths of the overrides count from. */
+  readonly component?: string | undefined;
+}
+
+export type ParseResult = { readonly project: Project } | { readonly problems: readonly Problem[] };
+
+export function parseProject(text: string, options: ParseOptions): ParseResult {
+  const clean = text.startsWith('\ufeff') ? text.slice(1) : text;
+  const source = readSource(clean, options.file);
+  if (Array.isArray(source)) {
+    const nothing = { text: clean, value: undefined, findings: [], offsetOf: () => undefined };
+    return { problems: source.map((finding) => toProblem(finding, nothing, undefined)) };
+  }
+  return check(source as Source, options);
+}
+
+function readSource(text: string, file: string): Source | readonly Finding[] {
+  if (text.trim() === '') return [empty];
+  const source = isJson(text, file) ? readJson(text) : readYaml(text);
+  if (Array.isArray(source)) return source;
+  if ('path' in source) return [source];
+  return (source as Source).value == null ? [empty] : source;
+}
+
+const empty: Finding = {
+  path: [],
+  offset: 0,
+  message: 'is empty; the smallest project is {"components": [{"name": "web", "repo": "nginx"}]}',
+};
+
+/** By the extension; a file of another name is JSON when it begins like JSON. */
+function isJson(text: string, file: string): boolean {
+  const extension = posix.extname(file).toLowerCase();
+  if (extension === '.yaml' || extension === '.yml') return false;
+  return extension === '.json' || /^\s*[{[]/.test(text);
+}
+
+function check(source: Source, options: ParseOptions): ParseResult {
+  const { value, touched, findings } = applyOverrides(
+    source.value,
+    options.overrides ?? [],
+    options.component,
+  );
+  const name = posix.basename(options.file, posix.extname(options.file));
+  const all = [
+    ...source.findings,
+    ...findings,
+    ...(validate(value) ? [] : toFindings(validate.errors ?? [], value)),
+    ...findRuleProblems(value),
+    ...nameFindings(value, name),
+  ];
+  if (all.length === 0) {
+    return { project: normalise(value as RawProject, { name, folder: options.folder ?? '.' }) };
+  }
+  const problems = all.map((finding) => toProblem(withOverride(finding, touched), source, value));
+  return { problems: problems.sort(byPlace) };
+}
+
+/** A file may be called anything, a project may not. */
+function nameFindings(value: unknown, name: string): Finding[] {
+  if (typeof value !== 'object' || value === null || Object.hasOwn(value, 'project')) return [];
+  const { pattern = '' } = schemaOf(['project']);
+  if (new RegExp(pattern, 'u').test(name)) return [];
+  return [
+    {
+      path: ['project'],
+      message: `is missing, and the file's name "${name}" cannot take its place: a project's name ${PATTERNS[pattern]}`,
+    },
+  ];
+}
+
+function withOverride(finding: Finding, touched: readonly Touched[]): Finding {
+  const from = touched.findLast(({ path }) => isPrefix(path, finding.path));
+  return from === undefined ? finding : { ...finding, override: from.override };
+}
+
+function isPrefix(prefix: Path, path: Path): boolean {
+  return prefix.every((step, index) => String(step) === String(path[index]));
+}
+
+/** In the order of the file, what came from overrides last. */
+function byPlace(a: Problem, b: Problem): number {
+  const line = (a.line ?? Number.MAX_SAFE_INTEGER) - (b.line ?? Number.MAX_SAFE_INTEGER);
+  return line === 0 ? (a.column ?? 0) - (b.column ?? 0) : line;
+}

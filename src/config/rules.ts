@@ -1,0 +1,145 @@
+/**
+ * Rules a schema cannot say, over the whole project: names, ports and links that must be unique or must
+ * exist. They read the raw document tolerantly, so that they speak even where the schema found problems
+ * elsewhere. Rules within one component are in componentRules.ts. Pure.
+ */
+import { isIP } from 'node:net';
+import { componentRules } from './componentRules.ts';
+import { type Finding, isRecord, type Path, pointerOf, valueAt } from './problems.ts';
+import { didYouMean } from './suggest.ts';
+
+/** An object of the document and where it stands. */
+export interface Entry {
+  readonly path: Path;
+  readonly item: Readonly<Record<string, unknown>>;
+}
+
+export function findRuleProblems(document: unknown): Finding[] {
+  const components = entries(document, ['components']);
+  return [
+    ...duplicateNames(components),
+    ...duplicatePorts(components),
+    ...duplicateLinks(components),
+    ...unknownLinks(components),
+    ...components.flatMap(componentRules),
+  ];
+}
+
+/** The objects of the list at the path; nothing when there is no list or no object in it. */
+export function entries(root: unknown, path: Path, base: Path = []): Entry[] {
+  const list = valueAt(root, path);
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((item, index) => (isRecord(item) ? [{ path: [...base, ...path, index], item }] : []));
+}
+
+export function entriesOf(component: Entry, field: string): Entry[] {
+  return entries(component.item, [field], component.path);
+}
+
+export function nameOf(component: Entry): string {
+  return typeof component.item.name === 'string' ? component.item.name : pointerOf(component.path);
+}
+
+function duplicateNames(components: readonly Entry[]): Finding[] {
+  return repeats(components, 'name', (first) => `this name is taken by ${pointerOf(first.path)}`);
+}
+
+/** Every entry whose field has the same text as an earlier entry's. */
+export function repeats(
+  list: readonly Entry[],
+  field: string,
+  message: (first: Entry, value: string) => string,
+  same: (value: string) => string = (value) => value,
+): Finding[] {
+  const seen = new Map<string, Entry>();
+  const found: Finding[] = [];
+  for (const entry of list) {
+    const value = entry.item[field];
+    if (typeof value !== 'string') continue;
+    const first = seen.get(same(value));
+    if (first === undefined) seen.set(same(value), entry);
+    else found.push({ path: [...entry.path, field], message: message(first, value) });
+  }
+  return found;
+}
+
+interface Claim {
+  readonly path: Path;
+  readonly component: string;
+  readonly port: number;
+  readonly address: string;
+}
+
+function duplicatePorts(components: readonly Entry[]): Finding[] {
+  const byPort = new Map<number, Claim[]>();
+  const found: Finding[] = [];
+  for (const claim of components.flatMap(claimsOf)) {
+    const others = byPort.get(claim.port) ?? [];
+    const first = others.find((other) => overlap(other.address, claim.address));
+    if (first !== undefined) found.push({ path: claim.path, message: takenBy(first, claim) });
+    byPort.set(claim.port, [...others, claim]);
+  }
+  return found;
+}
+
+function claimsOf(component: Entry): Claim[] {
+  return entriesOf(component, 'ports').flatMap(({ path, item }) => {
+    if (typeof item.external !== 'number') return [];
+    const address = typeof item.address === 'string' ? item.address : '0.0.0.0';
+    return [{ path: [...path, 'external'], component: nameOf(component), port: item.external, address }];
+  });
+}
+
+function takenBy(first: Claim, claim: Claim): string {
+  const addresses = first.address === claim.address ? '' : ` (${first.address} and ${claim.address} overlap)`;
+  return `port ${claim.port} is taken by component "${first.component}" at ${pointerOf(first.path)}${addresses}`;
+}
+
+/** Whether two listeners of one port would get in each other's way: `::` listens on IPv4 as well. */
+function overlap(a: string, b: string): boolean {
+  const [left, right] = [canonical(a), canonical(b)];
+  if (left === right || left === '::' || right === '::') return true;
+  if (left === '0.0.0.0') return !right.includes(':');
+  return right === '0.0.0.0' && !left.includes(':');
+}
+
+/** IPv6 has many spellings of one address; URL knows the shortest. */
+function canonical(address: string): string {
+  const plain = isIP(address) === 6 && !address.includes('%');
+  return plain ? new URL(`http://[${address}]`).hostname.slice(1, -1) : address;
+}
+
+function duplicateLinks(components: readonly Entry[]): Finding[] {
+  const links = components.flatMap((component) => entriesOf(component, 'defineComponentLinks'));
+  return repeats(
+    links,
+    'name',
+    (first) => `a link of this name is defined at ${pointerOf(first.path)} already`,
+  );
+}
+
+function unknownLinks(components: readonly Entry[]): Finding[] {
+  const owners = new Map<string, Entry>();
+  for (const component of components) {
+    for (const { item } of entriesOf(component, 'defineComponentLinks')) {
+      if (typeof item.name === 'string' && !owners.has(item.name)) owners.set(item.name, component);
+    }
+  }
+  return components.flatMap((component) =>
+    entriesOf(component, 'requireComponentLinks').flatMap(({ path, item }) => {
+      if (typeof item.name !== 'string') return [];
+      const message = linkProblem(item.name, component, owners);
+      return message === undefined ? [] : [{ path: [...path, 'name'], message }];
+    }),
+  );
+}
+
+function linkProblem(name: string, component: Entry, owners: ReadonlyMap<string, Entry>): string | undefined {
+  const owner = owners.get(name);
+  if (owner === component) return 'this component defines the link itself; it cannot require it';
+  if (owner !== undefined) return undefined;
+  const known = [...owners.keys()];
+  const list =
+    known.length === 0 ? 'none is defined' : `defined are ${known.map((k) => `"${k}"`).join(', ')}`;
+  return `no component defines this link; ${list}${didYouMean(name, known)}`;
+}
