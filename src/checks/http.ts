@@ -4,6 +4,7 @@
  */
 import http from 'node:http';
 import https from 'node:https';
+import type { Readable } from 'node:stream';
 import { VERSION } from '../version.ts';
 import { authority, GIVEN_UP, type Seen, trouble, withExcerpt } from './saw.ts';
 
@@ -30,12 +31,12 @@ export async function askHttp(question: HttpQuestion, signal: AbortSignal): Prom
   const began = performance.now();
   const answer: Answer = { chunks: [] };
   try {
-    const stream = got.stream(url, optionsFor(question, signal));
+    const stream = got.stream(url, optionsFor(question));
     stream.once('response', (response: http.IncomingMessage) => {
       answer.status = response.statusCode;
       answer.location = response.headers.location;
     });
-    await readCapped(stream, answer.chunks);
+    await readCapped(stream, answer.chunks, signal);
   } catch (error) {
     if (signal.aborted) return GIVEN_UP;
     return failed(url, place, answer, question.timeoutMs, error);
@@ -49,7 +50,7 @@ interface Answer {
   location?: string | undefined;
 }
 
-function optionsFor(question: HttpQuestion, signal: AbortSignal) {
+function optionsFor(question: HttpQuestion) {
   return {
     method: question.method,
     // An empty body, said explicitly: without it got waits for one to be written to the stream.
@@ -62,16 +63,27 @@ function optionsFor(question: HttpQuestion, signal: AbortSignal) {
     timeout: { request: question.timeoutMs },
     https: { rejectUnauthorized: question.verify },
     agent: { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false }) },
-    signal,
   };
 }
 
-async function readCapped(stream: AsyncIterable<Buffer>, chunks: Buffer[]): Promise<void> {
-  let bytes = 0;
-  for await (const chunk of stream) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes >= BODY_CAP_BYTES) return; // leaving the loop destroys the stream
+/**
+ * The signal is not given to got, which keeps listening to it after a finished request and then emits an
+ * error nobody can catch.
+ */
+async function readCapped(stream: Readable, chunks: Buffer[], signal: AbortSignal): Promise<void> {
+  const onAbort = () => stream.destroy(new Error('given up'));
+  signal.addEventListener('abort', onAbort, { once: true });
+  stream.on('error', () => undefined); // the loop throws it; one that comes later has nothing left to say
+  try {
+    let bytes = 0;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes >= BODY_CAP_BYTES) return;
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    stream.destroy();
   }
 }
 
