@@ -83,7 +83,7 @@ export interface ExecResult {
   readonly output: string;
 }
 
-/** A container of ours changed. A hint, never a source of truth. */
+/** A container of ours changed. A hint, never a source of truth. `reconnected`: the stream of events stands (again); look, something may have been missed. */
 export interface EngineEvent {
   readonly kind: 'start' | 'die' | 'oom' | 'destroy' | 'health' | 'reconnected';
   readonly container?: string;
@@ -94,7 +94,7 @@ export interface Engine {
   info(): Promise<EngineInfo>;
   /** undefined: this host does not have it. `ref`: `repo:tag`, `repo@digest` or an id. */
   image(ref: string): Promise<Image | undefined>;
-  /** Pulls and answers what the host then has. image-not-found, pull-refused. No deadline but silence (60 s without progress). */
+  /** Pulls and answers what the host then has. image-not-found, pull-refused. No deadline but silence (60 s without progress). interrupted: by the signal. */
   pull(ref: string, options?: PullOptions): Promise<Image>;
   /** All containers of ours that match, running or not. Never one without our labels. */
   containers(filter: ContainerFilter): Promise<readonly Container[]>;
@@ -104,9 +104,9 @@ export interface Engine {
   create(spec: ContainerSpec): Promise<string>;
   /** Already running is success. container-gone. */
   start(id: string): Promise<void>;
-  /** SIGTERM, after `timeoutMs` SIGKILL; answers when it has exited. Already stopped or gone is success. */
+  /** SIGTERM, after `timeoutMs` (rounded up to seconds) SIGKILL; answers when it has exited. Already stopped or gone is success. Refuses one without our labels. */
   stop(id: string, timeoutMs: number): Promise<void>;
-  /** SIGKILL. Already stopped or gone is success. */
+  /** SIGKILL. Already stopped or gone is success. Refuses one without our labels. */
   kill(id: string): Promise<void>;
   /** Removes a container of ours and its anonymous volumes; running: killed first. Gone is success. Refuses one without our labels. */
   remove(id: string): Promise<void>;
@@ -114,11 +114,11 @@ export interface Engine {
   exit(id: string): Promise<ExitReport | undefined>;
   /** The last `lines` lines, stdout and stderr interleaved, without line ends. [] when gone or the log driver cannot read. */
   logs(id: string, lines: number): Promise<readonly string[]>;
-  /** Runs a command inside. engine-timeout after `timeoutMs`; container-gone when it does not run. */
+  /** Runs a command inside. engine-timeout after `timeoutMs`, and the command may go on running: the engine cannot end it. container-gone when the container does not run. */
   exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
   /** Address of this host on the network (undefined: the default bridge); undefined: the network has none, as `host`. */
   gateway(network: string | undefined): Promise<string | undefined>;
-  /** Calls `listener` for events of our containers until aborted; reconnects by itself and says `reconnected`. */
+  /** Calls `listener` for events of our containers until aborted; reconnects by itself and says `reconnected` whenever the stream stands, the first time too. */
   watch(listener: (event: EngineEvent) => void, signal: AbortSignal): void;
   /** Idempotent. */
   close(): void;

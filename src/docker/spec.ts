@@ -1,6 +1,7 @@
 /**
  * From a component to the container Docker is asked for: name, labels, create body, spec hash. Pure.
  */
+import { createHash } from 'node:crypto';
 import type { Component } from '../config/project.ts';
 
 /** Identity of our containers. Written once at creation; the only way they are found again. */
@@ -35,4 +36,97 @@ export interface SpecInput {
   readonly suffix: string;
 }
 
-export declare function containerSpec(input: SpecInput): ContainerSpec;
+type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** Same input, same spec, whatever the order of keys. The answer is frozen all the way down. */
+export function containerSpec(input: SpecInput): ContainerSpec {
+  const { project, component, release, host, suffix } = input;
+  const name = `${project}-${component.name}-r${release}-${suffix}`;
+  const hash = hashOf(createBody(input, CONTAINER_ID, component.labels));
+  const labels = {
+    ...component.labels,
+    [LABELS.project]: project,
+    [LABELS.component]: component.name,
+    [LABELS.release]: String(release),
+    [LABELS.spec]: hash,
+    [LABELS.host]: host,
+  };
+  return deepFreeze({ name, labels, hash, body: createBody(input, name, labels) });
+}
+
+/** Stands for the container's name in `bindings[].external`; the hash sees it unexpanded. */
+const CONTAINER_ID = '{container_id}';
+
+function createBody(input: SpecInput, name: string, labels: Readonly<Record<string, string>>) {
+  const { component } = input;
+  return {
+    Image: input.imageId,
+    Env: environment(component, input.linkEnvironment),
+    ExposedPorts: exposedPorts(component),
+    Labels: { ...labels },
+    ...(component.command === undefined ? {} : { Cmd: [...component.command] }),
+    ...(component.user === undefined ? {} : { User: component.user }),
+    ...(component.hostname === undefined ? {} : { Hostname: component.hostname }),
+    HostConfig: hostConfig(component, name),
+  } satisfies Json;
+}
+
+function hostConfig(component: Component, name: string) {
+  const { memoryBytes, cpus, network, logging } = component;
+  return {
+    Binds: component.bindings.map(
+      (b) => `${b.external.replaceAll(CONTAINER_ID, name)}:${b.volume}${b.readOnly ? ':ro' : ''}`,
+    ),
+    VolumesFrom: [...component.volumesFrom],
+    Privileged: component.privileged,
+    ReadonlyRootfs: component.readOnly,
+    CapAdd: [...component.capAdd],
+    CapDrop: [...component.capDrop],
+    Ulimits: component.ulimits.map((u) => ({ Name: u.name, Soft: u.soft, Hard: u.hard })),
+    ExtraHosts: [...component.extraHosts],
+    // Replacing a container that ended is gantryd's decision; the engine must not revive it behind its back.
+    RestartPolicy: { Name: 'no' },
+    ...(memoryBytes === undefined ? {} : { Memory: memoryBytes }),
+    ...(cpus === undefined ? {} : { NanoCpus: Math.round(cpus * 1e9) }),
+    ...(network === undefined ? {} : { NetworkMode: network }),
+    ...(logging === undefined ? {} : { LogConfig: { Type: logging.driver, Config: { ...logging.options } } }),
+  } satisfies Json;
+}
+
+function environment(component: Component, links: Readonly<Record<string, string>>): string[] {
+  const own = component.environment.map((e) => [e.name, e.value] as const);
+  const merged = new Map([...own, ...Object.entries(links)]);
+  return [...merged].sort(byFirst).map(([name, value]) => `${name}=${value}`);
+}
+
+function exposedPorts(component: Component): Record<string, Record<string, never>> {
+  const ports = [
+    ...component.ports.map((p) => p.containerPort),
+    ...component.definesLinks.map((l) => l.port),
+  ];
+  const unique = [...new Set(ports)].sort((a, b) => a - b);
+  return Object.fromEntries(unique.map((port) => [`${port}/tcp`, {}]));
+}
+
+function hashOf(value: Json): string {
+  return createHash('sha256').update(canonical(value)).digest('hex').slice(0, 16);
+}
+
+/** JSON with the keys of every object in order. */
+function canonical(value: Json): string {
+  return JSON.stringify(value, (_key, v: unknown) =>
+    typeof v === 'object' && v !== null && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).sort(byFirst))
+      : v,
+  );
+}
+
+/** By code unit, so that it does not depend on the locale. */
+function byFirst(a: readonly [string, unknown], b: readonly [string, unknown]): number {
+  return a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFreeze);
+  return Object.freeze(value);
+}

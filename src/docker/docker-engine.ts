@@ -1,0 +1,306 @@
+/**
+ * The Engine for Docker: one method, one or two calls, and what counts as done already. Containers are
+ * found by their labels alone; one without ours is never stopped, killed or removed.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type Docker from 'dockerode';
+import { GantryError } from '../errors.ts';
+import { type Connection, get } from './connection.ts';
+import type {
+  Container,
+  ContainerFilter,
+  Engine,
+  EngineEvent,
+  EngineInfo,
+  ExecResult,
+  ExitReport,
+  Image,
+  PullOptions,
+} from './engine.ts';
+import { watchEvents } from './events.ts';
+import {
+  isBeingRemoved,
+  isNoSuchContainer,
+  isNoSuchImage,
+  isNotRunning,
+  isUnreadableLog,
+  statusOf,
+  wordsOf,
+} from './failures.ts';
+import { Head, Tail } from './lines.ts';
+import { containerOf, exitReport, gatewayOf, identityOf, labelFilters } from './listing.ts';
+import { pullImage } from './pull.ts';
+import { type ContainerSpec, LABELS } from './spec.ts';
+import { openEvents, openLog, pieces } from './streams.ts';
+
+/** How long each call may take. The engine answers most in milliseconds; a disk under load makes it seconds. */
+export const DEADLINES = {
+  askMs: 10_000,
+  createMs: 60_000,
+  startMs: 60_000,
+  killMs: 30_000,
+  removeMs: 60_000,
+  logsMs: 10_000,
+  /** On top of the time the container itself gets to stop. */
+  stopExtraMs: 30_000,
+  pingMs: 5_000,
+} as const;
+
+const EXEC_OUTPUT_BYTES = 64 * 1024;
+const EXIT_POLL_MS = 500;
+const EXEC_POLL_MS = 20;
+
+export class DockerEngine implements Engine {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  info(): Promise<EngineInfo> {
+    return this.#connection.info();
+  }
+
+  async image(ref: string): Promise<Image | undefined> {
+    const call = { what: `show the image ${ref}`, timeoutMs: DEADLINES.askMs };
+    const found = await this.#connection.call(call, (docker, abortSignal) =>
+      get<Docker.ImageInspectInfo>(docker, `/images/${pathOf(ref)}/json`, abortSignal).catch(undefinedFor404),
+    );
+    return found && { id: found.Id, digests: found.RepoDigests ?? [], tags: found.RepoTags ?? [] };
+  }
+
+  async pull(ref: string, options: PullOptions = {}): Promise<Image> {
+    await pullImage(this.#connection, ref, options);
+    const image = await this.image(ref);
+    if (image !== undefined) return image;
+    throw new GantryError('image-not-found', `The image ${ref} was pulled, but this host does not have it.`);
+  }
+
+  async containers(filter: ContainerFilter): Promise<readonly Container[]> {
+    const call = { what: 'list the containers', timeoutMs: DEADLINES.askMs };
+    const filters = { label: labelFilters(filter) };
+    const list = await this.#connection.call(call, (docker, abortSignal) =>
+      docker.listContainers({ all: true, filters, abortSignal }),
+    );
+    return list.flatMap((info) => containerOf(info) ?? []);
+  }
+
+  async exists(nameOrId: string): Promise<boolean> {
+    return (await this.#inspect(nameOrId)) !== undefined;
+  }
+
+  create(spec: ContainerSpec): Promise<string> {
+    const call = { what: `create the container ${spec.name}`, timeoutMs: DEADLINES.createMs };
+    return this.#connection.call(call, async (docker, abortSignal) => {
+      const request = { _query: { name: spec.name }, _body: spec.body, abortSignal };
+      const container = await docker
+        .createContainer(request as Docker.ContainerCreateOptions)
+        .catch((error) => Promise.reject(createFailure(error, spec)));
+      if (typeof container.id === 'string') return container.id;
+      throw new Error('the answer names no container');
+    });
+  }
+
+  async start(id: string): Promise<void> {
+    const call = { what: `start the container ${short(id)}`, timeoutMs: DEADLINES.startMs };
+    await this.#connection.call(call, (docker, abortSignal) =>
+      docker
+        .getContainer(id)
+        .start({ abortSignal })
+        .catch((error) => {
+          if (statusOf(error) === 304) return;
+          throw isNoSuchContainer(error) || isBeingRemoved(error) ? gone(id, error) : error;
+        }),
+    );
+  }
+
+  async stop(id: string, timeoutMs: number): Promise<void> {
+    const own = await this.#own(id, 'stop');
+    if (own === undefined) return;
+    const seconds = Math.ceil(timeoutMs / 1000);
+    const call = {
+      what: `stop the container ${short(id)}`,
+      timeoutMs: seconds * 1000 + DEADLINES.stopExtraMs,
+      slow: true,
+    };
+    await this.#connection.call(call, (docker, abortSignal) =>
+      Promise.race([
+        docker.getContainer(own).stop({ t: seconds, abortSignal }).catch(alreadyDone),
+        this.#ended(own, abortSignal),
+      ]),
+    );
+  }
+
+  async kill(id: string): Promise<void> {
+    const own = await this.#own(id, 'kill');
+    if (own === undefined) return;
+    const call = { what: `kill the container ${short(id)}`, timeoutMs: DEADLINES.killMs, slow: true };
+    await this.#connection.call(call, (docker, abortSignal) =>
+      docker.getContainer(own).kill({ signal: 'SIGKILL', abortSignal }).catch(alreadyDone),
+    );
+  }
+
+  async remove(id: string): Promise<void> {
+    const own = await this.#own(id, 'remove');
+    if (own === undefined) return;
+    const call = { what: `remove the container ${short(id)}`, timeoutMs: DEADLINES.removeMs, slow: true };
+    await this.#connection.call(call, (docker, abortSignal) =>
+      docker.getContainer(own).remove({ v: true, force: true, abortSignal }).catch(alreadyDone),
+    );
+  }
+
+  async exit(id: string): Promise<ExitReport | undefined> {
+    const info = await this.#inspect(id);
+    return info && exitReport(info);
+  }
+
+  async logs(id: string, lines: number): Promise<readonly string[]> {
+    const info = await this.#inspect(id);
+    if (info === undefined) return [];
+    const call = { what: `show the log of ${short(id)}`, timeoutMs: DEADLINES.logsMs, slow: true };
+    return this.#connection.call(call, async (docker, signal) => {
+      const tail = new Tail(lines);
+      const stream = await openLog(docker, info.Id, lines, signal).catch(undefinedForNoLog);
+      if (stream === undefined) return [];
+      for await (const piece of pieces(stream, info.Config.Tty)) tail.add(piece);
+      return tail.lines();
+    });
+  }
+
+  /** After engine-timeout the command may still run: Docker has no call to end it. */
+  exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
+    const call = { what: `run a command in ${short(id)}`, timeoutMs, slow: true };
+    return this.#connection.call(call, async (docker, abortSignal) => {
+      const request = { Cmd: [...command], AttachStdout: true, AttachStderr: true, abortSignal };
+      try {
+        const exec = await docker.getContainer(id).exec(request);
+        const stream = await exec.start({ abortSignal } as Docker.ExecStartOptions);
+        const head = new Head(EXEC_OUTPUT_BYTES);
+        for await (const { bytes } of pieces(stream, false)) head.add(bytes);
+        return { exitCode: await execCode(exec, abortSignal), output: head.text() };
+      } catch (error) {
+        throw isNoSuchContainer(error) || isNotRunning(error) ? gone(id, error) : error;
+      }
+    });
+  }
+
+  async gateway(network: string | undefined): Promise<string | undefined> {
+    const name = network === undefined || network === 'default' ? 'bridge' : network;
+    if (name === 'host' || name === 'none' || name.startsWith('container:')) return undefined;
+    const call = { what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
+    return this.#connection.call(call, async (docker, abortSignal) =>
+      gatewayOf(await get(docker, `/networks/${encodeURIComponent(name)}`, abortSignal)),
+    );
+  }
+
+  watch(listener: (event: EngineEvent) => void, signal: AbortSignal): void {
+    const connection = this.#connection;
+    const ended = new AbortController();
+    const end = () => ended.abort();
+    for (const source of [signal, connection.closing]) {
+      if (source.aborted) return;
+      source.addEventListener('abort', end, { once: true });
+    }
+    const source = {
+      open: (until: AbortSignal) => openEvents(connection, until),
+      ping: () =>
+        connection.call({ what: 'answer', timeoutMs: DEADLINES.pingMs }, (docker, s) =>
+          get(docker, '/_ping', s),
+        ),
+    };
+    void watchEvents(source, listener, ended.signal).finally(() => {
+      for (const s of [signal, connection.closing]) s.removeEventListener('abort', end);
+    });
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #inspect(nameOrId: string): Promise<Docker.ContainerInspectInfo | undefined> {
+    const call = { what: `show the container ${short(nameOrId)}`, timeoutMs: DEADLINES.askMs };
+    return this.#connection.call(call, (docker, abortSignal) =>
+      docker.getContainer(encodeURIComponent(nameOrId)).inspect({ abortSignal }).catch(undefinedFor404),
+    );
+  }
+
+  /** The full id; undefined: gone. engine-failed when it is not ours. */
+  async #own(id: string, verb: string): Promise<string | undefined> {
+    const info = await this.#inspect(id);
+    if (info === undefined) return undefined;
+    if (identityOf(info.Config.Labels) !== undefined) return info.Id;
+    throw new GantryError(
+      'engine-failed',
+      `gantryd did not make the container ${short(id)} and will not ${verb} it.`,
+      {
+        hint: `Only containers with the label ${LABELS.project} and its companions are gantryd's.`,
+      },
+    );
+  }
+
+  /** Settles once the container is seen not to run: the stop call itself may never settle. */
+  async #ended(id: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await delay(EXIT_POLL_MS, undefined, { signal });
+      // A failed look proves nothing: the stop call itself ends when the engine is gone.
+      const ended = await this.#inspect(id).then(
+        (info) => !info?.State.Running,
+        () => false,
+      );
+      if (ended) return;
+    }
+  }
+}
+
+function undefinedFor404(error: unknown): undefined {
+  if (statusOf(error) !== 404) throw error;
+}
+
+function undefinedForNoLog(error: unknown): undefined {
+  if (statusOf(error) !== 404 && !isUnreadableLog(error)) throw error;
+}
+
+/** Of stop, kill and remove. */
+function alreadyDone(error: unknown): void {
+  const done =
+    statusOf(error) === 304 || isNoSuchContainer(error) || isBeingRemoved(error) || isNotRunning(error);
+  if (!done) throw error;
+}
+
+function createFailure(error: unknown, spec: ContainerSpec): unknown {
+  if (isNoSuchImage(error)) {
+    return new GantryError(
+      'image-not-found',
+      `This host lacks the image of ${spec.name}: ${wordsOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (statusOf(error) !== 409) return error;
+  return new GantryError('name-taken', `A container named ${spec.name} exists already.`, { cause: error });
+}
+
+function gone(id: string, cause: unknown): GantryError {
+  return new GantryError('container-gone', `The container ${short(id)} is gone: ${wordsOf(cause)}`, {
+    cause,
+  });
+}
+
+async function execCode(exec: Docker.Exec, signal: AbortSignal): Promise<number> {
+  for (;;) {
+    const { Running, ExitCode } = await exec.inspect({ abortSignal: signal });
+    if (!Running && typeof ExitCode === 'number') return ExitCode;
+    // The engine notes the end a moment after the output has ended.
+    await delay(EXEC_POLL_MS, undefined, { signal });
+  }
+}
+
+function short(nameOrId: string): string {
+  return /^[0-9a-f]{64}$/.test(nameOrId) ? nameOrId.slice(0, 12) : nameOrId;
+}
+
+/** Slashes and colons belong to an image's name, anything else is made harmless. */
+function pathOf(ref: string): string {
+  return encodeURIComponent(ref).replaceAll('%2F', '/').replaceAll('%3A', ':').replaceAll('%40', '@');
+}

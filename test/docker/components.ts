@@ -1,0 +1,44 @@
+/** Components and specs for the tests of this folder: defaults, overridden where a test cares. */
+import type { Component } from '../../src/config/project.ts';
+import { type ContainerSpec, containerSpec, type SpecInput } from '../../src/docker/spec.ts';
+
+export function componentOf(overrides: Partial<Component> = {}): Component {
+  return {
+    name: 'web',
+    image: 'app:1',
+    ports: [],
+    readyChecks: [],
+    healthChecks: [],
+    readyTimeoutMs: 10_000,
+    terminationSignals: [],
+    terminationChecks: [],
+    stopTimeoutMs: 10_000,
+    instances: 1,
+    bindings: [],
+    volumesFrom: [],
+    definesLinks: [],
+    requiresLinks: [],
+    environment: [],
+    privileged: false,
+    extraHosts: [],
+    labels: {},
+    readOnly: false,
+    capAdd: [],
+    capDrop: [],
+    ulimits: [],
+    ...overrides,
+  };
+}
+
+export function specOf(overrides: Partial<Component> = {}, input: Partial<SpecInput> = {}): ContainerSpec {
+  return containerSpec({
+    project: 'shop',
+    component: componentOf(overrides),
+    release: 7,
+    host: 'host-1',
+    imageId: 'sha256:aa',
+    linkEnvironment: {},
+    suffix: 'k3f9',
+    ...input,
+  });
+}
