@@ -1,0 +1,260 @@
+/**
+ * The loop over one component: look, plan, execute, look again. Watches, checks and timers only poke
+ * it; what it knows it reads anew each round, so it may be killed at any instant and started again.
+ *
+ * What decides something (create, route, drain …) is done under the component's lock, from a look taken
+ * under it. Stopping and removing what already drains needs no lock and no waiting: it runs beside the loop.
+ */
+import type { Engine } from '../docker/engine.ts';
+import { isGantryError } from '../errors.ts';
+import type { Tell } from '../events.ts';
+import type { ProxyLimits } from '../proxy/routes.ts';
+import { BACKOFF_FORGET_MS, backoffMs } from './backoff.ts';
+import { type Executors, executors, type Round, tidied } from './execute.ts';
+import { withLock } from './lock.ts';
+import { Observer } from './observe.ts';
+import { type Action, type Plan, plan } from './plan.ts';
+import { Poke } from './poke.ts';
+import type { ProxyPort } from './proxy-port.ts';
+import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
+import type { ContainerId, Desired, Observed } from './state.ts';
+
+/** Looks again after this long even if nothing pokes: hints may be lost. */
+const RESYNC_MS = 1_000;
+/** How long another command's round may hold the lock. */
+const LOCK_TIMEOUT_MS = 60_000;
+
+export interface AgentInput {
+  readonly project: string;
+  readonly component: string;
+  readonly hostId: string;
+  readonly engine: Engine;
+  readonly proxy: ProxyPort;
+  readonly limits: ProxyLimits;
+  readonly file: RecordFile;
+  readonly tell: Tell;
+  /** Run health checks and act on them. */
+  readonly heal: boolean;
+  readonly now?: () => number;
+  readonly random?: () => number;
+}
+
+/** What one look saw, and what it calls for. */
+export interface View {
+  readonly record: ComponentRecord;
+  readonly desired: Desired;
+  readonly observed: Observed;
+  readonly plan: Plan;
+}
+
+export class Agent {
+  readonly #input: AgentInput;
+  readonly #now: () => number;
+  readonly #observer: Observer;
+  readonly #executors: Executors;
+  readonly #poke = new Poke();
+  readonly #ended = new AbortController();
+  readonly #jobs = new Map<ContainerId, Promise<void>>();
+  #trouble: unknown;
+  readonly #failed = new Set<ContainerId>();
+  #failures = 0;
+  #lastFailureAt = 0;
+  #startAfter = 0;
+  #said = '';
+
+  constructor(input: AgentInput) {
+    this.#input = input;
+    this.#now = input.now ?? Date.now;
+    const shared = { ...input, now: this.#now };
+    this.#observer = new Observer({ ...shared, poke: () => this.#poke.poke() });
+    this.#executors = executors({ ...shared, lastVerdict: (id) => this.#observer.lastVerdict(id) });
+  }
+
+  /** Subscribes to the hints; idempotent to close(). */
+  start(): void {
+    const { engine, proxy, project } = this.#input;
+    engine.watch(() => this.#poke.poke(), this.#ended.signal);
+    proxy.watch(project, () => this.#poke.poke(), this.#ended.signal);
+  }
+
+  /** Rounds until `reached` says so of a view; answers that view. Throws what a round throws. */
+  async run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
+    for (;;) {
+      signal.throwIfAborted();
+      this.#throwTrouble();
+      this.#poke.clear();
+      const view = await this.look();
+      if (reached(view) && this.#jobs.size === 0) return view;
+      // What is still routed leaves the table before anything ends it.
+      if (!view.plan.some((a) => a.kind === 'route')) this.#beginJobs(view);
+      if (view.plan.some(decides)) await this.#decide(signal);
+      else if (!(await this.#pull(view, signal))) await this.#idle(view.plan, signal);
+    }
+  }
+
+  async look(): Promise<View> {
+    const record = await this.#input.file.read();
+    const desired = desiredOf(this.#input.project, this.#input.component, record);
+    const observed = await this.#observer.observe(desired, record, {
+      busy: new Set(this.#jobs.keys()),
+      startAfter: this.#startAfter,
+    });
+    this.#noteFailures(desired, observed);
+    const next = plan(desired, { ...observed, startAfter: this.#startAfter });
+    return { record, desired, observed, plan: next };
+  }
+
+  /** Changes what is wanted, under the lock, from the record as it is then. */
+  async change(
+    to: (record: ComponentRecord) => ComponentRecord | Promise<ComponentRecord>,
+    signal: AbortSignal,
+  ) {
+    await this.#locked(signal, async () => {
+      await this.#input.file.write(await to(await this.#input.file.read()));
+    });
+  }
+
+  /** Ends watches, checks and what it waits for; containers and traffic stay as they are. */
+  async close(): Promise<void> {
+    this.#ended.abort();
+    this.#poke.poke();
+    await Promise.allSettled(this.#jobs.values());
+    await this.#observer.close();
+  }
+
+  /** Looks again under the lock and executes what decides; nobody else decides meanwhile. */
+  async #decide(signal: AbortSignal): Promise<void> {
+    await this.#locked(signal, async (held) => {
+      const view = await this.look();
+      const round: Round = { record: tidied(view.record, view.observed), observed: view.observed };
+      await this.#executeInOrder(view.plan.filter(decides), round, held);
+    });
+  }
+
+  /** Neighbouring actions on containers run side by side, the others one after the other. */
+  async #executeInOrder(actions: Plan, round: Round, signal: AbortSignal): Promise<void> {
+    const rest = [...actions];
+    while (rest.length > 0) {
+      signal.throwIfAborted();
+      const kind = rest[0]?.kind;
+      const together = sideBySide(kind) ? rest.splice(0, run(rest, kind)) : rest.splice(0, 1);
+      const done = await Promise.allSettled(together.map((a) => this.#execute(a, round, signal)));
+      const failed = done.find((d) => d.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+    }
+  }
+
+  async #execute(action: Action, round: Round, signal: AbortSignal): Promise<void> {
+    const executor = this.#executors[action.kind] as (a: Action, r: Round, s: AbortSignal) => Promise<void>;
+    await executor(action, round, signal);
+  }
+
+  async #pull(view: View, signal: AbortSignal): Promise<boolean> {
+    const pull = view.plan.find((a) => a.kind === 'pull-image');
+    if (pull === undefined) return false;
+    await this.#execute(pull, { record: view.record, observed: view.observed }, signal);
+    return true;
+  }
+
+  /** Begins what needs no lock; it goes on beside the loop. */
+  #beginJobs(view: View): void {
+    const round: Round = { record: view.record, observed: view.observed };
+    for (const action of view.plan) {
+      if (
+        'container' in action &&
+        action.kind !== 'wait' &&
+        action.container !== undefined &&
+        !decides(action)
+      ) {
+        this.#begin(action, action.container, round);
+      }
+    }
+  }
+
+  #begin(action: Action, container: ContainerId, round: Round): void {
+    if (this.#jobs.has(container)) return;
+    const job = this.#execute(action, round, this.#ended.signal)
+      .catch((error: unknown) => {
+        this.#trouble = error;
+      })
+      .finally(() => {
+        this.#jobs.delete(container);
+        this.#poke.poke();
+      });
+    this.#jobs.set(container, job);
+  }
+
+  async #idle(actions: Plan, signal: AbortSignal): Promise<void> {
+    const waits = actions.filter((a) => a.kind === 'wait');
+    this.#tellWaiting(waits);
+    const until = Math.min(...waits.map((w) => w.until ?? Number.POSITIVE_INFINITY));
+    const ms = Math.max(0, Math.min(until - this.#now(), RESYNC_MS));
+    await this.#poke.wait(ms, signal);
+  }
+
+  #tellWaiting(waits: readonly Extract<Action, { kind: 'wait' }>[]): void {
+    const first = waits[0];
+    const why = waits.map((w) => w.why).join('; ');
+    if (first === undefined || why === this.#said) return;
+    this.#said = why;
+    this.#input.tell({ kind: 'waiting', for: first.for, why, until: first.until });
+  }
+
+  #locked<T>(signal: AbortSignal, body: (held: AbortSignal) => Promise<T>): Promise<T> {
+    return withLock(this.#input.file.lockPath, { timeoutMs: LOCK_TIMEOUT_MS, signal }, body);
+  }
+
+  #throwTrouble(): void {
+    const trouble = this.#trouble;
+    this.#trouble = undefined;
+    // A container that went by itself is what we wanted.
+    if (trouble !== undefined && !isGantryError(trouble, 'container-gone')) throw trouble;
+  }
+
+  /** Each container of a proven release that fails makes the next replacement wait longer. */
+  #noteFailures(desired: Desired, observed: Observed): void {
+    if (desired.release?.proven !== true) return;
+    for (const c of observed.containers) {
+      const failed = c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
+      if (!failed || c.drain !== undefined || c.release !== desired.release.number) continue;
+      if (this.#failed.has(c.id)) continue;
+      this.#failed.add(c.id);
+      this.#backOff();
+    }
+    const there = new Set(observed.containers.map((c) => c.id));
+    for (const id of this.#failed) if (!there.has(id)) this.#failed.delete(id);
+  }
+
+  #backOff(): void {
+    const now = this.#now();
+    this.#failures = now - this.#lastFailureAt > BACKOFF_FORGET_MS ? 1 : this.#failures + 1;
+    this.#lastFailureAt = now;
+    this.#startAfter = now + backoffMs(this.#failures, this.#input.random ?? Math.random);
+  }
+}
+
+/** Whether an action settles something that another process must not settle at the same time. */
+function decides(action: Action): boolean {
+  switch (action.kind) {
+    case 'create-container':
+    case 'start-container':
+    case 'route':
+    case 'prove-release':
+    case 'fail-release':
+    case 'drain':
+    case 'send-signals':
+      return true;
+    default:
+      return false;
+  }
+}
+
+function sideBySide(kind: Action['kind'] | undefined): boolean {
+  return kind === 'create-container' || kind === 'start-container' || kind === 'send-signals';
+}
+
+/** How many actions of this kind stand first in the list. */
+function run(actions: Plan, kind: Action['kind'] | undefined): number {
+  const other = actions.findIndex((a) => a.kind !== kind);
+  return other === -1 ? actions.length : other;
+}

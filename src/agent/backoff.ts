@@ -1,0 +1,16 @@
+/** How long to wait before the next replacement after failures in a row: exponential, with jitter. Pure. */
+
+export const BACKOFF_FIRST_MS = 500;
+export const BACKOFF_MAX_MS = 60_000;
+/** A failure after this long without one counts as the first again. */
+export const BACKOFF_FORGET_MS = 120_000;
+
+/**
+ * The first failure is replaced at once; from the second on the step doubles. Answers between half and
+ * all of the step, so that components that fail together do not march in step. `random` answers [0, 1).
+ */
+export function backoffMs(failures: number, random: () => number): number {
+  if (failures <= 1) return 0;
+  const step = Math.min(BACKOFF_FIRST_MS * 2 ** (failures - 2), BACKOFF_MAX_MS);
+  return Math.round(step / 2 + (step / 2) * random());
+}

@@ -1,0 +1,270 @@
+/**
+ * Carries out a plan's actions: one executor a kind, each idempotent, so that already done is success.
+ * What was decided is written down (record.ts) by whoever holds the component's lock.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Verdict } from '../checks/check.ts';
+import type { Surroundings } from '../checks/probes.ts';
+import { send } from '../checks/signals.ts';
+import type { Engine } from '../docker/engine.ts';
+import { containerSpec } from '../docker/spec.ts';
+import { GantryError } from '../errors.ts';
+import type { LastWords, Tell } from '../events.ts';
+import type { ProxyLimits } from '../proxy/routes.ts';
+import type { Action } from './plan.ts';
+import type { ProxyPort } from './proxy-port.ts';
+import {
+  type ComponentRecord,
+  type RecordFile,
+  withFailedRelease,
+  withMark,
+  withoutMarks,
+  withProven,
+} from './record.ts';
+import type { ContainerId, Observed, Release } from './state.ts';
+
+/** Lines of a failed container's output that are shown. */
+export const LAST_LINES = 20;
+
+export interface ExecutionInput {
+  readonly project: string;
+  readonly component: string;
+  readonly hostId: string;
+  readonly engine: Engine;
+  readonly proxy: ProxyPort;
+  readonly limits: ProxyLimits;
+  readonly file: RecordFile;
+  readonly now: () => number;
+  readonly tell: Tell;
+  readonly lastVerdict: (id: ContainerId) => Verdict | undefined;
+}
+
+/** What a round of actions works on: the record as it is under the lock, and the world it was planned for. */
+export interface Round {
+  record: ComponentRecord;
+  readonly observed: Observed;
+}
+
+export type Executors = {
+  readonly [K in Action['kind']]: (
+    action: Extract<Action, { kind: K }>,
+    round: Round,
+    signal: AbortSignal,
+  ) => Promise<void>;
+};
+
+export function executors(input: ExecutionInput): Executors {
+  const { engine, tell, now } = input;
+
+  // Containers start side by side: their writes go one after the other, each with all that came before.
+  let writes: Promise<void> = Promise.resolve();
+  function save(round: Round, change: (record: ComponentRecord) => ComponentRecord): Promise<void> {
+    round.record = change(round.record);
+    const { record } = round;
+    const write = () => input.file.write(record);
+    writes = writes.then(write, write);
+    return writes;
+  }
+
+  return {
+    async 'pull-image'(action, round, signal) {
+      tell({ kind: 'image-pulling', image: action.image, why: action.why });
+      const release = round.record.releases.find((r) => r.number === round.record.release);
+      const authFile = release?.component.registryAuth;
+      const image = await engine.pull(action.image, {
+        signal,
+        ...(authFile === undefined ? {} : { authFile }),
+      });
+      if (release !== undefined && image.id !== release.imageId) throw wrongImage(release, image.id);
+      tell({ kind: 'image-ready', image: action.image, imageId: image.id });
+    },
+
+    async 'create-container'(action, round) {
+      const release = requireRelease(round, action.release);
+      const spec = containerSpec({
+        project: input.project,
+        component: release.component,
+        release: release.number,
+        host: input.hostId,
+        imageId: release.imageId,
+        linkEnvironment: release.linkEnvironment,
+        suffix: randomBytes(2).toString('hex'),
+      });
+      const id = await engine.create(spec);
+      tell({
+        kind: 'container-created',
+        container: id,
+        name: spec.name,
+        release: release.number,
+        why: action.why,
+      });
+      await startIt(id, release.number, round);
+    },
+
+    async 'start-container'(action, round) {
+      const release = round.observed.containers.find((c) => c.id === action.container)?.release ?? 0;
+      await startIt(action.container, release, round);
+    },
+
+    async route(action, round) {
+      const was = round.observed.containers.filter((c) => c.routed).map((c) => c.id);
+      await input.proxy.setRoute(input.project, input.component, await routeFor(action), input.limits);
+      tell({
+        kind: 'switched',
+        release: action.release,
+        containers: action.containers,
+        was,
+        why: action.why,
+      });
+      const at = now();
+      const served = action.containers.filter((id) => round.record.marks[id]?.servedAt === undefined);
+      if (served.length === 0) return;
+      await save(round, (record) => served.reduce((r, id) => withMark(r, id, { servedAt: at }), record));
+    },
+
+    async 'prove-release'(action, round) {
+      await save(round, (record) => withProven(record, action.release));
+      tell({ kind: 'release-proven', release: action.release });
+    },
+
+    async 'fail-release'(action, round) {
+      const lastWords = await lastWordsOf(action.container);
+      await save(round, (record) => withFailedRelease(record, action.release, action.why));
+      const verdict = input.lastVerdict(action.container);
+      tell({
+        kind: 'release-failed',
+        release: action.release,
+        container: action.container,
+        why: action.why,
+        lastWords,
+        serving: round.record.status === 'ready' ? round.record.release : undefined,
+        ...(verdict === undefined ? {} : { verdict }),
+      });
+    },
+
+    async drain(action, round) {
+      await save(round, (record) => withMark(record, action.container, { drainSince: now() }));
+      tell({ kind: 'drain-started', container: action.container, why: action.why });
+    },
+
+    async 'send-signals'(action, round, signal) {
+      // Written first: a signal is sent at most once, whatever happens to this process.
+      await save(round, (record) => withMark(record, action.container, { signalledAt: now() }));
+      const verdicts = await sendSignals(action.container, round, signal);
+      tell({ kind: 'signals-sent', container: action.container, verdicts });
+    },
+
+    async 'stop-container'(action, round) {
+      const seen = round.observed.containers.find((c) => c.id === action.container);
+      const stopTimeoutMs = releaseOf(round, seen?.release)?.component.stopTimeoutMs ?? 10_000;
+      const connections = seen?.drain?.connections ?? 0;
+      tell({ kind: 'container-stopping', container: action.container, why: action.why });
+      await engine.stop(action.container, stopTimeoutMs);
+      if (connections > 0) {
+        tell({ kind: 'drain-cut', container: action.container, connections, why: action.why });
+      }
+    },
+
+    async 'kill-container'(action) {
+      await engine.kill(action.container);
+      tell({ kind: 'container-killed', container: action.container, why: action.why });
+    },
+
+    async 'remove-container'(action) {
+      await engine.remove(action.container);
+      tell({ kind: 'container-removed', container: action.container, why: action.why });
+    },
+
+    async 'remove-failed'(action) {
+      tell({
+        kind: 'container-failed',
+        container: action.container,
+        why: action.why,
+        lastWords: await lastWordsOf(action.container),
+      });
+      await engine.remove(action.container);
+      tell({ kind: 'container-removed', container: action.container, why: action.why });
+    },
+
+    async wait() {
+      // Waiting is the loop's business; there is nothing to call.
+    },
+  };
+
+  async function startIt(id: ContainerId, release: number, round: Round): Promise<void> {
+    // The mark starts the ready deadline; written before the start, so that it cannot be missed.
+    await save(round, (record) => withMark(record, id, { startedAt: now() }));
+    await engine.start(id);
+    tell({ kind: 'container-started', container: id, release });
+  }
+
+  async function routeFor(action: Extract<Action, { kind: 'route' }>) {
+    if (action.containers.length === 0 && action.listeners.length === 0) return undefined;
+    const { project, component, hostId } = input;
+    const all = await engine.containers({ project, component, host: hostId });
+    const backends = action.containers.map((id) => {
+      const host = all.find((c) => c.id === id)?.address;
+      if (host === undefined) {
+        throw new GantryError('container-gone', `Container ${id.slice(0, 12)} has no address any more`, {
+          retryable: true,
+        });
+      }
+      return { id, host };
+    });
+    return { component, listeners: action.listeners, backends };
+  }
+
+  async function sendSignals(id: ContainerId, round: Round, abort: AbortSignal): Promise<readonly Verdict[]> {
+    const { project, component, hostId } = input;
+    const container = (await engine.containers({ project, component, host: hostId })).find(
+      (c) => c.id === id,
+    );
+    if (container?.address === undefined) return [];
+    const target = { container: id, host: container.address };
+    const signals = releaseOf(round, container.release)?.component.terminationSignals ?? [];
+    return Promise.all(signals.map((s) => send(s, target, surroundings(), abort)));
+  }
+
+  function surroundings(): Surroundings {
+    return {
+      exec: (container, command, timeoutMs) => engine.exec(container, command, timeoutMs),
+      connections: async () => 0,
+      now,
+    };
+  }
+
+  async function lastWordsOf(id: ContainerId): Promise<LastWords> {
+    const [exit, logs] = await Promise.all([engine.exit(id), engine.logs(id, LAST_LINES)]);
+    return {
+      logs,
+      ...(exit?.exitCode === undefined ? {} : { exitCode: exit.exitCode }),
+      ...(exit === undefined ? {} : { oomKilled: exit.oomKilled }),
+      ...(exit === undefined || exit.error === '' ? {} : { error: exit.error }),
+    };
+  }
+}
+
+/** The record without marks of containers that no longer exist. */
+export function tidied(record: ComponentRecord, observed: Observed): ComponentRecord {
+  const there = new Set(observed.containers.map((c) => c.id));
+  const gone = Object.keys(record.marks).filter((id) => !there.has(id));
+  return gone.length === 0 ? record : withoutMarks(record, gone);
+}
+
+function releaseOf(round: Round, number: number | undefined): Release | undefined {
+  return round.record.releases.find((r) => r.number === number) ?? round.record.releases.at(-1);
+}
+
+function requireRelease(round: Round, number: number): Release {
+  const release = round.record.releases.find((r) => r.number === number);
+  if (release === undefined) throw new GantryError('internal', `release ${number} is not recorded`);
+  return release;
+}
+
+function wrongImage(release: Release, pulled: string): GantryError {
+  return new GantryError(
+    'image-not-found',
+    `${release.image} is now ${pulled}, but release ${release.number} was made from ${release.imageId}`,
+    { hint: 'The tag has moved. Run update to make a release of what it means now.' },
+  );
+}

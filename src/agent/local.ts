@@ -1,0 +1,367 @@
+/**
+ * gantry's commands on one host, without etcd: each sets what is wanted, then runs the loop until the
+ * host is there. Killing a command at any point loses nothing: the next one goes on from what it finds.
+ */
+import type { Component, Project } from '../config/project.ts';
+import type { Container, Engine, Image } from '../docker/engine.ts';
+import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent, Tell } from '../events.ts';
+import type { BackendReport } from '../proxy/protocol.ts';
+import { Agent, type View } from './agent.ts';
+import { forecast } from './forecast.ts';
+import type { Plan } from './plan.ts';
+import { type ProxyPort, proxyPort } from './proxy-port.ts';
+import { type ComponentRecord, recordFile, withFailedRelease, withRelease, withStatus } from './record.ts';
+import { makeRelease } from './release.ts';
+import type { DesiredStatus, Release } from './state.ts';
+
+/** How long a withdrawn release may take to leave, on top of its stopTimeout. */
+const WITHDRAW_MS = 20_000;
+/** Pause of a monitor after a round that failed. */
+const TROUBLE_PAUSE_MS = 2_000;
+
+export interface LocalInput {
+  /** Path of the state directory. */
+  readonly stateDir: string;
+  readonly hostId: string;
+  readonly engine: Engine;
+  readonly project: Project;
+  readonly emit: (event: AgentEvent) => void;
+  readonly now?: () => number;
+}
+
+export interface UpdateOptions {
+  /** Pull even when the image is there. */
+  readonly pull: boolean;
+  /** Return once the new containers serve; the drain goes on with the next command. */
+  readonly detach: boolean;
+}
+
+/** How a command ended that did not fail. */
+export type Outcome = 'done' | 'draining' | 'not-running';
+
+export interface ListedContainer {
+  readonly container: Container;
+  readonly status: 'running' | 'draining' | 'starting' | 'failed';
+  /** undefined: no proxy answers. */
+  readonly held: BackendReport | undefined;
+}
+
+export class LocalHost {
+  readonly #input: LocalInput;
+  readonly #now: () => number;
+  readonly #proxy: ProxyPort;
+
+  constructor(input: LocalInput) {
+    this.#input = input;
+    this.#now = input.now ?? Date.now;
+    this.#proxy = proxyPort(input.stateDir);
+  }
+
+  /**
+   * Replaces the component's containers: start, ready, switch, drain, remove. release-failed when the new
+   * ones do not become ready; interrupted when `signal` aborts before the switch; in both cases they are
+   * removed and the old ones serve. An abort during the drain ends with `draining`.
+   */
+  async update(name: string, options: UpdateOptions, signal: AbortSignal): Promise<Outcome> {
+    const component = this.#component(name);
+    return this.#withAgent(name, false, async (agent, tell) => {
+      const image = await this.#ensureImage(component, options.pull, tell, signal);
+      const release = await this.#makeRelease(agent, component, image, signal);
+      tell({ kind: 'release-made', release: release.number, image: release.image, imageId: release.imageId });
+      return this.#follow(agent, release, options.detach, signal);
+    });
+  }
+
+  /** As update, but refuses with already-running. */
+  async start(name: string, options: UpdateOptions, signal: AbortSignal): Promise<Outcome> {
+    if (await this.isRunning(name)) {
+      throw new GantryError('already-running', `Component ${name} is already running`, {
+        hint: 'Use update to replace its containers.',
+      });
+    }
+    return this.update(name, options, signal);
+  }
+
+  /** Unroutes, drains, stops and removes; answers when nothing is left. An abort leaves the drain to the next command. */
+  stop(name: string, signal: AbortSignal): Promise<Outcome> {
+    return this.#end(name, 'stopped', signal);
+  }
+
+  /** Unroutes, kills and removes at once, whatever connections are open. */
+  kill(name: string, signal: AbortSignal): Promise<Outcome> {
+    return this.#end(name, 'killed', signal);
+  }
+
+  /** Probes health and replaces what fails, start-first, until aborted or until somebody stops the component. */
+  async monitor(name: string, signal: AbortSignal): Promise<void> {
+    this.#component(name);
+    await this.#withAgent(name, true, async (agent, tell) => {
+      tell({ kind: 'monitoring' });
+      while (!signal.aborted) {
+        try {
+          const view = await agent.run((v) => v.desired.status !== 'ready' && v.plan.length === 0, signal);
+          const why = view.record.reason ?? `it was ${view.desired.status} by another command`;
+          tell({
+            kind: 'desired-changed',
+            status: view.desired.status,
+            release: view.desired.release?.number,
+            why,
+          });
+          return;
+        } catch (error) {
+          if (signal.aborted) return;
+          tell(troubleOf(error));
+          await pause(TROUBLE_PAUSE_MS, signal);
+        }
+      }
+    });
+  }
+
+  /** The component's containers, the newest first. Starts nothing, not even a proxy. */
+  async list(name: string): Promise<readonly ListedContainer[]> {
+    this.#component(name);
+    const { engine, project, hostId, stateDir } = this.#input;
+    const passive = proxyPort(stateDir, { passive: true });
+    const [containers, status, record] = await Promise.all([
+      engine.containers({ project: project.name, component: name, host: hostId }),
+      passive.status(project.name),
+      recordFile(stateDir, project.name, name).read(),
+    ]);
+    return [...containers]
+      .sort((a, b) => b.createdAt - a.createdAt || b.release - a.release)
+      .map((container) => {
+        const held = status.backends.find((b) => b.id === container.id);
+        return { container, held, status: listedStatus(container, record, held) };
+      });
+  }
+
+  /** Everything the action would do, as if each step worked. Changes nothing. */
+  async forecast(name: string, action: 'update' | 'start' | 'stop' | 'kill'): Promise<Plan> {
+    const component = this.#component(name);
+    const { stateDir, project } = this.#input;
+    const passive = proxyPort(stateDir, { passive: true });
+    return this.#withAgent(
+      name,
+      false,
+      async (agent) => {
+        const { record, desired, observed } = await agent.look();
+        if (action === 'stop' || action === 'kill') {
+          return forecast({ ...desired, status: action === 'stop' ? 'stopped' : 'killed' }, observed);
+        }
+        const file = recordFile(stateDir, project.name, name);
+        const image = await this.#input.engine.image(component.image);
+        const { release } = await makeRelease({
+          ...this.#releaseInput(component, image ?? { id: component.image, digests: [], tags: [] }),
+          record: await file.read(),
+        });
+        const next = withRelease(record, release);
+        const previous = record.releases.filter((r) => r.proven).at(-1);
+        const wanted = { ...desired, status: next.status, release, previous };
+        return forecast(wanted, { ...observed, imagePresent: image !== undefined });
+      },
+      passive,
+    );
+  }
+
+  /** Whether a container of the component serves. */
+  async isRunning(name: string): Promise<boolean> {
+    const listed = await this.list(name);
+    return listed.some((c) => c.status === 'running');
+  }
+
+  async #end(name: string, status: DesiredStatus, signal: AbortSignal): Promise<Outcome> {
+    this.#component(name);
+    return this.#withAgent(name, false, async (agent) => {
+      const { record, observed } = await agent.look();
+      const nothing = observed.containers.length === 0 && observed.listeners.length === 0;
+      if (nothing && record.status !== 'ready') return 'not-running';
+      await agent.change((r) => withStatus(r, status), signal);
+      try {
+        const view = await agent.run((v) => v.desired.status !== status || v.plan.length === 0, signal);
+        if (view.desired.status !== status) throw superseded(name, view);
+        return nothing ? 'not-running' : 'done';
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        return 'draining';
+      }
+    });
+  }
+
+  async #follow(agent: Agent, release: Release, detach: boolean, signal: AbortSignal): Promise<Outcome> {
+    try {
+      const view = await agent.run((v) => isOver(v, release) || isSettled(v, detach), signal);
+      if (!isOver(view, release)) return view.plan.length === 0 ? 'done' : 'draining';
+      throw await this.#whyOver(agent, view, release);
+    } catch (error) {
+      if (isGantryError(error, 'release-failed') || isGantryError(error, 'superseded')) throw error;
+      return this.#withdraw(agent, release, error, signal.aborted);
+    }
+  }
+
+  /** The release is not wanted any more: because it failed, or because somebody wants something newer. */
+  async #whyOver(agent: Agent, view: View, release: Release): Promise<GantryError> {
+    const failed = view.record.reason !== undefined && view.record.releases.at(-1)?.number === release.number;
+    if (!failed) return superseded(release.component.name, view);
+    await this.#untilGone(agent, release);
+    const serves =
+      view.desired.status === 'ready'
+        ? `release ${view.record.release} serves on`
+        : 'nothing served before it';
+    const message = `Release ${release.number} of ${release.component.name} failed: ${view.record.reason}`;
+    return new GantryError('release-failed', message, { hint: `Its containers are removed; ${serves}.` });
+  }
+
+  /** Something went wrong or Ctrl-C came. Before the switch the release is taken back, after it only the drain is left. */
+  async #withdraw(agent: Agent, release: Release, error: unknown, aborted: boolean): Promise<Outcome> {
+    let proven = false;
+    await agent.change((record) => {
+      proven = record.releases.some((r) => r.number === release.number && r.proven);
+      if (proven) return record;
+      return withFailedRelease(record, release.number, aborted ? 'interrupted' : messageOf(error));
+    }, AbortSignal.timeout(WITHDRAW_MS));
+    if (proven && aborted) return 'draining';
+    if (proven) throw error;
+    await this.#untilGone(agent, release);
+    if (!aborted) throw error;
+    throw new GantryError(
+      'interrupted',
+      `The update of ${release.component.name} was interrupted before the switch`,
+      {
+        hint: 'Its new containers are removed; what served before serves on.',
+      },
+    );
+  }
+
+  async #untilGone(agent: Agent, release: Release): Promise<void> {
+    const bound = AbortSignal.timeout(WITHDRAW_MS + release.component.stopTimeoutMs);
+    await agent.run((v) => v.observed.containers.every((c) => c.release !== release.number), bound);
+  }
+
+  async #makeRelease(
+    agent: Agent,
+    component: Component,
+    image: Image,
+    signal: AbortSignal,
+  ): Promise<Release> {
+    const { project } = this.#input;
+    let made: Release | undefined;
+    await agent.change(async (record) => {
+      const { release, linkPorts } = await makeRelease({ ...this.#releaseInput(component, image), record });
+      const route = { component: component.name, listeners: release.listeners, backends: [] };
+      // A taken port is found before anything starts.
+      await this.#proxy.setRoute(project.name, component.name, route, project.limits, { dryRun: true });
+      made = release;
+      return { ...withRelease(record, release), linkPorts };
+    }, signal);
+    if (made === undefined) throw new GantryError('internal', 'no release was made');
+    return made;
+  }
+
+  #releaseInput(component: Component, image: Image) {
+    const { project, engine, stateDir } = this.#input;
+    const recordOf = (other: string) => recordFile(stateDir, project.name, other);
+    return { project, component, image, engine, recordOf, now: this.#now() };
+  }
+
+  async #ensureImage(component: Component, pull: boolean, tell: Tell, signal: AbortSignal): Promise<Image> {
+    const { engine } = this.#input;
+    const here = pull ? undefined : await engine.image(component.image);
+    if (here !== undefined) return here;
+    tell({
+      kind: 'image-pulling',
+      image: component.image,
+      why: pull ? 'asked for' : 'this host does not have it',
+    });
+    const image = await engine.pull(component.image, {
+      signal,
+      onProgress: (progress) => tell({ kind: 'image-progress', image: component.image, ...progress }),
+      ...(component.registryAuth === undefined ? {} : { authFile: component.registryAuth }),
+    });
+    tell({ kind: 'image-ready', image: component.image, imageId: image.id });
+    return image;
+  }
+
+  async #withAgent<T>(
+    name: string,
+    heal: boolean,
+    body: (agent: Agent, tell: Tell) => Promise<T>,
+    proxy: ProxyPort = this.#proxy,
+  ): Promise<T> {
+    const { project, hostId, engine, stateDir, emit } = this.#input;
+    const tell: Tell = (fact) => emit({ ...fact, component: name, at: this.#now() });
+    const file = recordFile(stateDir, project.name, name);
+    const shared = { project: project.name, component: name, hostId, engine, limits: project.limits };
+    const agent = new Agent({ ...shared, proxy, file, tell, heal, now: this.#now });
+    try {
+      agent.start();
+      return await body(agent, tell);
+    } finally {
+      await agent.close();
+    }
+  }
+
+  #component(name: string): Component {
+    const { project } = this.#input;
+    const component = project.components.find((c) => c.name === name);
+    if (component !== undefined) return component;
+    const known = project.components.map((c) => c.name).join(', ');
+    throw new GantryError('component-unknown', `Project ${project.name} has no component ${name}`, {
+      hint: `Its components are: ${known}.`,
+    });
+  }
+}
+
+/** The record no longer wants this release. */
+function isOver(view: View, release: Release): boolean {
+  return view.desired.status !== 'ready' || view.record.release !== release.number;
+}
+
+function isSettled(view: View, detach: boolean): boolean {
+  if (view.plan.length === 0) return true;
+  return detach && view.desired.release?.proven === true && view.plan.every(belongsToDrain);
+}
+
+function belongsToDrain(action: Plan[number]): boolean {
+  return action.kind === 'wait' || action.kind === 'stop-container' || action.kind === 'remove-container';
+}
+
+function superseded(name: string, view: View): GantryError {
+  const now = view.desired.status === 'ready' ? `release ${view.record.release}` : view.desired.status;
+  return new GantryError('superseded', `Another command changed ${name} meanwhile: it is to be ${now}`, {
+    hint: 'That command goes on; nothing is left to do for this one.',
+  });
+}
+
+function listedStatus(
+  c: Container,
+  record: ComponentRecord,
+  held: BackendReport | undefined,
+): ListedContainer['status'] {
+  if (c.state !== 'running' && c.state !== 'created') return 'failed';
+  const mark = record.marks[c.id];
+  if (mark?.drainSince !== undefined) return 'draining';
+  return mark?.servedAt !== undefined || held?.routed === true ? 'running' : 'starting';
+}
+
+function troubleOf(error: unknown) {
+  const known = isGantryError(error) ? error : undefined;
+  return {
+    kind: 'trouble',
+    code: known?.code ?? 'internal',
+    message: messageOf(error),
+    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+  } as const;
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end, { once: true });
+  });
+}

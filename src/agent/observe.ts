@@ -1,0 +1,268 @@
+/**
+ * Observes one component on this host: asks the engine and the proxy, runs the checks that are due, and
+ * puts it together into an Observed value. Decides nothing. Its monitors are its only memory, and
+ * they can be thrown away at any time.
+ */
+import type { Check, Target, Verdict } from '../checks/check.ts';
+import { Monitor } from '../checks/monitor.ts';
+import type { Surroundings } from '../checks/probes.ts';
+import type { Container, Engine } from '../docker/engine.ts';
+import type { Tell } from '../events.ts';
+import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
+import { routeOf } from '../proxy/routes.ts';
+import type { ProxyPort } from './proxy-port.ts';
+import type { ComponentRecord, Mark } from './record.ts';
+import type {
+  ContainerId,
+  Desired,
+  Drain,
+  Observed,
+  ObservedContainer,
+  Readiness,
+  Release,
+} from './state.ts';
+
+export interface ObserverInput {
+  readonly project: string;
+  readonly component: string;
+  readonly hostId: string;
+  readonly engine: Engine;
+  readonly proxy: ProxyPort;
+  /** Whether health checks run: only for somebody who stays to act on them. */
+  readonly heal: boolean;
+  readonly now: () => number;
+  readonly tell: Tell;
+  /** Something may have changed: look again. */
+  readonly poke: () => void;
+}
+
+type Purpose = 'ready' | 'health' | 'termination';
+
+interface Watched {
+  readonly purpose: Purpose;
+  readonly monitor: Monitor;
+}
+
+export class Observer {
+  readonly #input: ObserverInput;
+  readonly #watched = new Map<ContainerId, Watched>();
+
+  constructor(input: ObserverInput) {
+    this.#input = input;
+  }
+
+  /** What is there now. `busy`: containers that this process is stopping. */
+  async observe(
+    desired: Desired,
+    record: ComponentRecord,
+    memory: { readonly busy: ReadonlySet<ContainerId>; readonly startAfter: number },
+  ): Promise<Observed> {
+    const { engine, project, component, hostId, proxy, now } = this.#input;
+    const [containers, status] = await Promise.all([
+      engine.containers({ project, component, host: hostId }),
+      proxy.status(project),
+    ]);
+    const route = tableRoute(status, project, component);
+    const routed = new Set(route?.backends.map((b) => b.id));
+    const at = now();
+    await this.#watch(containers, record, routed);
+    const observed = containers.map((c) =>
+      this.#container(c, record, {
+        routed: routed.has(c.id),
+        held: heldBy(status, c.id),
+        at,
+        busy: memory.busy,
+      }),
+    );
+    return {
+      now: at,
+      imagePresent: await this.#imagePresent(desired, observed),
+      containers: observed,
+      listeners: route?.listeners ?? [],
+      startAfter: memory.startAfter,
+    };
+  }
+
+  /** The last thing the ready checks of a container saw. */
+  lastVerdict(id: ContainerId): Verdict | undefined {
+    const verdicts = this.#watched.get(id)?.monitor.last ?? [];
+    return verdicts.find((v) => !v.ok) ?? verdicts[0];
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#watched.values()];
+    this.#watched.clear();
+    await Promise.all(all.map((w) => w.monitor.close()));
+  }
+
+  #container(
+    c: Container,
+    record: ComponentRecord,
+    seen: { routed: boolean; held: BackendReport | undefined; at: number; busy: ReadonlySet<ContainerId> },
+  ): ObservedContainer {
+    const mark = record.marks[c.id] ?? {};
+    const release = releaseOf(record, c.release);
+    const readyBy = (mark.startedAt ?? seen.at) + (release?.component.readyTimeoutMs ?? 0);
+    const served = mark.servedAt !== undefined || seen.routed;
+    return {
+      id: c.id,
+      name: c.name,
+      release: c.release,
+      state: stateOf(c),
+      readiness: served ? 'ready' : this.#readiness(c, release, readyBy, seen.at),
+      health: this.#health(c.id),
+      saw: this.lastVerdict(c.id)?.saw ?? 'no check has answered yet',
+      readyBy,
+      routed: seen.routed,
+      served,
+      drain: this.#drain(c.id, mark, release, seen.held),
+      busy: seen.busy.has(c.id),
+    };
+  }
+
+  #readiness(c: Container, release: Release | undefined, readyBy: number, at: number): Readiness {
+    if (stateOf(c) !== 'running') return 'pending';
+    const watched = this.#watched.get(c.id);
+    const noChecks = (release?.component.readyChecks.length ?? 0) === 0;
+    if (noChecks || (watched?.purpose === 'ready' && watched.monitor.health === 'healthy')) return 'ready';
+    return at >= readyBy ? 'late' : 'pending';
+  }
+
+  #health(id: ContainerId): ObservedContainer['health'] {
+    const watched = this.#watched.get(id);
+    return watched?.purpose === 'health' ? watched.monitor.health : 'unknown';
+  }
+
+  #drain(
+    id: ContainerId,
+    mark: Mark,
+    release: Release | undefined,
+    held: BackendReport | undefined,
+  ): Drain | undefined {
+    if (mark.drainSince === undefined) return undefined;
+    const connections = held?.open ?? 0;
+    const checks = release?.component.terminationChecks ?? [];
+    const free = !checks.some((c) => c.kind === 'connection') || connections === 0;
+    const watched = this.#watched.get(id);
+    const others = checks.some((c) => c.kind !== 'connection');
+    const passed = !others || (watched?.purpose === 'termination' && watched.monitor.health === 'healthy');
+    const timeoutMs = release?.component.drainTimeoutMs;
+    return {
+      since: mark.drainSince,
+      signalled: mark.signalledAt !== undefined || (release?.component.terminationSignals.length ?? 0) === 0,
+      mayStop: free && passed,
+      heldBy: free ? (this.lastVerdict(id)?.saw ?? 'its termination checks') : describe(held),
+      connections,
+      deadline: timeoutMs === undefined ? undefined : mark.drainSince + timeoutMs,
+    };
+  }
+
+  /** Starts and ends monitors so that each container has the one its phase asks for. */
+  async #watch(
+    containers: readonly Container[],
+    record: ComponentRecord,
+    routed: ReadonlySet<ContainerId>,
+  ): Promise<void> {
+    const wanted = new Map<ContainerId, { purpose: Purpose; checks: readonly Check[]; target: Target }>();
+    for (const c of containers) {
+      const due = this.#due(c, record, routed.has(c.id));
+      if (due !== undefined && c.address !== undefined) {
+        wanted.set(c.id, { ...due, target: { container: c.id, host: c.address } });
+      }
+    }
+    for (const [id, { purpose, monitor }] of this.#watched) {
+      if (wanted.get(id)?.purpose === purpose) continue;
+      this.#watched.delete(id);
+      await monitor.close();
+    }
+    for (const [id, due] of wanted) {
+      if (!this.#watched.has(id)) this.#start(id, due.purpose, due.checks, due.target);
+    }
+  }
+
+  #due(
+    c: Container,
+    record: ComponentRecord,
+    routed: boolean,
+  ): { purpose: Purpose; checks: readonly Check[] } | undefined {
+    const component = releaseOf(record, c.release)?.component;
+    if (component === undefined || stateOf(c) !== 'running') return undefined;
+    const mark = record.marks[c.id];
+    if (mark?.drainSince !== undefined) {
+      return ifAny(
+        'termination',
+        component.terminationChecks.filter((k) => k.kind !== 'connection'),
+      );
+    }
+    if (mark?.servedAt === undefined && !routed) return ifAny('ready', component.readyChecks);
+    return this.#input.heal ? ifAny('health', component.healthChecks) : undefined;
+  }
+
+  #start(id: ContainerId, purpose: Purpose, checks: readonly Check[], target: Target): void {
+    const { tell, poke } = this.#input;
+    let told: string | undefined;
+    const monitor = new Monitor({
+      checks,
+      target,
+      surroundings: this.#surroundings(),
+      ramp: purpose === 'ready',
+      onChange: () => poke(),
+      onVerdict: (verdict: Verdict) => {
+        // Transitions, not polls: a check is told when its answer changes.
+        const now = `${verdict.check} ${verdict.ok} ${verdict.status ?? ''}`;
+        if (now !== told) tell({ kind: 'check', container: id, purpose, verdict });
+        told = now;
+      },
+    });
+    this.#watched.set(id, { purpose, monitor });
+    monitor.start();
+  }
+
+  #surroundings(): Surroundings {
+    const { engine, proxy, project, now } = this.#input;
+    return {
+      exec: (container, command, timeoutMs) => engine.exec(container, command, timeoutMs),
+      connections: async (container) => heldBy(await proxy.status(project), container)?.open ?? 0,
+      now,
+    };
+  }
+
+  /** Asked only when a container is missing: otherwise nobody needs to know. */
+  async #imagePresent(desired: Desired, containers: readonly ObservedContainer[]): Promise<boolean> {
+    const { release } = desired;
+    if (desired.status !== 'ready' || release === undefined) return true;
+    const there = containers.filter((c) => c.release === release.number && c.state !== 'exited');
+    if (there.length >= release.component.instances && there.every((c) => c.health !== 'unhealthy'))
+      return true;
+    return (await this.#input.engine.image(release.imageId)) !== undefined;
+  }
+}
+
+function ifAny(purpose: Purpose, checks: readonly Check[]) {
+  return checks.length === 0 ? undefined : { purpose, checks };
+}
+
+/** The release a container was made from; one that is forgotten is judged by the newest. */
+function releaseOf(record: ComponentRecord, number: number): Release | undefined {
+  return record.releases.find((r) => r.number === number) ?? record.releases.at(-1);
+}
+
+function stateOf(c: Container): ObservedContainer['state'] {
+  if (c.state === 'created') return 'created';
+  return c.state === 'running' || c.state === 'paused' || c.state === 'restarting' ? 'running' : 'exited';
+}
+
+function tableRoute(status: ProxyStatus, owner: string, component: string) {
+  const owned = status.owners.find((o) => o.owner === owner);
+  return owned === undefined ? undefined : routeOf(owned.table, component);
+}
+
+function heldBy(status: ProxyStatus, id: ContainerId): BackendReport | undefined {
+  return status.backends.find((b) => b.id === id);
+}
+
+function describe(held: BackendReport | undefined): string {
+  if (held === undefined) return 'nothing';
+  const noun = held.open === 1 ? 'connection' : 'connections';
+  return `${held.open} ${noun}, the oldest for ${Math.round(held.oldestMs / 1000)} s`;
+}

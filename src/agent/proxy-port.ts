@@ -1,0 +1,79 @@
+/**
+ * The agent's side of the proxy: starts it on demand, finds it again after a crash, and changes one
+ * component's route in the owner's table without losing what another command wrote at the same time.
+ */
+import { isGantryError } from '../errors.ts';
+import type { ProxyClient } from '../proxy/client.ts';
+import { ensureProxy } from '../proxy/launch.ts';
+import type { Change, ProxyStatus } from '../proxy/protocol.ts';
+import { type ProxyLimits, type Route, withRoute } from '../proxy/routes.ts';
+
+/** Tries against other commands that write the same owner's table at the same moment. */
+const WRITE_TRIES = 20;
+
+export interface ProxyPort {
+  status(owner: string): Promise<ProxyStatus>;
+  /** Puts the component's route (undefined: none) into the owner's table. port-taken leaves all as it was. */
+  setRoute(
+    owner: string,
+    component: string,
+    route: Route | undefined,
+    limits: ProxyLimits,
+    options?: { readonly dryRun?: boolean },
+  ): Promise<void>;
+  /** Calls `listener` when counts or tables may have changed, until aborted. */
+  watch(owner: string, listener: (change: Change | undefined) => void, signal: AbortSignal): void;
+}
+
+/** A port that starts the proxy of the state directory when none runs. */
+export function proxyPort(stateDir: string): ProxyPort {
+  let client: Promise<ProxyClient> | undefined;
+  const connected = () => {
+    client ??= ensureProxy({ stateDir });
+    return client;
+  };
+
+  /** A proxy that went away between two calls is started again, once per call. */
+  async function ask<T>(call: (proxy: ProxyClient) => Promise<T>): Promise<T> {
+    try {
+      return await call(await connected());
+    } catch (error) {
+      if (!isGantryError(error, 'proxy-unreachable')) throw error;
+      client = undefined;
+      return await call(await connected());
+    }
+  }
+
+  async function setRoute(
+    owner: string,
+    component: string,
+    route: Route | undefined,
+    limits: ProxyLimits,
+    options: { readonly dryRun?: boolean } = {},
+  ): Promise<void> {
+    for (let left = WRITE_TRIES; ; left--) {
+      try {
+        await ask(async (proxy) => {
+          const { revision, table } = await proxy.table(owner);
+          const next = { ...withRoute(table, component, route), limits };
+          await proxy.put(owner, { ifRevision: revision, table: next, dryRun: options.dryRun ?? false });
+        });
+        return;
+      } catch (error) {
+        if (!isGantryError(error, 'route-conflict') || left <= 1) throw error;
+      }
+    }
+  }
+
+  return {
+    status: (owner) => ask((proxy) => proxy.status(owner)),
+    setRoute,
+    watch(owner, listener, signal) {
+      connected().then(
+        (proxy) => proxy.changes(owner, listener, signal),
+        // The next call meets the same trouble and reports it.
+        () => listener(undefined),
+      );
+    },
+  };
+}

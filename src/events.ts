@@ -1,0 +1,112 @@
+/**
+ * What gantryd tells about what it does: one union, for the terminal, --json, logs and tests alike.
+ * Every event is a transition that happened, with why; nothing is told twice.
+ */
+import type { Verdict } from './checks/check.ts';
+
+/** What a container leaves behind when it fails. */
+export interface LastWords {
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  /** The engine's words when it could not run. */
+  readonly error?: string;
+  /** The last lines it printed, at most 20. */
+  readonly logs: readonly string[];
+}
+
+type Fact =
+  | { readonly kind: 'image-pulling'; readonly image: string; readonly why: string }
+  | {
+      readonly kind: 'image-progress';
+      readonly image: string;
+      readonly layers: number;
+      readonly done: number;
+      readonly bytes: number;
+      readonly totalBytes: number;
+    }
+  | { readonly kind: 'image-ready'; readonly image: string; readonly imageId: string }
+  | {
+      readonly kind: 'release-made';
+      readonly release: number;
+      readonly image: string;
+      readonly imageId: string;
+    }
+  | {
+      readonly kind: 'container-created';
+      readonly container: string;
+      readonly name: string;
+      readonly release: number;
+      readonly why: string;
+    }
+  | { readonly kind: 'container-started'; readonly container: string; readonly release: number }
+  | {
+      readonly kind: 'check';
+      readonly container: string;
+      readonly purpose: 'ready' | 'health' | 'termination';
+      readonly verdict: Verdict;
+    }
+  | { readonly kind: 'container-ready'; readonly container: string; readonly release: number }
+  | {
+      readonly kind: 'health-changed';
+      readonly container: string;
+      readonly was: string;
+      readonly now: string;
+      readonly why: string;
+    }
+  | {
+      readonly kind: 'switched';
+      readonly release: number | undefined;
+      readonly containers: readonly string[];
+      readonly was: readonly string[];
+      readonly why: string;
+    }
+  | { readonly kind: 'release-proven'; readonly release: number }
+  | {
+      readonly kind: 'release-failed';
+      readonly release: number;
+      readonly container: string;
+      readonly why: string;
+      readonly verdict?: Verdict;
+      readonly lastWords: LastWords;
+      readonly serving: number | undefined;
+    }
+  | { readonly kind: 'drain-started'; readonly container: string; readonly why: string }
+  | { readonly kind: 'signals-sent'; readonly container: string; readonly verdicts: readonly Verdict[] }
+  | {
+      readonly kind: 'drain-cut';
+      readonly container: string;
+      readonly connections: number;
+      readonly why: string;
+    }
+  | { readonly kind: 'container-stopping'; readonly container: string; readonly why: string }
+  | { readonly kind: 'container-killed'; readonly container: string; readonly why: string }
+  | { readonly kind: 'container-removed'; readonly container: string; readonly why: string }
+  | {
+      readonly kind: 'container-failed';
+      readonly container: string;
+      readonly why: string;
+      readonly lastWords: LastWords;
+    }
+  | {
+      readonly kind: 'waiting';
+      readonly for: string;
+      readonly why: string;
+      readonly until: number | undefined;
+    }
+  | { readonly kind: 'trouble'; readonly code: string; readonly message: string; readonly hint?: string }
+  | { readonly kind: 'monitoring' }
+  | {
+      readonly kind: 'desired-changed';
+      readonly status: string;
+      readonly release: number | undefined;
+      readonly why: string;
+    };
+
+/** `at`: epoch milliseconds. */
+export type AgentEvent = Fact & { readonly component: string; readonly at: number };
+
+export type EventKind = Fact['kind'];
+export type FactOf<Kind extends EventKind> = Extract<Fact, { kind: Kind }>;
+
+/** Tells one fact; whoever made the function adds component and time. */
+export type Tell = (fact: Fact) => void;
