@@ -68,9 +68,9 @@ function serveHttp() {
 /** Echoes lines, each with the version in front; says hello first. */
 function serveLines() {
   const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
-    socket.on('error', () => socket.destroy());
     socket.write(`${VERSION} hello\n`);
     const lines = createInterface({ input: socket });
+    for (const source of [socket, lines]) source.on('error', () => socket.destroy());
     lines.on('line', (line) => socket.write(`${VERSION} ${line}\n`));
     lines.on('close', () => socket.end());
   });

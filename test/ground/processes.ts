@@ -53,17 +53,17 @@ export async function run(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
-  const running = start(t, file, args, options);
+  const started = start(t, file, args, options);
   const timeoutMs = options.timeoutMs ?? RUN_TIMEOUT_MS;
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'late'>((resolve) => {
     timer = setTimeout(() => resolve('late'), timeoutMs);
   });
-  const result = await Promise.race([running.ended, late]).finally(() => clearTimeout(timer));
+  const result = await Promise.race([started.ended, late]).finally(() => clearTimeout(timer));
   if (result !== 'late') return result;
-  running.signal('SIGKILL');
+  started.signal('SIGKILL');
   throw new Error(
-    `${file} ${args.join(' ')} took over ${timeoutMs} ms\n${running.stdout}\n${running.stderr}`,
+    `${file} ${args.join(' ')} took over ${timeoutMs} ms\n${started.stdout}\n${started.stderr}`,
   );
 }
 
@@ -78,7 +78,7 @@ export function start(t: Cleanup, file: string, args: readonly string[], options
   child.stdin.end(options.input ?? '');
   const ended = ending(child, output);
   t.after(() => killed(child, ended));
-  return { pid: child.pid ?? -1, ended, ...views(child, output) };
+  return running(child, output, ended);
 }
 
 /** The built commands of this checkout, with `stateDir` as their state directory. */
@@ -112,10 +112,17 @@ function isolatedEnvironment(stateDir: string): NodeJS.ProcessEnv {
   };
 }
 
-function views(child: ChildProcess, output: { stdout: string; stderr: string }) {
+interface Output {
+  stdout: string;
+  stderr: string;
+}
+
+function running(child: ChildProcess, output: Output, ended: Promise<RunResult>): Running {
   const heard = (wanted: string | RegExp) => (text: string) =>
     typeof wanted === 'string' ? text.includes(wanted) : wanted.test(text);
   return {
+    pid: child.pid ?? -1,
+    ended,
     get stdout() {
       return output.stdout;
     },
@@ -131,12 +138,12 @@ function views(child: ChildProcess, output: { stdout: string; stderr: string }) 
   };
 }
 
-function endedSilent(child: ChildProcess, output: { stdout: string; stderr: string }): string | undefined {
+function endedSilent(child: ChildProcess, output: Output): string | undefined {
   if (child.exitCode === null && child.signalCode === null) return undefined;
   return `${output.stdout}\n${output.stderr}`;
 }
 
-function ending(child: ChildProcess, output: { stdout: string; stderr: string }): Promise<RunResult> {
+function ending(child: ChildProcess, output: Output): Promise<RunResult> {
   return new Promise((resolve) => {
     child.once('error', (error) =>
       resolve({ code: undefined, signal: undefined, stdout: '', stderr: String(error) }),

@@ -12,7 +12,7 @@ import { containersWith, type ObservedContainer, removeContainer } from './docke
 import { type Cleanup, until } from './harness.ts';
 import { type Cli, cli, type RunResult } from './processes.ts';
 
-const PROXY_END_MS = 10_000;
+const PROXY_END_MS = 5_000;
 
 export interface Sandbox extends Cli {
   readonly folder: string;
@@ -73,7 +73,7 @@ async function proxyLeak(stateDir: string): Promise<string[]> {
   if (processesOf(stateDir).length === 0) return [];
   const stopped = await stopProxy(stateDir);
   const ended = until(() => processesOf(stateDir).length === 0, {
-    timeoutMs: PROXY_END_MS,
+    timeoutMs: stopped.code === 0 ? PROXY_END_MS : 0,
     what: 'the proxy to end',
   });
   const left = await ended.then(

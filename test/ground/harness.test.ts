@@ -1,0 +1,93 @@
+/** The ground must be able to fail a test: waits that end, leaks that are told, leftovers that are removed. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { PACKAGE_ROOT } from '../../src/version.ts';
+import { freePort, tempFolder, until } from './harness.ts';
+import { run, start } from './processes.ts';
+import { processesOf, sandbox } from './sandbox.ts';
+
+const WAIT_MS = 10_000;
+const LEFTOVERS = pathToFileURL(join(PACKAGE_ROOT, 'test/ground/leftovers.mjs')).href;
+
+test('until answers the first truthy value and tells what it waited for in vain', async () => {
+  let asked = 0;
+  assert.equal(await until(() => ++asked === 3 && asked, { timeoutMs: WAIT_MS, what: 'three' }), 3);
+  const vain = until(() => 0, { timeoutMs: 30, what: 'a thing' });
+  await assert.rejects(vain, /30 ms in vain for a thing; last seen: 0/);
+  const throwing = until(() => Promise.reject(new Error('broken')), { timeoutMs: 30, what: 'a thing' });
+  await assert.rejects(throwing, /for a thing; last error: Error: broken/);
+});
+
+test('run answers code and output, and ends a command that takes too long', async (t) => {
+  const result = await run(t, 'sh', ['-c', 'cat; echo oops >&2; exit 3'], { input: 'given' });
+  assert.deepEqual(result, { code: 3, signal: undefined, stdout: 'given', stderr: 'oops\n' });
+  await assert.rejects(run(t, 'sleep', ['1000'], { timeoutMs: 50 }), /sleep 1000 took over 50 ms/);
+});
+
+test('a command that ends without saying what was awaited fails the wait with its output', async (t) => {
+  const running = start(t, 'sh', ['-c', 'echo other']);
+  await assert.rejects(running.says('wanted', WAIT_MS), /ended without saying wanted:\s+other/);
+});
+
+test('a sandbox fails the test that leaves a process or a temporary file, and removes both', async () => {
+  const cleanups: (() => Promise<void> | void)[] = [];
+  const ground = await sandbox({ after: (clean) => void cleanups.push(clean) });
+  await writeFile(join(ground.stateDir, 'proxy-tables.json.tmp-1'), '');
+  const left = start({ after() {} }, 'sleep', ['1000'], { env: { ...ground.env, PATH: process.env.PATH } });
+  await until(() => processesOf(ground.stateDir).length, { timeoutMs: WAIT_MS, what: 'the process' });
+  const ending = (async () => {
+    for (const clean of cleanups) await clean();
+  })();
+  await assert.rejects(ending, /left behind: process \d+: sleep 1000 .*; file proxy-tables.json.tmp-1/s);
+  assert.equal((await left.ended).signal, 'SIGKILL');
+  assert.equal(existsSync(ground.folder), false);
+});
+
+test('what a killed run left behind is removed by the next, and a living run is spared', async (t) => {
+  const folder = await tempFolder(t);
+  const env = { ...process.env, TMPDIR: folder };
+  const dead = start(t, process.execPath, ['--input-type=module', '-e', runThatMarks('sleep')], { env });
+  const alive = start(t, process.execPath, ['--input-type=module', '-e', runThatMarks('sleep')], { env });
+  await Promise.all([dead.says('marked', WAIT_MS), alive.says('marked', WAIT_MS)]);
+  dead.signal('SIGKILL');
+  await dead.ended;
+  const script = `console.log(await (await import('${LEFTOVERS}')).removeLeftovers())`;
+  const result = await run(t, process.execPath, ['--input-type=module', '-e', script], { env });
+  assert.equal(result.stdout.trim(), '1', result.stderr);
+  assert.equal(isRunning(pidIn(dead.stdout)), false);
+  assert.equal(isRunning(pidIn(alive.stdout)), true);
+  assert.equal((await readdir(folder)).length, 1);
+  process.kill(pidIn(alive.stdout), 'SIGKILL');
+});
+
+test('temporary folders are deep enough for a unix socket and a free port can be bound', async (t) => {
+  const folder = await tempFolder(t);
+  await mkdir(join(folder, 's'));
+  assert.ok(join(folder, 's', 'proxy.sock').length < 108, folder);
+  assert.ok((await freePort()) > 0);
+});
+
+/** A run with a ground of its own and one process in it that outlives it. */
+function runThatMarks(command: string): string {
+  return `
+    import { spawn } from 'node:child_process';
+    import { GROUND_VARIABLE, openFolder } from '${LEFTOVERS}';
+    const env = { ...process.env, [GROUND_VARIABLE]: openFolder() };
+    const child = spawn('${command}', ['1000'], { detached: true, stdio: 'ignore', env });
+    child.once('spawn', () => console.log('marked', child.pid));
+  `;
+}
+
+function pidIn(output: string): number {
+  return Number(/marked (\d+)/.exec(output)?.[1]);
+}
+
+/** A zombie, which only awaits its parent's look, has no command line any more. */
+function isRunning(pid: number): boolean {
+  const file = `/proc/${pid}/cmdline`;
+  return existsSync(file) && readFileSync(file, 'utf8') !== '';
+}
