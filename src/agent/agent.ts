@@ -200,7 +200,8 @@ export class Agent {
     this.#input.tell({ kind: 'waiting', for: first.for, why, until: first.until });
   }
 
-  #locked<T>(signal: AbortSignal, body: (held: AbortSignal) => Promise<T>): Promise<T> {
+  async #locked<T>(signal: AbortSignal, body: (held: AbortSignal) => Promise<T>): Promise<T> {
+    await this.#input.file.prepare();
     return withLock(this.#input.file.lockPath, { timeoutMs: LOCK_TIMEOUT_MS, signal }, body);
   }
 

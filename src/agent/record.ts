@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { writeDurably } from '../durable-file.ts';
+import { stateWriteError, writeDurably } from '../durable-file.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
@@ -45,6 +45,8 @@ const EMPTY: ComponentRecord = {
 export interface RecordFile {
   readonly path: string;
   readonly lockPath: string;
+  /** Makes the folder of record and lock. */
+  prepare(): Promise<void>;
   read(): Promise<ComponentRecord>;
   /** Only while holding the lock. */
   write(record: ComponentRecord): Promise<void>;
@@ -55,11 +57,13 @@ export function recordFile(stateDir: string, project: string, component: string)
   return {
     path,
     lockPath: join(stateDir, 'components', project, `${component}.lock`),
+    async prepare() {
+      await prepareFolder(dirname(path));
+    },
     async read() {
       return parse(path, await readIfThere(path));
     },
     async write(record) {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
       await writeDurably(path, `${JSON.stringify(record, null, 1)}\n`);
     },
   };
@@ -128,6 +132,14 @@ export function withMark(record: ComponentRecord, id: ContainerId, mark: Mark): 
 export function withoutMarks(record: ComponentRecord, ids: readonly ContainerId[]): ComponentRecord {
   const marks = Object.fromEntries(Object.entries(record.marks).filter(([id]) => !ids.includes(id)));
   return { ...record, marks };
+}
+
+async function prepareFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw stateWriteError(folder, error);
+  }
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
