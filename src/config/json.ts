@@ -93,7 +93,7 @@ class Scanner {
       const name = this.#fieldName();
       const field = [...path, name];
       if (fields.has(name)) {
-        this.#findings.push({ path: field, offset: key, message: `the field \`${name}\` is given twice` });
+        this.#findings.push({ path: field, offset: key, message: 'this field is given twice' });
       }
       fields.add(name);
       this.#value(field, key);

@@ -4,7 +4,7 @@
  */
 import type { ErrorObject } from 'ajv';
 import { type Finding, isRecord, type Path, pathOf, shorten, valueAt } from './problems.ts';
-import { ROOT, type SchemaNode } from './schema.ts';
+import { MAX_MS, ROOT, type SchemaNode } from './schema.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What each `pattern` of the schema asks for. A test holds this complete. */
@@ -112,18 +112,19 @@ function notOneOf(allowed: readonly string[], value: unknown): string {
 }
 
 function outOfRange(node: SchemaNode, value: unknown, path: Path): string {
-  if (isSecondsLike(path, value)) {
+  if (isSecondsLike(node, path, value)) {
     return `must be at least ${node.minimum} milliseconds; write ${Number(value) * 1000} for ${value} seconds`;
   }
+  if (node.maximum === MAX_MS) return `must be between ${node.minimum} and ${MAX_MS} milliseconds`;
   if (node.exclusiveMinimum !== undefined) return `must be more than ${node.exclusiveMinimum}`;
   if (node.maximum === undefined) return `must be at least ${node.minimum}`;
   return `must be between ${node.minimum} and ${node.maximum}`;
 }
 
 /** The first gantryd counted a check's timeout in seconds. */
-function isSecondsLike(path: Path, value: unknown): boolean {
-  const field = path.at(-1);
-  return typeof value === 'number' && value > 0 && (field === 'timeout' || field === 'interval');
+function isSecondsLike(node: SchemaNode, path: Path, value: unknown): boolean {
+  const timed = path.at(-1) === 'timeout' || path.at(-1) === 'interval';
+  return timed && typeof value === 'number' && value > 0 && value < (node.minimum ?? 0);
 }
 
 function wrongType(node: SchemaNode, value: unknown, path: Path): string {

@@ -4,7 +4,7 @@
  * names them (`ports.8080=80`, `healthChecks.web.timeout=500`) and are made when missing; a list of texts
  * is appended to; a value beginning with `[` or `{` replaces lists and objects whole. Pure.
  */
-import { type Finding, isRecord, type Path } from './problems.ts';
+import { type Finding, isRecord, type Path, valueAt } from './problems.ts';
 import { ROOT, type SchemaNode } from './schema.ts';
 import { didYouMean, suggest } from './suggest.ts';
 
@@ -69,7 +69,7 @@ export function applyOverrides(
       if (path !== undefined) touched.push({ path, override });
     } catch (error) {
       if (!(error instanceof BadPath)) throw error;
-      findings.push({ path: error.path, message: error.message, override });
+      findings.push({ path: error.path, message: error.message, override, hideValue: true });
     }
   }
   return { value: holder.root, touched, findings };
@@ -78,19 +78,26 @@ export function applyOverrides(
 function applyOne(holder: Container, override: string, component: string | undefined): Path | undefined {
   const equals = override.indexOf('=');
   if (equals < 1) throw new BadPath([], 'must be PATH=VALUE, as tag=v2');
-  const steps = fromTop(override.slice(0, equals).split('.'), component);
-  return walk({ node: ROOT, holder, key: 'root', path: [] }, steps, override.slice(equals + 1));
+  const steps = override.slice(0, equals).split('.');
+  const spot = startOf(holder, steps[0] ?? '', component);
+  return spot && walk(spot, steps, override.slice(equals + 1));
 }
 
-function fromTop(steps: readonly string[], component: string | undefined): readonly string[] {
-  const first = steps[0] ?? '';
-  if (Object.hasOwn(ROOT.properties ?? {}, first)) return steps;
-  if (component !== undefined) return ['components', component, ...steps];
+/** The top for a path of the project, else the component; undefined when the document has no such one. */
+function startOf(holder: Container, first: string, component: string | undefined): Spot | undefined {
   const known = Object.keys(ROOT.properties ?? {});
-  throw new BadPath(
-    [],
-    `without a component, a path begins with ${known.join(', ')}, as components.NAME.tag${didYouMean(first, known)}`,
-  );
+  if (known.includes(first)) return { node: ROOT, holder, key: 'root', path: [] };
+  if (component === undefined) {
+    const help = didYouMean(first, known);
+    throw new BadPath([], `a path begins with ${known.join(', ')}, as components.NAME.tag${help}`);
+  }
+  const list = valueAt(holder.root, ['components']);
+  if (!Array.isArray(list)) return undefined;
+  const key = list.findIndex((entry) => isRecord(entry) && entry.name === component);
+  const node = ROOT.properties?.components?.items ?? {};
+  return key === -1
+    ? undefined
+    : { node, holder: list as unknown as Container, key, path: ['components', key] };
 }
 
 /** Sets the value and says where; undefined when the document is not of the schema's shape on the way. */
@@ -136,7 +143,7 @@ function walkEntry(
 ): Path | undefined {
   const items = spot.node.items ?? {};
   const found = findEntry(list, fields.name, steps);
-  if (found === undefined && spot.key === 'components') return undefined;
+  if (found === undefined && spot.key === 'components') throw unknownComponent(list, steps, spot.path);
   const length = found?.length ?? newNameLength(items, steps, spot.path);
   const rest = steps.slice(length);
   const inner = rest.length === 0 ? fields.value : undefined;
@@ -152,6 +159,12 @@ function walkEntry(
     list.push({ [fields.name]: coerceName(items, fields.name, steps.slice(0, length)) });
   const written = walk(entry, path, text);
   return found === undefined ? entry.path : written;
+}
+
+function unknownComponent(list: readonly unknown[], steps: readonly string[], path: Path): BadPath {
+  const known = list.flatMap((entry) => (isRecord(entry) ? [nameIn(entry, 'name')] : []));
+  const name = steps[0] ?? '';
+  return new BadPath(path, `no component is called "${name}"${didYouMean(name, known)}`);
 }
 
 /** The entry whose name takes up most steps: names may contain dots. A check without id goes by its kind. */

@@ -94,6 +94,7 @@ function nameFindings(value: unknown, name: string): Finding[] {
 }
 
 function withOverride(finding: Finding, touched: readonly Touched[]): Finding {
+  if (finding.offset !== undefined) return finding;
   const from = touched.findLast(({ path }) => isPrefix(path, finding.path));
   return from === undefined ? finding : { ...finding, override: from.override };
 }

@@ -15,6 +15,8 @@ export interface Finding {
   /** Where in the text, when that is known better than by the path. */
   readonly offset?: number;
   readonly override?: string;
+  /** The fault is not in the value that stands at the path. */
+  readonly hideValue?: true;
 }
 
 /** A text that was read: its value and where everything stands in it. */
@@ -29,6 +31,8 @@ export interface Source {
 
 /** Longest value shown in a problem. */
 const MAX_VALUE = 60;
+/** Longest pointer or line of a message shown. */
+const MAX_PART = 400;
 /** How much of a long line an excerpt shows to each side. */
 const EXCERPT_SIDE = 40;
 
@@ -90,26 +94,34 @@ export function excerpt(text: string, offset: number): string {
 
 /** A finding with its value and place. `value` is the document after overrides, `source` the text before. */
 export function toProblem(finding: Finding, source: Source, value: unknown): Problem {
-  const { path, message, override } = finding;
+  const { path, message, override, hideValue } = finding;
   const found = valueAt(value, path);
   const offset =
     override === undefined ? (finding.offset ?? source.offsetOf(path, finding.at ?? 'value')) : undefined;
   return {
     pointer: pointerOf(path),
     message,
-    ...(found !== undefined && path.length > 0 && { value: shorten(found) }),
+    ...(found !== undefined && path.length > 0 && !hideValue && { value: shorten(found) }),
     ...(offset !== undefined && placeOf(source.text, offset)),
     ...(override !== undefined && { override }),
   };
 }
 
-/** One problem as a line: `file:line:col  /pointer: message (is: value)`. */
+/** One problem as a line: `file:line:col  /pointer: message (is: value)`. Fit for a terminal whatever the file holds. */
 export function formatProblem(file: string, problem: Problem): string {
   const at = problem.line === undefined ? '' : `:${problem.line}:${problem.column ?? 1}`;
   const place = problem.override === undefined ? `${file}${at}` : `--set ${problem.override}`;
-  const pointer = problem.pointer === '' ? '' : `${problem.pointer}: `;
-  const is = problem.value === undefined ? '' : ` (is: ${problem.value})`;
-  return `${place}  ${pointer}${problem.message}${is}`;
+  const pointer = problem.pointer === '' ? '' : `${printable(problem.pointer)}: `;
+  const message = problem.message.split('\n').map(printable).join('\n');
+  const is = problem.value === undefined ? '' : ` (is: ${printable(problem.value)})`;
+  return `${place}  ${pointer}${message}${is}`;
+}
+
+/** Without control characters, and bounded: a name in the file can be anything. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
+  const clean = text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+  return clean.length <= MAX_PART ? clean : `${clean.slice(0, MAX_PART - 1)}…`;
 }
 
 function json(value: unknown): string {

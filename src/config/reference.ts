@@ -1,5 +1,5 @@
 /** docs/config.md rendered from the schema: one table for each object of the project file. Pure. */
-import type { SchemaNode } from './schema.ts';
+import { MAX_MS, type SchemaNode } from './schema.ts';
 
 /** A project that shows most of what people need; a test holds it valid. */
 export const EXAMPLE = `{
@@ -52,9 +52,9 @@ const INTRODUCTION = `# The project file
 
 <!-- Made from src/config/schema.ts by the build; change it there. -->
 
-A project file is JSON (\`.json\`) or YAML (\`.yaml\`, \`.yml\`). All durations are milliseconds. Fields that are not
-listed here are refused. \`gantry FILE check\` lists every problem with its line and column. Editors complete and
-check the file when it names the schema in \`$schema\`.
+A project file is JSON (\`.json\`) or YAML (\`.yaml\`, \`.yml\`). All durations are milliseconds, \`${MAX_MS}\`
+(24 days) at most. Fields that are not listed here are refused. \`gantry FILE check\` lists every problem with its
+line and column. Editors complete and check the file when it names the schema in \`$schema\`.
 
 \`\`\`json
 ${EXAMPLE}
@@ -138,7 +138,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 
 function rangeOf({ minimum, maximum }: SchemaNode): string {
-  if (maximum !== undefined) return ` ${minimum}–${maximum}`;
+  if (maximum !== undefined && maximum !== MAX_MS) return ` ${minimum}–${maximum}`;
   return minimum === undefined || minimum === 0 ? '' : ` ≥ ${minimum}`;
 }
 

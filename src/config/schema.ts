@@ -7,7 +7,13 @@ import type { FromSchema } from 'json-schema-to-ts';
 
 const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
 const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
-const durationMs = (description: string) => ({ type: 'integer', minimum: 0, description }) as const;
+/** Node's timers know no longer time; past it they fire at once, which would cut a drain short. */
+export const MAX_MS = 2_147_483_647;
+const durationMs = <const M extends number, const D extends number>(
+  minimum: M,
+  fallback: D,
+  description: string,
+) => ({ type: 'integer', minimum, maximum: MAX_MS, default: fallback, description }) as const;
 const port = (description: string) => ({ type: 'integer', minimum: 1, maximum: 65535, description }) as const;
 const routeKind = {
   type: 'string',
@@ -43,10 +49,11 @@ const check = {
     interval: {
       type: 'integer',
       minimum: 10,
+      maximum: MAX_MS,
       description:
         'Time between two probes. Default 5000 for health and termination checks, 250 for ready checks.',
     },
-    timeout: { type: 'integer', minimum: 20, default: 2000, description: 'How long one probe may take.' },
+    timeout: durationMs(20, 2000, 'How long one probe may take.'),
     fall: {
       type: 'integer',
       minimum: 1,
@@ -84,7 +91,7 @@ const signal = {
       minItems: 1,
       description: 'exec only: the program and its arguments.',
     },
-    timeout: { type: 'integer', minimum: 20, default: 2000, description: 'How long the signal may take.' },
+    timeout: durationMs(20, 2000, 'How long the signal may take.'),
   },
 } as const;
 
@@ -141,12 +148,7 @@ const component = {
       description:
         'Asked for as long as the container serves; one that falls makes it unhealthy, and it is replaced.',
     },
-    readyTimeout: {
-      type: 'integer',
-      minimum: 1,
-      default: 10000,
-      description: 'How long a new container may take to become ready.',
-    },
+    readyTimeout: durationMs(1, 10000, 'How long a new container may take to become ready.'),
     terminationSignals: {
       type: 'array',
       items: signal,
@@ -160,14 +162,15 @@ const component = {
       description: 'All must pass before a draining container is stopped.',
     },
     drainTimeout: durationMs(
-      'Bounds the drain; connections still open then are cut and counted in the message. 0, the default: no bound, a container lives until its last connection closes.',
+      0,
+      0,
+      'Bounds the drain; connections still open then are cut and counted in the message. 0: no bound, a container lives until its last connection closes.',
     ),
-    stopTimeout: {
-      type: 'integer',
-      minimum: 0,
-      default: 10000,
-      description: 'Time between SIGTERM and SIGKILL when a drained container is stopped.',
-    },
+    stopTimeout: durationMs(
+      0,
+      10000,
+      'Time between SIGTERM and SIGKILL when a drained container is stopped.',
+    ),
     instances: {
       type: 'integer',
       minimum: 1,
@@ -356,24 +359,9 @@ export const PROJECT_SCHEMA = {
       description:
         'Limits of the proxy for this project. 0 switches one off. None of them ends an upload or a stream under way.',
       properties: {
-        connectTimeout: {
-          type: 'integer',
-          minimum: 0,
-          default: 5000,
-          description: 'How long connecting to a container may take.',
-        },
-        headersTimeout: {
-          type: 'integer',
-          minimum: 0,
-          default: 60000,
-          description: 'How long a client may take to send the headers of a request.',
-        },
-        keepAliveTimeout: {
-          type: 'integer',
-          minimum: 0,
-          default: 75000,
-          description: "How long a client's connection may stay without a request.",
-        },
+        connectTimeout: durationMs(0, 5000, 'How long connecting to a container may take.'),
+        headersTimeout: durationMs(0, 60000, 'How long a client may take to send the headers of a request.'),
+        keepAliveTimeout: durationMs(0, 75000, "How long a client's connection may stay without a request."),
         maxConnections: {
           type: 'integer',
           minimum: 0,

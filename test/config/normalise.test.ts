@@ -1,0 +1,113 @@
+/** What a valid project becomes: defaults, units, image, frozen. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseProject } from '../../src/config/parse.ts';
+import type { Component, Project } from '../../src/config/project.ts';
+import { EXAMPLE } from '../../src/config/reference.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+
+function parsed(document: unknown): Project {
+  const result = parseProject(JSON.stringify(document), { file: 'shop.json', folder: '/srv' });
+  assert.ok('project' in result, JSON.stringify(result));
+  return result.project;
+}
+
+function component(fields: object): Component {
+  const [first] = parsed({ components: [{ name: 'web', repo: 'nginx', ...fields }] }).components;
+  assert.ok(first);
+  return first;
+}
+
+test('a component of two fields has every default', () => {
+  assert.deepEqual(component({}), {
+    name: 'web',
+    image: 'nginx:latest',
+    ports: [],
+    readyChecks: [],
+    healthChecks: [],
+    readyTimeoutMs: 10_000,
+    terminationSignals: [],
+    terminationChecks: [
+      { kind: 'connection', id: 'connection', intervalMs: 5_000, timeoutMs: 2_000, fall: 3, rise: 1 },
+    ],
+    stopTimeoutMs: 10_000,
+    instances: 1,
+    bindings: [],
+    volumesFrom: [],
+    definesLinks: [],
+    requiresLinks: [],
+    environment: [],
+    privileged: false,
+    extraHosts: [],
+    labels: {},
+    readOnly: false,
+    capAdd: [],
+    capDrop: [],
+    ulimits: [],
+  });
+});
+
+test("the proxy's limits default to the proxy's own", () => {
+  const project = parsed({ components: [{ name: 'a', repo: 'b' }] });
+  assert.deepEqual(project.limits, DEFAULT_LIMITS);
+  assert.equal(project.name, 'shop');
+});
+
+test('checks and signals get the fields of their kind and no others', () => {
+  const web = component({
+    ports: [{ external: 80, container: 8080 }],
+    readyChecks: [
+      { kind: 'https', id: 'up' },
+      { kind: 'tcp', port: 9 },
+      { kind: 'exec', command: ['true'] },
+    ],
+    healthChecks: [{ kind: 'http', path: '/h', interval: 100, timeout: 50, fall: 1, rise: 2 }],
+    terminationSignals: [{ kind: 'http' }],
+  });
+  const rest = { timeoutMs: 2_000, fall: 3, rise: 1, intervalMs: 250 };
+  assert.deepEqual(web.readyChecks, [
+    { kind: 'https', id: 'up', port: 8080, path: '/', verify: false, ...rest },
+    { kind: 'tcp', id: 'tcp', port: 9, ...rest },
+    { kind: 'exec', id: 'exec', command: ['true'], ...rest },
+  ]);
+  assert.deepEqual(web.healthChecks, [
+    { kind: 'http', id: 'http', port: 8080, path: '/h', intervalMs: 100, timeoutMs: 50, fall: 1, rise: 2 },
+  ]);
+  assert.deepEqual(web.terminationSignals, [
+    { kind: 'http', id: 'http', port: 8080, path: '/', timeoutMs: 2_000 },
+  ]);
+});
+
+test('fields take the form the rest of gantryd wants', () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  const web = component({
+    tag: digest,
+    ports: [{ external: 80, container: 8080, kind: 'http', address: '::' }],
+    drainTimeout: 0,
+    resources: { memory: '1G', cpus: 0.5 },
+    ulimits: [{ name: 'nofile', soft: 5 }],
+    logging: { driver: 'none' },
+    bindings: [{ external: 'data', volume: '/d' }],
+    registryAuth: 'auth.json',
+  });
+  assert.equal(web.image, `nginx@${digest}`);
+  assert.deepEqual(web.ports, [{ address: '::', port: 80, kind: 'http', containerPort: 8080 }]);
+  assert.ok(!('drainTimeoutMs' in web));
+  assert.equal(web.memoryBytes, 1024 ** 3);
+  assert.equal(web.cpus, 0.5);
+  assert.deepEqual(web.ulimits, [{ name: 'nofile', soft: 5, hard: 5 }]);
+  assert.deepEqual(web.logging, { driver: 'none', options: {} });
+  assert.deepEqual(web.bindings, [{ external: 'data', volume: '/d', readOnly: false }]);
+  assert.equal(web.registryAuth, '/srv/auth.json');
+  assert.equal(component({ drainTimeout: 7 }).drainTimeoutMs, 7);
+});
+
+test('a project is frozen all the way down', () => {
+  const frozen = (value: unknown): boolean =>
+    typeof value !== 'object' ||
+    value === null ||
+    (Object.isFrozen(value) && Object.values(value).every((child) => frozen(child)));
+  const example = parseProject(EXAMPLE, { file: 'example.json' });
+  assert.ok('project' in example, JSON.stringify(example));
+  assert.ok(frozen(example.project));
+});
