@@ -3,9 +3,9 @@
  * Tolerant readers of the raw document, like rules.ts. Pure.
  */
 import { isIP } from 'node:net';
+import { type Entry, entriesOf, nameOf, repeats } from './entries.ts';
 import { memoryBytes, onlyPort } from './normalise.ts';
 import { type Finding, isRecord, type Path, pointerOf } from './problems.ts';
-import { type Entry, entriesOf, nameOf, repeats } from './rules.ts';
 
 const DOCKER_TAG = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;

@@ -4,7 +4,7 @@
  * generated code none), schema/gantryd.schema.json and docs/config.md. With --check the latter two are
  * only compared, and the exit code is 1 when they are stale.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
@@ -69,4 +69,7 @@ function read(file: string): string | undefined {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv.includes('--check'));
+const [, script] = process.argv;
+if (script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)) {
+  main(process.argv.includes('--check'));
+}

@@ -2,7 +2,7 @@
  * Reads a project file. The only part of src/config that touches the file system; what the text means
  * is parse.ts.
  */
-import { open, readdir } from 'node:fs/promises';
+import { constants, open, readdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { GantryError, messageOf } from '../errors.ts';
 import { parseProject } from './parse.ts';
@@ -63,7 +63,8 @@ async function readText(path: string): Promise<string> {
 }
 
 async function readBounded(path: string): Promise<Buffer> {
-  const file = await open(path, 'r');
+  // Not blocking: opening a pipe would wait for its writer.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
     if (stat.isDirectory()) throw unreadable(path, 'is a folder', 'Name the project file in it.');

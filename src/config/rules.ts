@@ -5,14 +5,9 @@
  */
 import { isIP } from 'node:net';
 import { componentRules } from './componentRules.ts';
-import { type Finding, isRecord, type Path, pointerOf, valueAt } from './problems.ts';
+import { type Entry, entries, entriesOf, nameOf, repeats } from './entries.ts';
+import { type Finding, type Path, pointerOf } from './problems.ts';
 import { didYouMean } from './suggest.ts';
-
-/** An object of the document and where it stands. */
-export interface Entry {
-  readonly path: Path;
-  readonly item: Readonly<Record<string, unknown>>;
-}
 
 export function findRuleProblems(document: unknown): Finding[] {
   const components = entries(document, ['components']);
@@ -25,42 +20,8 @@ export function findRuleProblems(document: unknown): Finding[] {
   ];
 }
 
-/** The objects of the list at the path; nothing when there is no list or no object in it. */
-export function entries(root: unknown, path: Path, base: Path = []): Entry[] {
-  const list = valueAt(root, path);
-  if (!Array.isArray(list)) return [];
-  return list.flatMap((item, index) => (isRecord(item) ? [{ path: [...base, ...path, index], item }] : []));
-}
-
-export function entriesOf(component: Entry, field: string): Entry[] {
-  return entries(component.item, [field], component.path);
-}
-
-export function nameOf(component: Entry): string {
-  return typeof component.item.name === 'string' ? component.item.name : pointerOf(component.path);
-}
-
 function duplicateNames(components: readonly Entry[]): Finding[] {
   return repeats(components, 'name', (first) => `this name is taken by ${pointerOf(first.path)}`);
-}
-
-/** Every entry whose field has the same text as an earlier entry's. */
-export function repeats(
-  list: readonly Entry[],
-  field: string,
-  message: (first: Entry, value: string) => string,
-  same: (value: string) => string = (value) => value,
-): Finding[] {
-  const seen = new Map<string, Entry>();
-  const found: Finding[] = [];
-  for (const entry of list) {
-    const value = entry.item[field];
-    if (typeof value !== 'string') continue;
-    const first = seen.get(same(value));
-    if (first === undefined) seen.set(same(value), entry);
-    else found.push({ path: [...entry.path, field], message: message(first, value) });
-  }
-  return found;
 }
 
 interface Claim {
