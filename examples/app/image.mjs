@@ -1,22 +1,34 @@
 /**
  * Makes images of the example application on the spot, without a registry: a base of this Node binary, the
  * libraries it needs and server.mjs, imported once per engine; a version of it is the base plus variables.
- * Talks to the engine over its HTTP API with Node alone.
+ * Talks to the engine over its HTTP API with Node alone. By hand:
+ * `node image.mjs build app:v1 VERSION=v1` and `node image.mjs remove`.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync, realpathSync, statSync } from 'node:fs';
 import { request } from 'node:http';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 
 const SERVER = join(dirname(fileURLToPath(import.meta.url)), 'server.mjs');
 const BASE = 'gantryd-app-base';
-const LABEL = 'io.gantryd.example=app';
+/** Whose images they are: a test run has a ground folder, and removes its own and no other's. */
+const MAKER = basename(process.env.GANTRYD_GROUND ?? 'anyone').toLowerCase();
+const LABEL = `io.gantryd.example=${MAKER}`;
 const CALL_TIMEOUT_MS = 120_000;
 const TAR_BLOCK = 512;
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+
+async function main([command, tag, ...variables]) {
+  const env = Object.fromEntries(variables.map((variable) => variable.split(/=(.*)/s)));
+  if (command === 'build' && tag !== undefined) console.log(await buildAppImage({ tag, env }));
+  else if (command === 'remove') await removeAppImages(tag === undefined ? {} : { tags: [tag] });
+  else throw new Error('usage: image.mjs build TAG [NAME=VALUE…] | remove [TAG]');
+}
 
 /**
  * Builds `tag` (`repo:tag`); `env` becomes the image's variables, VERSION being what the app says of itself.
@@ -38,7 +50,7 @@ function quoted(value) {
   return JSON.stringify(value).replaceAll('$', '\\$');
 }
 
-/** Removes the images made here: those of `tags`, or all of them and the base. Gone already is success. */
+/** Removes those of `tags`, or all that this maker made, the base as well. Gone already is success. */
 export async function removeAppImages({ tags, docker = engineAddress() } = {}) {
   const all = tags ?? (await labelled(docker));
   for (const name of all) {
@@ -93,7 +105,7 @@ function libraries(binary) {
 }
 
 function baseTag(files) {
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(`${LABEL}\n`);
   for (const { at, from, text } of files) hash.update(`${at} ${text ?? stamp(from)}\n`);
   return hash.update(readFileSync(SERVER)).digest('hex').slice(0, 12);
 }

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { PACKAGE_ROOT } from '../../src/version.ts';
 import { freePort, tempFolder, until } from './harness.ts';
-import { run, start } from './processes.ts';
+import { type Running, run, start } from './processes.ts';
 import { processesOf, sandbox } from './sandbox.ts';
 
 const WAIT_MS = 10_000;
@@ -53,6 +53,7 @@ test('what a killed run left behind is removed by the next, and a living run is 
   const dead = start(t, process.execPath, ['--input-type=module', '-e', runThatMarks('sleep')], { env });
   const alive = start(t, process.execPath, ['--input-type=module', '-e', runThatMarks('sleep')], { env });
   await Promise.all([dead.says('marked', WAIT_MS), alive.says('marked', WAIT_MS)]);
+  t.after(() => void [dead, alive].map(killMarked));
   dead.signal('SIGKILL');
   await dead.ended;
   const script = `console.log(await (await import('${LEFTOVERS}')).removeLeftovers())`;
@@ -61,7 +62,6 @@ test('what a killed run left behind is removed by the next, and a living run is 
   assert.equal(isRunning(pidIn(dead.stdout)), false);
   assert.equal(isRunning(pidIn(alive.stdout)), true);
   assert.equal((await readdir(folder)).length, 1);
-  process.kill(pidIn(alive.stdout), 'SIGKILL');
 });
 
 test('temporary folders are deep enough for a unix socket and a free port can be bound', async (t) => {
@@ -84,6 +84,11 @@ function runThatMarks(command: string): string {
 
 function pidIn(output: string): number {
   return Number(/marked (\d+)/.exec(output)?.[1]);
+}
+
+function killMarked({ stdout }: Running): void {
+  const pid = pidIn(stdout);
+  if (isRunning(pid)) process.kill(pid, 'SIGKILL');
 }
 
 /** A zombie, which only awaits its parent's look, has no command line any more. */

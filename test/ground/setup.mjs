@@ -64,15 +64,19 @@ export function runCommand(file, args, { stop, env = process.env, onOutput } = {
   }).finally(() => stop?.listeners.delete(forward));
 }
 
-/** From now on Ctrl-C and SIGTERM end the running command only, so that the ground can be taken down after it. */
+/**
+ * From now on Ctrl-C and SIGTERM end the running command only, so that the ground can be taken down after it.
+ * The second one kills the command.
+ */
 export function stopRequest() {
   const stop = { code: undefined, listeners: new Set() };
   const codes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
   process.stdout.on('error', () => {}); // `npm test | head`: a closed pipe must not skip the clean-up
   for (const name of STOP_SIGNALS)
     process.on(name, () => {
+      const sent = stop.code === undefined ? name : 'SIGKILL';
       stop.code ??= codes[name];
-      for (const listener of stop.listeners) listener(name);
+      for (const listener of stop.listeners) listener(sent);
     });
   return stop;
 }
