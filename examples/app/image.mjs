@@ -158,7 +158,10 @@ function tarEnd() {
 async function labelled(docker) {
   const filters = encodeURIComponent(JSON.stringify({ label: [LABEL] }));
   const images = JSON.parse(await call(docker, 'GET', `/images/json?filters=${filters}`));
-  return images.flatMap((image) => image.RepoTags?.filter((tag) => !tag.startsWith('<none>')) ?? [image.Id]);
+  return images.flatMap(({ Id, RepoTags }) => {
+    const tags = (RepoTags ?? []).filter((tag) => !tag.startsWith('<none>'));
+    return tags.length > 0 ? tags : [Id];
+  });
 }
 
 /** The engine answers 200 to a build or import that failed, and says so in its stream of JSON lines. */
