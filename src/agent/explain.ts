@@ -14,7 +14,7 @@ function what(action: Action): string {
     case 'pull-image':
       return `pull ${action.image}`;
     case 'create-container':
-      return `create a container of release ${action.release}`;
+      return `start a new container of release ${action.release}`;
     case 'start-container':
       return `start ${short(action.container)}`;
     case 'route':

@@ -49,7 +49,7 @@ export function assume(world: World, action: Action): World {
       return change(world, action.container, {
         drain: {
           since: world.observed.now,
-          signalled: false,
+          signalled: !hasSignals(world, action.container),
           mayStop: false,
           heldBy: 'its connections',
           connections: 0,
@@ -90,16 +90,23 @@ function created(world: World, release: number): ObservedContainer {
     id,
     name: id,
     release,
-    state: 'created',
+    state: 'running',
     readiness: hasChecks ? 'pending' : 'ready',
     health: 'unknown',
-    saw: 'it does not run yet',
+    saw: 'it has just started',
     readyBy: world.observed.now + (world.desired.release?.component.readyTimeoutMs ?? 0),
     routed: false,
     served: false,
     drain: undefined,
     busy: false,
   };
+}
+
+/** A release that is neither wanted nor the one before it is taken to be like the wanted one. */
+function hasSignals({ desired, observed }: World, id: ContainerId): boolean {
+  const number = observed.containers.find((c) => c.id === id)?.release;
+  const from = number === desired.previous?.number ? desired.previous : desired.release;
+  return (from?.component.terminationSignals.length ?? 0) > 0;
 }
 
 function nameNew(containers: readonly ObservedContainer[]): ContainerId {

@@ -41,7 +41,10 @@ export type Action =
       readonly container: ContainerId;
       readonly why: string;
     }
-  | OnContainer<'drain'>
+  | (OnContainer<'drain'> & {
+      /** It goes because it failed, not because it is replaced: counts for the backoff. */
+      readonly failed: boolean;
+    })
   | OnContainer<'send-signals'>
   | OnContainer<'stop-container'>
   | OnContainer<'kill-container'>
@@ -76,8 +79,8 @@ export function isConverged(actions: Plan): boolean {
 }
 
 function planReady(desired: Desired, release: Release, observed: Observed): Plan {
-  const current = observed.containers.filter((c) => c.release === release.number && c.drain === undefined);
-  const failed = current.find((c) => c.state === 'exited' || c.readiness === 'late');
+  const current = observed.containers.filter((c) => c.release === release.number && !isLeaving(c));
+  const failed = current.find(hasFailed);
   if (failed !== undefined && !release.proven) return [failRelease(desired, release, failed)];
 
   const ready = current.filter(isReady);
@@ -86,13 +89,22 @@ function planReady(desired: Desired, release: Release, observed: Observed): Plan
   return [
     ...routing(desired, release, observed, serving),
     ...(complete && !release.proven ? [proveRelease(desired, release, ready)] : []),
-    ...starting(desired, release, observed, current),
+    ...(complete ? [] : starting(desired, release, observed, current)),
     ...leaving(desired, observed, release, serving, complete),
   ];
 }
 
 function isReady(c: ObservedContainer): boolean {
   return c.state === 'running' && c.readiness === 'ready' && c.health !== 'unhealthy';
+}
+
+function hasFailed(c: ObservedContainer): boolean {
+  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
+}
+
+/** Whoever is stopped on purpose drains first, so a restarted agent knows it too. */
+function isLeaving(c: ObservedContainer): boolean {
+  return c.drain !== undefined || c.busy;
 }
 
 /** Which containers the proxy should use now. */
@@ -103,7 +115,7 @@ function chooseServing(
   complete: boolean,
 ): readonly ObservedContainer[] {
   if (complete) return preferRouted(ready).slice(0, release.component.instances);
-  const live = containers.filter((c) => c.state === 'running' && c.drain === undefined);
+  const live = containers.filter((c) => c.state === 'running' && !isLeaving(c));
   const routed = live.filter((c) => c.routed);
   // A proxy that lost its table routes nothing: what has served before is then what should serve.
   const base = routed.length > 0 ? routed : live.filter((c) => c.served);
@@ -130,9 +142,8 @@ function routing(
   observed: Observed,
   serving: readonly ObservedContainer[],
 ): Plan {
-  const older = serving.length > 0 && serving.every((c) => c.release !== release.number);
-  // Until the switch the listeners stay as the serving release has them.
-  const listeners = older ? (desired.previous?.listeners ?? observed.listeners) : release.listeners;
+  const served = serving.some((c) => c.release === release.number) ? release.number : serving[0]?.release;
+  const listeners = listenersFor(served, desired, release, observed);
   const nothingYet = serving.length === 0 && observed.listeners.length === 0;
   if (nothingYet) return [];
   const now = observed.containers.filter((c) => c.routed);
@@ -142,11 +153,23 @@ function routing(
       kind: 'route',
       component: desired.component,
       containers: serving.map((c) => c.id),
-      release: older ? desired.previous?.number : release.number,
+      release: served ?? release.number,
       listeners,
       why: routeReason(release, now, serving),
     },
   ];
+}
+
+/** Until the switch the listeners stay as the serving release has them. */
+function listenersFor(
+  served: number | undefined,
+  { previous }: Desired,
+  release: Release,
+  observed: Observed,
+): readonly Listener[] {
+  if (served === undefined || served === release.number) return release.listeners;
+  if (served === previous?.number) return previous.listeners;
+  return observed.listeners.length > 0 ? observed.listeners : release.listeners;
 }
 
 function sameContainers(a: readonly ObservedContainer[], b: readonly ObservedContainer[]): boolean {
@@ -160,7 +183,8 @@ function routeReason(
 ): string {
   const gone = now.filter((c) => !serving.includes(c));
   if (serving.length === 0) return 'nothing that could serve is alive';
-  if (now.length === 0) return `${count(serving.length, 'container')} of release ${release.number} ready`;
+  if (now.length === 0)
+    return `${count(serving.length, 'container')} of release ${serving[0]?.release} ready`;
   if (sameContainers(now, serving)) return 'the listeners changed';
   const dead = gone.filter((c) => c.state !== 'running').length;
   const bad = gone.filter((c) => c.health === 'unhealthy').length;
@@ -174,22 +198,26 @@ function proveRelease(desired: Desired, release: Release, ready: readonly Observ
     kind: 'prove-release',
     component: desired.component,
     release: release.number,
-    why: `all ${count(ready.length, 'container')} ready and routed`,
+    why: `${count(ready.length, 'container')} ready and routed`,
   };
 }
 
 function failRelease(desired: Desired, release: Release, failed: ObservedContainer): Action {
-  const why =
-    failed.state === 'exited'
-      ? `container ${short(failed.id)} exited before it was ready`
-      : `container ${short(failed.id)} was not ready within ${release.component.readyTimeoutMs} ms; ${failed.saw}`;
   return {
     kind: 'fail-release',
     component: desired.component,
     release: release.number,
     container: failed.id,
-    why,
+    why: `container ${short(failed.id)} ${failReason(release, failed)}`,
   };
+}
+
+function failReason(release: Release, failed: ObservedContainer): string {
+  if (failed.state === 'exited') return `exited before all of release ${release.number} was ready`;
+  if (failed.readiness === 'late') {
+    return `was not ready within ${release.component.readyTimeoutMs} ms; ${failed.saw}`;
+  }
+  return `became unhealthy before all of release ${release.number} was ready; ${failed.saw}`;
 }
 
 /** Brings the release's containers up: pull, create, start, and wait for what comes up. */
@@ -200,15 +228,16 @@ function starting(
   current: readonly ObservedContainer[],
 ): Plan {
   const { component } = desired;
-  const created = current.filter((c) => c.state === 'created');
+  const created = current.filter((c) => c.state === 'created' && c.readiness !== 'late');
   const pending = current.filter((c) => c.state === 'running' && c.readiness === 'pending');
   const hopeful = current.filter((c) => isReady(c) || created.includes(c) || pending.includes(c));
   const missing = release.component.instances - hopeful.length;
+  const ready = hopeful.length - created.length - pending.length;
   return [
     ...created.map((c): Action => {
       return { kind: 'start-container', component, container: c.id, why: `created for release ${c.release}` };
     }),
-    ...(missing > 0 ? creating(desired, release, observed, current, missing) : []),
+    ...(missing > 0 ? creating(desired, release, observed, { ready, missing }) : []),
     ...pending.map((c): Action => {
       return {
         kind: 'wait',
@@ -226,10 +255,14 @@ function creating(
   desired: Desired,
   release: Release,
   observed: Observed,
-  current: readonly ObservedContainer[],
-  missing: number,
+  { ready, missing }: { readonly ready: number; readonly missing: number },
 ): Plan {
   const { component } = desired;
+  const { instances } = release.component;
+  const down = instances - ready;
+  // When most fail together the cause is likely outside of them: replace one, and see.
+  const oneAtATime = release.proven && down > 1 && down * 2 > instances;
+  if (oneAtATime && missing < down) return [];
   if (observed.startAfter > observed.now) {
     const why = `the last replacement failed; next try in ${seconds(observed.startAfter - observed.now)}`;
     return [{ kind: 'wait', component, for: 'backoff', until: observed.startAfter, why }];
@@ -239,13 +272,9 @@ function creating(
       { kind: 'pull-image', component, image: release.image, why: 'this host does not have the image' },
     ];
   }
-  const bad = current.filter((c) => c.state === 'exited' || c.health === 'unhealthy').length;
-  // When most fail together the cause is likely outside of them: replace one, and see.
-  const massFailure = release.proven && bad * 2 > release.component.instances && bad > 1;
-  const why =
-    bad > 0 ? `${count(bad, 'container')} failed` : `${missing} of ${release.component.instances} missing`;
+  const why = `${missing} of ${instances} missing${oneAtATime ? ', one at a time' : ''}`;
   const create: Action = { kind: 'create-container', component, release: release.number, why };
-  return Array.from({ length: massFailure ? 1 : missing }, () => create);
+  return Array.from({ length: oneAtATime ? 1 : missing }, () => create);
 }
 
 /** What must go, one step each: everything that neither serves nor is on its way up. */
@@ -256,21 +285,16 @@ function leaving(
   serving: readonly ObservedContainer[],
   complete: boolean,
 ): Plan {
+  const why = `release ${release.number} ${complete ? 'serves' : 'is wanted'}`;
   return observed.containers
     .filter((c) => !serving.includes(c))
     .filter((c) => complete || !mayStillServe(c, release))
-    .flatMap((c) => leave(desired, observed, c, `release ${release.number} serves`));
+    .flatMap((c) => leave(desired, observed, c, why));
 }
 
 /** On its way up, or a spare that is not in the way. */
 function mayStillServe(c: ObservedContainer, release: Release): boolean {
-  return (
-    c.release === release.number &&
-    c.drain === undefined &&
-    c.state !== 'exited' &&
-    c.health !== 'unhealthy' &&
-    c.readiness !== 'late'
-  );
+  return c.release === release.number && !isLeaving(c) && !hasFailed(c);
 }
 
 function planGone(desired: Desired, observed: Observed): Plan {
@@ -294,9 +318,8 @@ function planGone(desired: Desired, observed: Observed): Plan {
 }
 
 function kill(component: string, c: ObservedContainer, why: string): Plan {
-  if (c.busy && c.state === 'exited') return [busy(component, c)];
-  if (c.state === 'exited')
-    return [{ kind: 'remove-container', component, container: c.id, why: 'it was killed' }];
+  if (c.busy && c.state !== 'running') return [busy(component, c)];
+  if (c.state !== 'running') return [{ kind: 'remove-container', component, container: c.id, why }];
   return [{ kind: 'kill-container', component, container: c.id, why }];
 }
 
@@ -315,14 +338,9 @@ function leave(desired: Desired, observed: Observed, c: ObservedContainer, why: 
       diedByItself(c, desired) ? on('remove-failed', 'it exited') : on('remove-container', 'it has exited'),
     ];
   }
-  if (!c.served && !c.routed) {
-    return [
-      c.state === 'created'
-        ? on('remove-container', 'it never ran')
-        : on('stop-container', 'it never served'),
-    ];
-  }
-  if (c.drain === undefined) return [on('drain', c.health === 'unhealthy' ? `unhealthy: ${c.saw}` : why)];
+  if (c.state === 'created') return [on('remove-container', 'it never ran')];
+  if (c.drain === undefined) return [{ ...on('drain', drainReason(c, why)), failed: hasFailed(c) }];
+  if (!c.served && c.drain.connections === 0) return [on('stop-container', 'it never served')];
   if (!c.drain.signalled) return [on('send-signals', 'its drain began')];
   if (c.drain.mayStop) return [on('stop-container', 'nothing holds it')];
   if (c.drain.deadline !== undefined && c.drain.deadline <= observed.now) {
@@ -331,6 +349,11 @@ function leave(desired: Desired, observed: Observed, c: ObservedContainer, why: 
   return [
     { ...on('wait', `${short(c.id)} drains: ${c.drain.heldBy}`), for: 'drain', until: c.drain.deadline },
   ];
+}
+
+function drainReason(c: ObservedContainer, why: string): string {
+  if (c.readiness === 'late') return `not ready in time: ${c.saw}`;
+  return c.health === 'unhealthy' ? `unhealthy: ${c.saw}` : why;
 }
 
 /** Nobody asked it to go: how it ended is worth telling. */
