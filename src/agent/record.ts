@@ -167,7 +167,14 @@ function parse(path: string, text: string | undefined): ComponentRecord {
 }
 
 function isRecord(value: unknown): value is ComponentRecord {
-  return typeof value === 'object' && value !== null && 'format' in value && value.format === 1;
+  if (!isObject(value) || value.format !== 1) return false;
+  const { status, release, releases, marks, linkPorts } = value;
+  const numbered = typeof release === 'number' && Array.isArray(releases);
+  return typeof status === 'string' && numbered && isObject(marks) && isObject(linkPorts);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
 
 function corrupt(path: string, cause: unknown): GantryError {
