@@ -1,0 +1,250 @@
+/**
+ * Plans against thousands of small worlds full of faults. After every single action the promises hold; once
+ * the faults end the world comes to rest as wanted. GANTRYD_SEED repeats one world, GANTRYD_WORLDS sets how many.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { explain, explainAction } from '../../src/agent/explain.ts';
+import { forecast } from '../../src/agent/forecast.ts';
+import { type Action, plan } from '../../src/agent/plan.ts';
+import type { Desired, Observed } from '../../src/agent/state.ts';
+import { sameListeners } from '../../src/proxy/routes.ts';
+import { type SimContainer, seeded, servingWorld, World } from './world.ts';
+
+const WORLDS = Number(process.env.GANTRYD_WORLDS ?? 2000);
+const STORMY_ROUNDS = 30;
+const CALM_ROUNDS = 150;
+
+const seeds =
+  process.env.GANTRYD_SEED === undefined
+    ? Array.from({ length: WORLDS }, (_, i) => i + 1)
+    : [Number(process.env.GANTRYD_SEED)];
+
+const seenKinds = new Set<Action['kind']>();
+
+test('every plan keeps the promises through faults, and leads to what is wanted once they end', () => {
+  for (const seed of seeds) {
+    withTrace(seed, (world) => {
+      for (let round = 0; round < STORMY_ROUNDS; round++) stormyRound(world);
+      world.calm();
+      settle(world);
+      assertAtRest(world);
+    });
+  }
+});
+
+test('the worlds are wild enough to call for every kind of action', { skip: seeds.length < 100 }, () => {
+  const kinds: Record<Action['kind'], true> = {
+    'pull-image': true,
+    'create-container': true,
+    'start-container': true,
+    route: true,
+    'prove-release': true,
+    'fail-release': true,
+    drain: true,
+    'send-signals': true,
+    'stop-container': true,
+    'kill-container': true,
+    'remove-container': true,
+    'remove-failed': true,
+    wait: true,
+  };
+  assert.deepEqual([...seenKinds].sort(), Object.keys(kinds).sort());
+});
+
+test('a forecast ends, whatever the world', () => {
+  for (const seed of seeds.filter((_, i) => i % 4 === 0)) {
+    withTrace(seed, (world) => {
+      for (let round = 0; round < STORMY_ROUNDS; round++) {
+        stormyRound(world);
+        if (round % 10 === 0) forecast(world.desired(), world.observe());
+      }
+    });
+  }
+});
+
+function withTrace(seed: number, body: (world: World) => void): void {
+  const random = seeded(seed);
+  const world = random() < 0.5 ? new World(random) : servingWorld(random, 1 + Math.floor(random() * 4));
+  try {
+    body(world);
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    const path = world.trace.slice(-60).join('\n');
+    throw new Error(`GANTRYD_SEED=${seed}: ${what}\n${path}\n${describe(world)}`, { cause: error });
+  }
+}
+
+function stormyRound(world: World): void {
+  if (world.chance(0.12)) world.command();
+  if (world.chance(0.25)) world.fault();
+  perform(world, true);
+  world.tick(world.chance(0.1) ? 15_000 : 500);
+}
+
+/** One round of the agent: look, plan, execute, as far as it gets. */
+function perform(world: World, stormy: boolean): void {
+  const desired = world.desired();
+  const observed = world.observe();
+  const actions = plan(desired, observed);
+  assert.deepEqual(plan(desired, observed), actions, 'the same world, another plan');
+  for (const action of actions) {
+    if (stormy && world.chance(0.03)) world.fault();
+    if (stormy && world.chance(0.02)) world.command();
+    if (stormy && world.chance(0.03)) {
+      world.trace.push(`! fails: ${explainAction(action)}`);
+      return;
+    }
+    const half = stormy && world.chance(0.03);
+    world.trace.push(`${half ? 'half of ' : ''}${explainAction(action)}`);
+    act(world, desired, observed, action, half);
+    if (half || (stormy && world.chance(0.03))) {
+      world.crash();
+      return;
+    }
+  }
+  const sameGoal = world.desired().release?.number === desired.release?.number;
+  if (!world.disturbed && sameGoal) assertBounded(world);
+}
+
+function act(world: World, desired: Desired, observed: Observed, action: Action, half: boolean): void {
+  seenKinds.add(action.kind);
+  assertAllowed(world, desired, observed, action);
+  const before = snapshot(world);
+  world.execute(action, half);
+  assertStillServed(world, desired, before);
+  assert.equal(JSON.stringify(world.foreign), before.foreign, 'a foreign container was touched');
+  for (const c of world.all) assert.ok(c.signalsGot <= 1, `${c.id} got the termination signals twice`);
+}
+
+/** What an action may never do, whatever else happens. */
+function assertAllowed(world: World, desired: Desired, observed: Observed, action: Action): void {
+  const known = new Set(observed.containers.map((c) => c.id));
+  for (const id of named(action)) assert.ok(known.has(id), `names ${id}, which was not observed`);
+  if (action.kind === 'route') {
+    assertRoutable(observed, action);
+    assertWholeSwitch(desired, observed, action);
+  }
+  if (action.kind === 'create-container') assertNotTooMany(world, observed, action.release);
+  if (!('container' in action) || action.container === undefined) return;
+  const target = world.containers.get(action.container);
+  if (target === undefined) return;
+  if (action.kind === 'stop-container') assertMayStop(world, target);
+  if (action.kind === 'kill-container') {
+    assert.equal(desired.status, 'killed', `${target.id} is killed unasked`);
+    const was = observed.containers.find((c) => c.id === target.id)?.state;
+    assert.equal(was, 'running', `${target.id} is killed, which does not run`);
+  }
+  if (action.kind === 'remove-container' || action.kind === 'remove-failed') {
+    assert.notEqual(target.state, 'running', `${target.id} removed while it runs`);
+  }
+}
+
+function named(action: Action): readonly string[] {
+  if (action.kind === 'route') return action.containers;
+  return 'container' in action && action.container !== undefined ? [action.container] : [];
+}
+
+function assertRoutable(observed: Observed, action: Extract<Action, { kind: 'route' }>): void {
+  for (const id of action.containers) {
+    const c = observed.containers.find((o) => o.id === id);
+    assert.equal(c?.drain, undefined, `${id} drains and is routed again`);
+    assert.equal(c?.state, 'running', `${id} does not run and is routed`);
+    assert.equal(c?.readiness, 'ready', `${id} is not ready and is routed`);
+    assert.equal(c?.busy, false, `${id} is being stopped and is routed`);
+  }
+  assert.equal(new Set(action.containers).size, action.containers.length, 'routes a container twice');
+  assert.ok(action.containers.length === 0 || action.listeners.length > 0, 'routes without a listener');
+}
+
+/** Whoever serves well keeps serving until all of the wanted release can. */
+function assertWholeSwitch(
+  desired: Desired,
+  observed: Observed,
+  action: Extract<Action, { kind: 'route' }>,
+): void {
+  if (desired.status !== 'ready' || desired.release === undefined) return;
+  const wanted = desired.release;
+  const fresh = observed.containers.filter(
+    (c) => action.containers.includes(c.id) && c.release === wanted.number,
+  );
+  if (fresh.length >= wanted.component.instances) return;
+  for (const c of observed.containers) {
+    const serves = c.routed && c.state === 'running' && c.health !== 'unhealthy' && c.drain === undefined;
+    if (serves) assert.ok(action.containers.includes(c.id), `${c.id} is unrouted too early`);
+  }
+}
+
+function assertMayStop(world: World, target: SimContainer): void {
+  assert.notEqual(target.drainSince, undefined, `${target.id} is stopped without a drain`);
+  const free = target.connections === 0 || world.drainTimedOut(target);
+  assert.ok(free, `${target.id} is stopped with ${target.connections} open connections`);
+  assert.ok(!world.routed.includes(target.id), `${target.id} is stopped while it is routed`);
+}
+
+function assertNotTooMany(world: World, observed: Observed, release: number): void {
+  if (world.disturbed) return;
+  const hopeless = observed.containers.filter((c) => c.health === 'unhealthy' || c.readiness === 'late');
+  const failed = new Set(hopeless.map((c) => c.id));
+  const up = world.all.filter(
+    (c) => c.release === release && c.state !== 'exited' && c.drainSince === undefined && !failed.has(c.id),
+  );
+  const instances = world.releases.find((r) => r.number === release)?.component.instances ?? 0;
+  assert.ok(up.length < instances, `creates one more than ${instances} of release ${release}`);
+}
+
+interface Snapshot {
+  readonly servers: number;
+  readonly foreign: string;
+}
+
+function snapshot(world: World): Snapshot {
+  return { servers: servers(world).length, foreign: JSON.stringify(world.foreign) };
+}
+
+function servers(world: World): readonly SimContainer[] {
+  return world.live.filter((c) => world.routed.includes(c.id));
+}
+
+/** Nobody who may serve is taken away before somebody else serves, unless the world moved under the plan. */
+function assertStillServed(world: World, desired: Desired, before: Snapshot): void {
+  if (world.disturbed || desired.status !== 'ready' || before.servers === 0) return;
+  assert.ok(servers(world).length > 0, 'nothing serves any more');
+}
+
+/** After a whole round, whatever is neither wanted nor serving is on its way out. */
+function assertBounded(world: World): void {
+  const staying = world.live.filter((c) => c.drainSince === undefined && c.stopsAt === undefined);
+  const most = Math.max(0, ...world.releases.map((r) => r.component.instances));
+  assert.ok(staying.length <= 2 * most, `${staying.length} containers stay for ${most} instances`);
+}
+
+function settle(world: World): void {
+  for (let round = 0; round < CALM_ROUNDS; round++) {
+    perform(world, false);
+    world.tick(500);
+    if (plan(world.desired(), world.observe()).length === 0) return;
+  }
+  const left = explain(plan(world.desired(), world.observe()));
+  assert.fail(`not at rest after ${CALM_ROUNDS} rounds; still to do:\n${left}`);
+}
+
+function assertAtRest(world: World): void {
+  const { status, release } = world.desired();
+  const instances = status === 'ready' ? (release?.component.instances ?? 0) : 0;
+  const listeners = status === 'ready' ? (release?.listeners ?? []) : [];
+  assert.equal(world.all.length, instances, 'as many containers as wanted and no others');
+  for (const c of world.all) {
+    assert.equal(c.state, 'running');
+    assert.equal(c.release, release?.number);
+    assert.ok(world.routed.includes(c.id), `${c.id} is not routed`);
+  }
+  assert.equal(world.routed.length, instances);
+  assert.ok(sameListeners(world.listeners, listeners), 'the listeners are not those of the release');
+  assert.equal(world.foreign.length, 2);
+}
+
+function describe(world: World): string {
+  const table = `routed: ${world.routed.join(' ')}; wanted: ${world.status} ${world.current}`;
+  return [table, ...world.all.map((c) => JSON.stringify(c))].join('\n');
+}

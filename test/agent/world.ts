@@ -1,0 +1,392 @@
+/**
+ * A small simulation of everything a plan acts upon: an engine, a proxy, clients, the operator's record
+ * and an agent that may forget. Time passes only by tick(); chance comes from a seeded generator. The
+ * effects of actions are written here on their own, not taken from forecast.ts, so that the two can differ.
+ */
+import type { Action } from '../../src/agent/plan.ts';
+import type { ContainerId, Desired, Observed, ObservedContainer, Release } from '../../src/agent/state.ts';
+import type { Listener } from '../../src/proxy/routes.ts';
+import { PORT_80, PORT_81, proven, release } from './builders.ts';
+
+/** Answers [0, 1); the same seed, the same answers (mulberry32). */
+export type Random = () => number;
+
+export function seeded(seed: number): Random {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export interface SimContainer {
+  readonly id: ContainerId;
+  readonly release: number;
+  readonly ours: boolean;
+  state: ObservedContainer['state'];
+  /** Whether its checks would pass if they were asked. */
+  fit: boolean;
+  /** From when on it can be ready. */
+  readyAt: number;
+  connections: number;
+  /** When a stop under way will have ended it. */
+  stopsAt: number | undefined;
+  startedAt: number | undefined;
+  servedAt: number | undefined;
+  drainSince: number | undefined;
+  signalledAt: number | undefined;
+  signalsGot: number;
+  everRouted: boolean;
+}
+
+/** What becomes of a release's containers: `late` never get ready, `exits` ends them soon. */
+type Fate = 'fine' | 'late' | 'exits';
+
+const READY_TIMEOUT_MS = 10_000;
+const MAX_CONNECTIONS = 5;
+
+export class World {
+  now = 1_000_000;
+  readonly containers = new Map<ContainerId, SimContainer>();
+  /** What the proxy does for the component. */
+  routed: readonly ContainerId[] = [];
+  listeners: readonly Listener[] = [];
+  status: Desired['status'] = 'stopped';
+  current = 0;
+  releases: Release[] = [];
+  /** Raised by everything that happens without the agent; lowered by observe(). */
+  disturbed = false;
+  readonly trace: string[] = [];
+  readonly #random: Random;
+  readonly #fates = new Map<number, Fate>();
+  #imagePresent = true;
+  #made = 0;
+  // What only the running agent knows.
+  #probed = new Set<ContainerId>();
+  #busy = new Set<ContainerId>();
+  #startAfter = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+    for (const id of ['foreign-1', 'foreign-2']) this.#put({ id, release: 1, ours: false, state: 'running' });
+  }
+
+  chance(probability: number): boolean {
+    return this.#random() < probability;
+  }
+
+  get live(): readonly SimContainer[] {
+    return this.all.filter((c) => c.state === 'running');
+  }
+
+  get all(): readonly SimContainer[] {
+    return [...this.containers.values()].filter((c) => c.ours);
+  }
+
+  get foreign(): readonly SimContainer[] {
+    return [...this.containers.values()].filter((c) => !c.ours);
+  }
+
+  desired(): Desired {
+    const wanted = this.releases.find((r) => r.number === this.current);
+    const previous = this.#previous();
+    return { project: 'shop', component: 'web', status: this.status, release: wanted, previous };
+  }
+
+  observe(): Observed {
+    this.disturbed = false;
+    return {
+      now: this.now,
+      imagePresent: this.#imagePresent,
+      containers: this.all.map((c) => this.#seen(c)),
+      listeners: this.listeners,
+      startAfter: this.#startAfter,
+    };
+  }
+
+  /** Carries out an action; `half`: the agent dies after its first step. Idempotent as the real executors. */
+  execute(action: Action, half = false): void {
+    switch (action.kind) {
+      case 'pull-image':
+        this.#imagePresent = true;
+        break;
+      case 'create-container':
+        this.#create(action.release, half);
+        break;
+      case 'start-container':
+        this.#start(this.#get(action.container));
+        break;
+      case 'route':
+        this.#route(action.containers, action.listeners, half);
+        break;
+      case 'prove-release':
+        this.releases = this.releases.map((r) => (r.number === action.release ? { ...r, proven: true } : r));
+        break;
+      case 'fail-release':
+        this.#fail(action.release);
+        break;
+      case 'drain':
+        this.#get(action.container).drainSince ??= this.now;
+        if (action.failed) this.#backOff();
+        break;
+      case 'send-signals':
+        this.#signal(this.#get(action.container), half);
+        break;
+      case 'stop-container':
+        this.#stop(this.#get(action.container));
+        break;
+      case 'kill-container':
+        this.#end(this.#get(action.container));
+        break;
+      case 'remove-failed':
+        this.#backOff();
+        this.containers.delete(action.container);
+        break;
+      case 'remove-container':
+        this.containers.delete(action.container);
+        break;
+      case 'wait':
+        break;
+    }
+  }
+
+  /** Time passes: stops end, checks answer, clients come and go. */
+  tick(ms: number): void {
+    this.now += ms;
+    for (const c of this.live) {
+      if (c.stopsAt !== undefined && c.stopsAt <= this.now) this.#end(c);
+      else if (this.chance(0.8)) this.#probed.add(c.id);
+      if (this.#fates.get(c.release) === 'exits' && c.readyAt <= this.now) this.#end(c);
+      this.#clients(c);
+    }
+    for (const id of this.#busy) if (this.containers.get(id)?.state !== 'running') this.#busy.delete(id);
+  }
+
+  /** One thing that nobody planned. */
+  fault(): void {
+    this.disturbed = true;
+    const victim = this.#any(this.live);
+    const roll = this.#random();
+    if (victim !== undefined && roll < 0.35) {
+      this.trace.push(`! ${victim.id} dies`);
+      this.#end(victim);
+    } else if (victim !== undefined && roll < 0.6) {
+      victim.fit = !victim.fit;
+      this.trace.push(`! ${victim.id} turns ${victim.fit ? 'good' : 'bad'}`);
+    } else if (roll < 0.7) {
+      this.trace.push('! the proxy loses its table');
+      this.#loseTable();
+    } else if (roll < 0.8) {
+      this.trace.push('! the image is removed');
+      this.#imagePresent = false;
+    } else {
+      this.crash();
+    }
+  }
+
+  /** The agent dies and starts again: what it did not write down is forgotten. */
+  crash(): void {
+    this.disturbed = true;
+    this.trace.push('! the agent crashes');
+    this.#probed = new Set();
+    this.#busy = new Set();
+    this.#startAfter = 0;
+  }
+
+  /** The operator asks for something else. */
+  command(): void {
+    const roll = this.#random();
+    if (roll < 0.7) this.update();
+    else this.#unwant(roll < 0.9 ? 'stopped' : 'killed');
+  }
+
+  update(fate: Fate = this.#fate()): void {
+    this.disturbed = true;
+    const number = (this.releases.at(-1)?.number ?? 0) + 1;
+    const made = release(number, {
+      instances: 1 + Math.floor(this.#random() * 4),
+      listeners: this.chance(0.5) ? [PORT_80] : [PORT_80, PORT_81],
+    });
+    const bound = this.chance(0.3) ? { drainTimeoutMs: 20_000 } : {};
+    this.releases.push({ ...made, component: { ...made.component, ...bound } });
+    this.#fates.set(number, fate);
+    this.status = 'ready';
+    this.current = number;
+    this.trace.push(`> update to ${number} (${made.component.instances} instances, ${fate})`);
+  }
+
+  /** From now on everything that runs answers its checks, unless its release cannot. */
+  calm(): void {
+    for (const c of this.all) c.fit = true;
+    this.trace.push('~ calm');
+  }
+
+  drainTimedOut(c: SimContainer): boolean {
+    const deadline = this.#deadline(c);
+    return deadline !== undefined && deadline <= this.now;
+  }
+
+  #unwant(status: 'stopped' | 'killed'): void {
+    this.disturbed = true;
+    this.status = status;
+    this.trace.push(`> ${status}`);
+  }
+
+  #fate(): Fate {
+    if (this.chance(0.7)) return 'fine';
+    return this.chance(0.5) ? 'late' : 'exits';
+  }
+
+  #previous(): Release | undefined {
+    return this.releases.filter((r) => r.proven && r.number < this.current).at(-1);
+  }
+
+  #seen(c: SimContainer): ObservedContainer {
+    const isRouted = this.routed.includes(c.id);
+    const served = isRouted || c.servedAt !== undefined;
+    const probed = c.state === 'running' && this.#probed.has(c.id);
+    const readyBy = (c.startedAt ?? this.now) + READY_TIMEOUT_MS;
+    const isReady = served || (probed && c.fit && c.readyAt <= this.now);
+    const isLate = c.state === 'running' && probed && readyBy <= this.now;
+    return {
+      id: c.id,
+      name: c.id,
+      release: c.release,
+      state: c.state,
+      readiness: isReady ? 'ready' : isLate ? 'late' : 'pending',
+      health: !probed || !served ? 'unknown' : c.fit ? 'healthy' : 'unhealthy',
+      saw: 'what it saw',
+      readyBy,
+      routed: isRouted,
+      served,
+      drain: this.#drain(c),
+      busy: this.#busy.has(c.id),
+    };
+  }
+
+  #drain(c: SimContainer): ObservedContainer['drain'] {
+    if (c.drainSince === undefined) return undefined;
+    return {
+      since: c.drainSince,
+      signalled: c.signalledAt !== undefined,
+      mayStop: c.connections === 0,
+      heldBy: `${c.connections} connections`,
+      connections: c.connections,
+      deadline: this.#deadline(c),
+    };
+  }
+
+  #deadline(c: SimContainer): number | undefined {
+    const timeoutMs = this.releases.find((r) => r.number === c.release)?.component.drainTimeoutMs;
+    return timeoutMs === undefined || c.drainSince === undefined ? undefined : c.drainSince + timeoutMs;
+  }
+
+  #create(number: number, half: boolean): void {
+    this.#made += 1;
+    const c = this.#put({ id: `c${this.#made}`, release: number, ours: true, state: 'created' });
+    if (!half) this.#start(c);
+  }
+
+  #start(c: SimContainer): void {
+    if (c.state !== 'created') return;
+    c.state = 'running';
+    c.startedAt = this.now;
+    const fate = this.#fates.get(c.release) ?? 'fine';
+    c.readyAt = fate === 'late' ? Number.POSITIVE_INFINITY : this.now + Math.floor(this.#random() * 3000);
+  }
+
+  /** The table is swapped first, then the record says who has served. */
+  #route(ids: readonly ContainerId[], listeners: readonly Listener[], half: boolean): void {
+    this.routed = ids;
+    this.listeners = listeners;
+    for (const id of ids) this.#get(id).everRouted = true;
+    if (half) return;
+    for (const id of ids) this.#get(id).servedAt ??= this.now;
+  }
+
+  #fail(number: number): void {
+    if (this.current !== number) return;
+    const back = this.#previous();
+    if (back === undefined) this.status = 'stopped';
+    else this.current = back.number;
+  }
+
+  /** The record says so first, then it is sent. */
+  #signal(c: SimContainer, half: boolean): void {
+    c.signalledAt = this.now;
+    if (!half) c.signalsGot += 1;
+  }
+
+  #stop(c: SimContainer): void {
+    if (c.state !== 'running') return;
+    c.stopsAt ??= this.now + Math.floor(this.#random() * 5000);
+    this.#busy.add(c.id);
+  }
+
+  #end(c: SimContainer): void {
+    c.state = 'exited';
+    c.connections = 0;
+  }
+
+  #backOff(): void {
+    this.#startAfter = this.now + 2000;
+  }
+
+  #loseTable(): void {
+    this.routed = [];
+    this.listeners = [];
+    for (const c of this.all) c.connections = 0;
+  }
+
+  #clients(c: SimContainer): void {
+    if (c.state !== 'running') return;
+    while (c.connections > 0 && this.chance(0.3)) c.connections -= 1;
+    const open = this.routed.includes(c.id) && c.connections < MAX_CONNECTIONS;
+    if (open && this.chance(0.6)) c.connections += 1;
+  }
+
+  #any(from: readonly SimContainer[]): SimContainer | undefined {
+    return from[Math.floor(this.#random() * from.length)];
+  }
+
+  #get(id: ContainerId): SimContainer {
+    const c = this.containers.get(id);
+    if (c === undefined) throw new Error(`no container ${id}`);
+    return c;
+  }
+
+  #put(c: Pick<SimContainer, 'id' | 'release' | 'ours' | 'state'>): SimContainer {
+    const made: SimContainer = {
+      ...c,
+      fit: true,
+      readyAt: 0,
+      connections: 0,
+      stopsAt: undefined,
+      startedAt: undefined,
+      servedAt: undefined,
+      drainSince: undefined,
+      signalledAt: undefined,
+      signalsGot: 0,
+      everRouted: false,
+    };
+    this.containers.set(c.id, made);
+    return made;
+  }
+}
+
+/** A world in which release 1 serves with this many containers, as after a first start. */
+export function servingWorld(random: Random, instances: number): World {
+  const world = new World(random);
+  world.releases = [proven(1, { instances })];
+  world.current = 1;
+  world.status = 'ready';
+  const create: Action = { kind: 'create-container', component: 'web', release: 1, why: 'first start' };
+  for (let i = 0; i < instances; i++) world.execute(create);
+  const containers = world.all.map((c) => c.id);
+  world.tick(5000);
+  const listeners = [PORT_80];
+  world.execute({ kind: 'route', component: 'web', containers, release: 1, listeners, why: 'first start' });
+  return world;
+}
