@@ -10,7 +10,8 @@ import type { BackendReport } from '../proxy/protocol.ts';
 import { Agent, type View } from './agent.ts';
 import { forecast } from './forecast.ts';
 import type { Plan } from './plan.ts';
-import { type ProxyPort, proxyPort } from './proxy-port.ts';
+import { pause } from './poke.ts';
+import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
 import { type ComponentRecord, recordFile, withFailedRelease, withRelease, withStatus } from './record.ts';
 import { makeRelease } from './release.ts';
 import type { DesiredStatus, Release } from './state.ts';
@@ -122,7 +123,7 @@ export class LocalHost {
   async list(name: string): Promise<readonly ListedContainer[]> {
     this.#component(name);
     const { engine, project, hostId, stateDir } = this.#input;
-    const passive = proxyPort(stateDir, { passive: true });
+    const passive = passiveProxyPort(stateDir);
     const [containers, status, record] = await Promise.all([
       engine.containers({ project: project.name, component: name, host: hostId }),
       passive.status(project.name),
@@ -140,7 +141,7 @@ export class LocalHost {
   async forecast(name: string, action: 'update' | 'start' | 'stop' | 'kill'): Promise<Plan> {
     const component = this.#component(name);
     const { stateDir, project } = this.#input;
-    const passive = proxyPort(stateDir, { passive: true });
+    const passive = passiveProxyPort(stateDir);
     return this.#withAgent(
       name,
       false,
@@ -352,16 +353,4 @@ function troubleOf(error: unknown) {
     message: messageOf(error),
     ...(known?.hint === undefined ? {} : { hint: known.hint }),
   } as const;
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end, { once: true });
-  });
 }

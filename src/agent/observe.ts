@@ -224,6 +224,7 @@ export class Observer {
       exec: (container, command, timeoutMs) => engine.exec(container, command, timeoutMs),
       connections: async (container) => heldBy(await proxy.status(project), container)?.open ?? 0,
       now,
+      engineAnswers: () => engine.exists('gantryd'),
     };
   }
 

@@ -1,3 +1,5 @@
+/** Pokes, and pauses that an abort ends. */
+
 /** A poke without data: wakes whoever waits; pokes coalesce, and one that comes early is not lost. */
 export class Poke {
   #poked = false;
@@ -28,4 +30,9 @@ export class Poke {
       this.#wake = end;
     });
   }
+}
+
+/** Until `ms` passed or aborted; never throws. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Poke().wait(ms, signal);
 }

@@ -2,14 +2,17 @@
  * The agent's side of the proxy: starts it on demand, finds it again after a crash, and changes one
  * component's route in the owner's table without losing what another command wrote at the same time.
  */
-import { isGantryError } from '../errors.ts';
-import type { ProxyClient } from '../proxy/client.ts';
+import { GantryError, isGantryError } from '../errors.ts';
+import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy } from '../proxy/launch.ts';
-import type { Change, ProxyStatus } from '../proxy/protocol.ts';
+import { PROTOCOL_VERSION, type ProxyStatus } from '../proxy/protocol.ts';
 import { type ProxyLimits, type Route, withRoute } from '../proxy/routes.ts';
+import { pause } from './poke.ts';
 
 /** Tries against other commands that write the same owner's table at the same moment. */
 const WRITE_TRIES = 20;
+/** Between two tries to follow the proxy's changes. */
+const WATCH_PAUSE_MS = 200;
 
 export interface ProxyPort {
   status(owner: string): Promise<ProxyStatus>;
@@ -22,14 +25,17 @@ export interface ProxyPort {
     options?: { readonly dryRun?: boolean },
   ): Promise<void>;
   /** Calls `listener` when counts or tables may have changed, until aborted. */
-  watch(owner: string, listener: (change: Change | undefined) => void, signal: AbortSignal): void;
+  watch(owner: string, listener: () => void, signal: AbortSignal): void;
 }
 
 /** A port that starts the proxy of the state directory when none runs. */
 export function proxyPort(stateDir: string): ProxyPort {
   let client: Promise<ProxyClient> | undefined;
   const connected = () => {
-    client ??= ensureProxy({ stateDir });
+    client ??= ensureProxy({ stateDir }).catch((error: unknown) => {
+      client = undefined;
+      throw error;
+    });
     return client;
   };
 
@@ -69,11 +75,52 @@ export function proxyPort(stateDir: string): ProxyPort {
     status: (owner) => ask((proxy) => proxy.status(owner)),
     setRoute,
     watch(owner, listener, signal) {
-      connected().then(
-        (proxy) => proxy.changes(owner, listener, signal),
-        // The next call meets the same trouble and reports it.
-        () => listener(undefined),
-      );
+      watch(connected, owner, listener, signal).catch(() => listener());
     },
   };
 }
+
+/** Follows the proxy's changes, also over its restarts; each interruption is a poke too. */
+async function watch(
+  connected: () => Promise<ProxyClient>,
+  owner: string,
+  listener: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await (await connected()).changes(owner, listener, signal);
+    } catch {
+      // The loop's next call meets the same trouble and reports it.
+      listener();
+      await pause(WATCH_PAUSE_MS, signal);
+    }
+  }
+}
+
+/** A port that only looks: without a proxy it sees none of its tables and counts, and it starts none. */
+export function passiveProxyPort(stateDir: string): ProxyPort {
+  const proxy = new ProxyClient({ stateDir });
+  return {
+    async status(owner) {
+      try {
+        return await proxy.status(owner);
+      } catch (error) {
+        if (isGantryError(error, 'proxy-unreachable')) return NO_PROXY;
+        throw error;
+      }
+    },
+    setRoute: () => Promise.reject(new GantryError('internal', 'a look at the proxy must not change it')),
+    watch() {},
+  };
+}
+
+const NO_PROXY: ProxyStatus = {
+  protocol: PROTOCOL_VERSION,
+  version: '',
+  pid: 0,
+  startedAt: '',
+  owners: [],
+  listeners: [],
+  backends: [],
+};

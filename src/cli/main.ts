@@ -62,11 +62,17 @@ function commands(parser: Argv, program: Program, done: (code: number) => void):
     .epilogue('Exit codes: 0 done, 1 failed, 2 usage or config.')
     .exitProcess(false)
     .fail((message, error) => {
-      throw (
-        error ??
-        new GantryError('usage', message, { hint: `${program} --help shows the commands and options.` })
-      );
+      throw error ?? usageError(program, message);
     });
+}
+
+/** yargs' words are for programmers; these are for who typed the command. */
+function usageError(program: Program, message: string): GantryError {
+  const example = program === 'gantry' ? 'gantry shop.yaml update web' : 'gantryd local update shop.yaml web';
+  const words = message.startsWith('Not enough non-option arguments')
+    ? `Too few words: a command is like \`${example}\``
+    : message.replace(/\s*\n\s*/g, ' ').replace(/^Invalid values: Argument: /, 'Not a valid ');
+  return new GantryError('usage', words, { hint: `${program} --help shows the commands and options.` });
 }
 
 /** `gantry CONFIG ACTION COMPONENT`: the order of the first gantry. */

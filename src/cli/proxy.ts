@@ -1,6 +1,8 @@
 /** `gantryd proxy status|stop`. */
+
 import { openStateDir } from '../agent/state-dir.ts';
-import { connectProxy } from '../proxy/client.ts';
+import { isGantryError } from '../errors.ts';
+import { ProxyClient } from '../proxy/client.ts';
 import type { ProxyStatus } from '../proxy/protocol.ts';
 import type { CommonArguments } from './options.ts';
 import { openOutput } from './output.ts';
@@ -11,17 +13,22 @@ export async function runProxy(
 ): Promise<number> {
   const output = openOutput({ json: args.json });
   const stateDir = await openStateDir(args.stateDir);
-  const proxy = connectProxy(stateDir.path);
-  if (args.action === 'status') {
-    const status = await proxy.status();
-    output.document(status, renderStatus(status));
-    return 0;
+  const proxy = new ProxyClient({ stateDir: stateDir.path });
+  try {
+    if (args.action === 'status') {
+      const status = await proxy.status();
+      output.document({ running: true, ...status }, renderStatus(status));
+    } else {
+      await proxy.stop(args.force);
+      output.document(
+        { running: false },
+        'The proxy has stopped; its ports are closed until a command starts it again.',
+      );
+    }
+  } catch (error) {
+    if (!isGantryError(error, 'proxy-unreachable')) throw error;
+    output.document({ running: false }, `No proxy runs for ${stateDir.path}`);
   }
-  await proxy.stop(args.force);
-  output.document(
-    { stopped: true },
-    'The proxy has stopped; its ports are closed until the next command starts it again.',
-  );
   return 0;
 }
 
