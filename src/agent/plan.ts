@@ -117,12 +117,21 @@ function chooseServing(
   if (complete) return preferRouted(ready).slice(0, release.component.instances);
   const live = containers.filter((c) => c.state === 'running' && !isLeaving(c));
   const routed = live.filter((c) => c.routed);
-  // A proxy that lost its table routes nothing: what has served before is then what should serve.
-  const base = routed.length > 0 ? routed : live.filter((c) => c.served);
+  const base = routed.length > 0 ? routed : servedBefore(release, live);
   const healthy = base.filter((c) => c.health !== 'unhealthy');
   if (ready.length === 0) return healthy.length > 0 ? healthy : base;
   const olderServes = healthy.some((c) => c.release !== release.number);
   return olderServes ? healthy : union(healthy, ready);
+}
+
+/** A proxy that lost its table routes nothing: what served last should serve again, of one release only. */
+function servedBefore(release: Release, live: readonly ObservedContainer[]): readonly ObservedContainer[] {
+  const served = live.filter((c) => c.served);
+  const healthy = served.filter((c) => c.health !== 'unhealthy');
+  const able = healthy.length > 0 ? healthy : served;
+  const isBack = able.some((c) => c.release === release.number);
+  const last = isBack ? release.number : Math.max(...able.map((c) => c.release));
+  return able.filter((c) => c.release === last);
 }
 
 function preferRouted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
@@ -142,7 +151,7 @@ function routing(
   observed: Observed,
   serving: readonly ObservedContainer[],
 ): Plan {
-  const served = serving.some((c) => c.release === release.number) ? release.number : serving[0]?.release;
+  const served = serving[0]?.release;
   const listeners = listenersFor(served, desired, release, observed);
   const nothingYet = serving.length === 0 && observed.listeners.length === 0;
   if (nothingYet) return [];

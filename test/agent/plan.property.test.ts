@@ -153,6 +153,8 @@ function assertRoutable(observed: Observed, action: Extract<Action, { kind: 'rou
     assert.equal(c?.readiness, 'ready', `${id} is not ready and is routed`);
     assert.equal(c?.busy, false, `${id} is being stopped and is routed`);
   }
+  const routed = observed.containers.filter((c) => action.containers.includes(c.id));
+  assert.ok(new Set(routed.map((c) => c.release)).size <= 1, 'routes two releases at once');
   assert.equal(new Set(action.containers).size, action.containers.length, 'routes a container twice');
   assert.ok(action.containers.length === 0 || action.listeners.length > 0, 'routes without a listener');
 }

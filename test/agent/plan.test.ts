@@ -626,6 +626,17 @@ describe('a proxy that lost its table', () => {
     );
   });
 
+  test('is never given containers of two releases', () => {
+    const [old, older] = [serving('b', 2, { routed: false }), serving('a', 1, { routed: false })];
+    expectPlan(
+      wanted(release(3), proven(2)),
+      seen([older, old, starting('c', 3)]),
+      'route to b (1 container of release 2 ready)',
+      'wait for ready (c is not ready yet: nothing listens)',
+      'drain a (release 3 is wanted)',
+    );
+  });
+
   test('gets the listeners of the new release when nobody knows those of the old one', () => {
     const [route] = plan(wanted(release(2)), seen([serving('a', 1, { routed: false })]));
     assert.deepEqual(route?.kind === 'route' && [route.release, route.listeners], [1, [PORT_80]]);
