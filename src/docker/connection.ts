@@ -2,8 +2,10 @@
  * One engine, reached through dockerode: finds a common API version on first use, gives every call its
  * deadline and translates what it throws. Nothing is loaded or dialled before the first call.
  */
+import { setMaxListeners } from 'node:events';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { GantryError } from '../errors.ts';
 import { type EngineAddress, engineAddress } from './address.ts';
@@ -47,6 +49,8 @@ export class Connection {
   constructor(given: string | undefined, load: Load) {
     this.#given = given;
     this.#load = load;
+    // Every call under way listens to it.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   get closing(): AbortSignal {
@@ -99,7 +103,7 @@ export class Connection {
       const Dockerode = await this.#load();
       const [pooled, single] = this.#openAgents(address);
       const first = new Dockerode(options(address, pooled, undefined));
-      const version = await within(limit, (signal) => get<VersionAnswer>(first, '/version', signal));
+      const version = await within(limit, (signal) => get<VersionAnswer>(first, '/version', {}, signal));
       const info = agree(version, address.text);
       const quick = new Dockerode(options(address, pooled, info.apiVersion));
       const slow = new Dockerode(options(address, single, info.apiVersion));
@@ -127,12 +131,36 @@ interface VersionAnswer {
   readonly MinAPIVersion?: string;
 }
 
-/** GET of a JSON value, always with the signal: some of dockerode's own methods (image, network) forget it. */
-export function get<T>(docker: Docker, path: string, abortSignal: AbortSignal): Promise<T> {
-  const request = { path, method: 'GET', abortSignal, statusCodes: { 200: true }, options: {} };
+/**
+ * GET of a JSON value, read here and not by dockerode: its own reading never settles when the answer breaks
+ * off, and some of its methods forget the signal.
+ */
+export async function get<T>(
+  docker: Docker,
+  path: string,
+  query: Query,
+  abortSignal: AbortSignal,
+): Promise<T> {
+  let text = '';
+  for await (const chunk of (await getStream(docker, path, query, abortSignal)).setEncoding('utf8'))
+    text += chunk;
+  return JSON.parse(text);
+}
+
+export type Query = Readonly<Record<string, string | number>>;
+
+/** The answer of a GET as it comes. */
+export function getStream(
+  docker: Docker,
+  path: string,
+  query: Query,
+  abortSignal: AbortSignal,
+): Promise<Readable> {
+  const parts = { path: `${path}?`, method: 'GET', isStream: true, statusCodes: { 200: true } };
   return new Promise((resolve, reject) => {
-    docker.modem.dial(request, (error: unknown, answer: unknown) =>
-      error ? reject(error) : resolve(Object(answer)),
+    docker.modem.dial(
+      { ...parts, abortSignal, options: { _query: query, _body: {} } },
+      (error: unknown, stream: unknown) => (error ? reject(error) : resolve(stream as Readable)),
     );
   });
 }

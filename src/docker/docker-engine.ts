@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { GantryError } from '../errors.ts';
-import { type Connection, get } from './connection.ts';
+import { type Connection, get, getStream } from './connection.ts';
 import type {
   Container,
   ContainerFilter,
@@ -31,7 +31,7 @@ import { Head, Tail } from './lines.ts';
 import { containerOf, exitReport, gatewayOf, identityOf, labelFilters } from './listing.ts';
 import { pullImage } from './pull.ts';
 import { type ContainerSpec, LABELS } from './spec.ts';
-import { openEvents, openLog, pieces } from './streams.ts';
+import { openEvents, pieces } from './streams.ts';
 
 /** How long each call may take. The engine answers most in milliseconds; a disk under load makes it seconds. */
 export const DEADLINES = {
@@ -64,7 +64,9 @@ export class DockerEngine implements Engine {
   async image(ref: string): Promise<Image | undefined> {
     const call = { what: `show the image ${ref}`, timeoutMs: DEADLINES.askMs };
     const found = await this.#connection.call(call, (docker, abortSignal) =>
-      get<Docker.ImageInspectInfo>(docker, `/images/${pathOf(ref)}/json`, abortSignal).catch(undefinedFor404),
+      get<Docker.ImageInspectInfo>(docker, `/images/${pathOf(ref)}/json`, {}, abortSignal).catch(
+        undefinedFor404,
+      ),
     );
     return found && { id: found.Id, digests: found.RepoDigests ?? [], tags: found.RepoTags ?? [] };
   }
@@ -78,9 +80,9 @@ export class DockerEngine implements Engine {
 
   async containers(filter: ContainerFilter): Promise<readonly Container[]> {
     const call = { what: 'list the containers', timeoutMs: DEADLINES.askMs };
-    const filters = { label: labelFilters(filter) };
+    const query = { all: 1, filters: JSON.stringify({ label: labelFilters(filter) }) };
     const list = await this.#connection.call(call, (docker, abortSignal) =>
-      docker.listContainers({ all: true, filters, abortSignal }),
+      get<Docker.ContainerInfo[]>(docker, '/containers/json', query, abortSignal),
     );
     return list.flatMap((info) => containerOf(info) ?? []);
   }
@@ -160,7 +162,9 @@ export class DockerEngine implements Engine {
     const call = { what: `show the log of ${short(id)}`, timeoutMs: DEADLINES.logsMs, slow: true };
     return this.#connection.call(call, async (docker, signal) => {
       const tail = new Tail(lines);
-      const stream = await openLog(docker, info.Id, lines, signal).catch(undefinedForNoLog);
+      const query = { stdout: 1, stderr: 1, tail: lines };
+      const path = `/containers/${info.Id}/logs`;
+      const stream = await getStream(docker, path, query, signal).catch(undefinedForNoLog);
       if (stream === undefined) return [];
       for await (const piece of pieces(stream, info.Config.Tty)) tail.add(piece);
       return tail.lines();
@@ -189,7 +193,7 @@ export class DockerEngine implements Engine {
     if (name === 'host' || name === 'none' || name.startsWith('container:')) return undefined;
     const call = { what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
     return this.#connection.call(call, async (docker, abortSignal) =>
-      gatewayOf(await get(docker, `/networks/${encodeURIComponent(name)}`, abortSignal)),
+      gatewayOf(await get(docker, `/networks/${encodeURIComponent(name)}`, {}, abortSignal)),
     );
   }
 
@@ -205,7 +209,7 @@ export class DockerEngine implements Engine {
       open: (until: AbortSignal) => openEvents(connection, until),
       ping: () =>
         connection.call({ what: 'answer', timeoutMs: DEADLINES.pingMs }, (docker, s) =>
-          get(docker, '/_ping', s),
+          get(docker, '/version', {}, s),
         ),
     };
     void watchEvents(source, listener, ended.signal).finally(() => {
@@ -220,7 +224,12 @@ export class DockerEngine implements Engine {
   #inspect(nameOrId: string): Promise<Docker.ContainerInspectInfo | undefined> {
     const call = { what: `show the container ${short(nameOrId)}`, timeoutMs: DEADLINES.askMs };
     return this.#connection.call(call, (docker, abortSignal) =>
-      docker.getContainer(encodeURIComponent(nameOrId)).inspect({ abortSignal }).catch(undefinedFor404),
+      get<Docker.ContainerInspectInfo>(
+        docker,
+        `/containers/${encodeURIComponent(nameOrId)}/json`,
+        {},
+        abortSignal,
+      ).catch(undefinedFor404),
     );
   }
 

@@ -47,7 +47,8 @@ export function translate(error: unknown, what: string, address: string): Gantry
   if (BROKEN_OFF.has(code)) return brokenOff(what, address, error);
   return new GantryError('engine-failed', `The Docker engine refused to ${what}: ${wordsOf(error)}`, {
     cause: error,
-    retryable: (statusOf(error) ?? 0) >= 500,
+    // A container that the runtime cannot make fails with 500, too, and always will.
+    retryable: (statusOf(error) ?? 0) >= 500 && !/OCI runtime/i.test(wordsOf(error)),
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * Calls whose answer is a stream, opened: events, logs, and the pieces of multiplexed output.
+ * Streams of the engine made ready to read: events, and the pieces of multiplexed output.
  */
 import { pipeline, type Readable } from 'node:stream';
 import type Docker from 'dockerode';
@@ -21,29 +21,6 @@ export async function openEvents(connection: Connection, until: AbortSignal): Pr
   const { socket } = stream as Readable & { socket?: { setKeepAlive(on: boolean, ms: number): void } };
   socket?.setKeepAlive(true, KEEP_ALIVE_MS);
   return stream as Readable;
-}
-
-/** Not by dockerode's own method: it parses an answer that looks like JSON, which a log may well do. */
-export function openLog(
-  docker: Docker,
-  id: string,
-  lines: number,
-  abortSignal: AbortSignal,
-): Promise<Readable> {
-  const query = { stdout: 1, stderr: 1, tail: lines };
-  return new Promise((resolve, reject) => {
-    docker.modem.dial(
-      {
-        path: `/containers/${id}/logs?`,
-        method: 'GET',
-        abortSignal,
-        isStream: true,
-        statusCodes: { 200: true },
-        options: { _query: query, _body: {} },
-      },
-      (error: unknown, stream: unknown) => (error ? reject(error) : resolve(stream as Readable)),
-    );
-  });
 }
 
 /** Output of a container or command; what breaks the stream fails the reading. */
