@@ -1,6 +1,6 @@
 /**
  * Makes images of the example application on the spot, without a registry: a base of this Node binary, the
- * libraries it needs and server.mjs, imported once per engine; a version of it is the base plus variables.
+ * libraries it needs and the two programs, imported once per engine; a version of it is the base plus variables.
  * Talks to the engine over its HTTP API with Node alone. By hand:
  * `node image.mjs build app:v1 VERSION=v1` and `node image.mjs remove`.
  */
@@ -13,7 +13,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 
-const SERVER = join(dirname(fileURLToPath(import.meta.url)), 'server.mjs');
+const HERE = dirname(fileURLToPath(import.meta.url));
+/** What the images can run; the server is what they run when nothing else is asked for. */
+const PROGRAMS = ['server.mjs', 'worker.mjs'];
 const BASE = 'gantryd-app-base';
 /** Whose images they are: a test run has a ground folder, and removes its own and no other's. */
 const MAKER = basename(process.env.GANTRYD_GROUND ?? 'anyone').toLowerCase();
@@ -91,7 +93,7 @@ function baseFiles() {
   return [
     { at: '/bin/node', from: node, mode: 0o755 },
     ...libraries(node).map((path) => ({ at: path, from: realpathSync(path), mode: 0o755, library: true })),
-    { at: '/app/server.mjs', from: SERVER, mode: 0o644 },
+    ...PROGRAMS.map((name) => ({ at: `/app/${name}`, from: join(HERE, name), mode: 0o644 })),
     { at: '/etc/passwd', text: 'root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n' },
     { at: '/etc/group', text: 'root:x:0:\nnogroup:x:65534:\n' },
     { at: '/tmp/', text: '', mode: 0o1777 },
@@ -107,7 +109,8 @@ function libraries(binary) {
 function baseTag(files) {
   const hash = createHash('sha256').update(`${LABEL}\n`);
   for (const { at, from, text } of files) hash.update(`${at} ${text ?? stamp(from)}\n`);
-  return hash.update(readFileSync(SERVER)).digest('hex').slice(0, 12);
+  for (const name of PROGRAMS) hash.update(readFileSync(join(HERE, name)));
+  return hash.digest('hex').slice(0, 12);
 }
 
 function stamp(path) {

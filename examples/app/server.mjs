@@ -14,6 +14,7 @@ const HTTP_PORT = Number(process.env.PORT ?? 8080);
 const TCP_PORT = Number(process.env.TCP_PORT ?? 9000);
 const READY_AFTER_MS = Number(process.env.READY_AFTER_MS ?? 0);
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
+const ASK_TIMEOUT_MS = 5000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
 /** RFC 6455, section 1.3. */
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -35,6 +36,8 @@ const ROUTES = {
   '/big': big,
   '/exit': (_, response, query) => exitSoon(response, amount(query, 'code', 1)),
   '/terminate': (_, response) => json(response, { signals: state.signals.push(Date.now()) }),
+  '/links': (_, response) => json(response, links()),
+  '/ask': ask,
   '/signals': (_, response) => json(response, { signals: state.signals.length, at: state.signals }),
 };
 
@@ -147,6 +150,23 @@ function big(_, response, query) {
 function exitSoon(response, code) {
   response.once('finish', () => process.exit(code));
   json(response, { version: VERSION, exit: code });
+}
+
+/** The variables gantryd gave for the component links. */
+function links() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.includes('_CLINK')));
+}
+
+/** Asks the component behind a link, `/ask?link=STORE`, and answers what it said and who passed it on. */
+async function ask(_, response, query) {
+  const address = process.env[`${query.get('link')}_CLINK`];
+  if (address === undefined) return text(response, 'no such link\n', 404);
+  try {
+    const answer = await fetch(address, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
+    json(response, { version: VERSION, address, answer: await answer.json() }, answer.status);
+  } catch (error) {
+    text(response, `${error.message}: ${error.cause?.message}\n`, 502);
+  }
 }
 
 function amount(query, name, standard) {
