@@ -41,10 +41,7 @@ export type Action =
       readonly container: ContainerId;
       readonly why: string;
     }
-  | (OnContainer<'drain'> & {
-      /** It goes because it failed, not because it is replaced: counts for the backoff. */
-      readonly failed: boolean;
-    })
+  | OnContainer<'drain'>
   | OnContainer<'send-signals'>
   | OnContainer<'stop-container'>
   | OnContainer<'kill-container'>
@@ -348,7 +345,7 @@ function leave(desired: Desired, observed: Observed, c: ObservedContainer, why: 
     ];
   }
   if (c.state === 'created') return [on('remove-container', 'it never ran')];
-  if (c.drain === undefined) return [{ ...on('drain', drainReason(c, why)), failed: hasFailed(c) }];
+  if (c.drain === undefined) return [on('drain', drainReason(c, why))];
   if (!c.served && c.drain.connections === 0) return [on('stop-container', 'it never served')];
   if (!c.drain.signalled) return [on('send-signals', 'its drain began')];
   if (c.drain.mayStop) return [on('stop-container', 'nothing holds it')];

@@ -16,7 +16,7 @@ const WORDS: Record<Action['kind'], readonly [action: Action, words: string]> = 
   route: [{ ...route, containers: [LONG, 'b'] }, 'route to 39d59e26ee64, b'],
   'prove-release': [{ ...of, kind: 'prove-release', release: 2 }, 'settle on release 2'],
   'fail-release': [{ ...on, kind: 'fail-release', release: 2 }, 'give up release 2'],
-  drain: [{ ...on, kind: 'drain', failed: false }, 'drain 39d59e26ee64'],
+  drain: [{ ...on, kind: 'drain' }, 'drain 39d59e26ee64'],
   'send-signals': [{ ...on, kind: 'send-signals' }, 'send the termination signals to 39d59e26ee64'],
   'stop-container': [{ ...on, kind: 'stop-container' }, 'stop 39d59e26ee64'],
   'kill-container': [{ ...on, kind: 'kill-container' }, 'kill 39d59e26ee64'],
@@ -36,7 +36,7 @@ test('a route to no container says so', () => {
 });
 
 test('a plan is one line an action, and an empty one says nothing', () => {
-  const drain: Action = { ...on, kind: 'drain', failed: false };
+  const drain: Action = { ...on, kind: 'drain' };
   assert.equal(explain([drain, drain]), 'web: drain 39d59e26ee64 (so)\nweb: drain 39d59e26ee64 (so)');
   assert.equal(explain([]), '');
 });

@@ -45,6 +45,7 @@ export interface SimContainer {
 type Fate = 'fine' | 'late' | 'exits';
 
 const READY_TIMEOUT_MS = 10_000;
+const BACKOFF_MS = 2000;
 const MAX_CONNECTIONS = 5;
 
 export class World {
@@ -66,6 +67,7 @@ export class World {
   // What only the running agent knows.
   #probed = new Set<ContainerId>();
   #busy = new Set<ContainerId>();
+  #failed = new Set<ContainerId>();
   #startAfter = 0;
 
   constructor(random: Random) {
@@ -97,10 +99,12 @@ export class World {
 
   observe(): Observed {
     this.disturbed = false;
+    const containers = this.all.map((c) => this.#seen(c));
+    this.#noteFailures(containers);
     return {
       now: this.now,
       imagePresent: this.#imagePresent,
-      containers: this.all.map((c) => this.#seen(c)),
+      containers,
       listeners: this.listeners,
       startAfter: this.#startAfter,
     };
@@ -129,7 +133,6 @@ export class World {
         break;
       case 'drain':
         this.#get(action.container).drainSince ??= this.now;
-        if (action.failed) this.#backOff();
         break;
       case 'send-signals':
         this.#signal(this.#get(action.container), half);
@@ -141,7 +144,6 @@ export class World {
         this.#end(this.#get(action.container));
         break;
       case 'remove-failed':
-        this.#backOff();
         this.containers.delete(action.container);
         break;
       case 'remove-container':
@@ -192,6 +194,7 @@ export class World {
     this.trace.push('! the agent crashes');
     this.#probed = new Set();
     this.#busy = new Set();
+    this.#failed = new Set();
     this.#startAfter = 0;
   }
 
@@ -330,8 +333,14 @@ export class World {
     c.connections = 0;
   }
 
-  #backOff(): void {
-    this.#startAfter = this.now + 2000;
+  /** A container that is seen to have failed puts off the next replacement, once. */
+  #noteFailures(containers: readonly ObservedContainer[]): void {
+    for (const c of containers) {
+      const failed = c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
+      if (!failed || c.drain !== undefined || this.#failed.has(c.id)) continue;
+      this.#failed.add(c.id);
+      this.#startAfter = this.now + BACKOFF_MS;
+    }
   }
 
   #loseTable(): void {
