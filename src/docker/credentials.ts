@@ -104,18 +104,20 @@ function parseAnswer(output: string, program: string): { Username: string; Secre
 
 function runHelper(program: string, input: string): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-      timeout: HELPER_TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-    });
+    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    // Not spawn's own timeout: its timer outlives a program that is missing.
+    const timer = setTimeout(() => child.kill('SIGKILL'), HELPER_TIMEOUT_MS);
     let output = '';
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (text: string) => {
       if (output.length < HELPER_OUTPUT_CHARS) output += text;
     });
-    child.on('error', (cause) => reject(refused(`${program} cannot be run: ${messageOf(cause)}`, cause)));
+    child.on('error', (cause) => {
+      clearTimeout(timer);
+      reject(refused(`${program} cannot be run: ${messageOf(cause)}`, cause));
+    });
     child.on('close', (code, signal) => {
+      clearTimeout(timer);
       if (signal === null) return resolve({ code, output });
       reject(refused(`${program} gave no credentials within ${HELPER_TIMEOUT_MS / 1000} s.`));
     });
