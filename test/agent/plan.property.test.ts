@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { explain, explainAction } from '../../src/agent/explain.ts';
 import { forecast } from '../../src/agent/forecast.ts';
-import { type Action, plan } from '../../src/agent/plan.ts';
+import { type Action, type Plan, plan } from '../../src/agent/plan.ts';
 import type { Desired, Observed } from '../../src/agent/state.ts';
 import { sameListeners } from '../../src/proxy/routes.ts';
 import { type SimContainer, seeded, servingWorld, World } from './world.ts';
@@ -88,6 +88,7 @@ function perform(world: World, stormy: boolean): void {
   const observed = world.observe();
   const actions = plan(desired, observed);
   assert.deepEqual(plan(desired, observed), actions, 'the same world, another plan');
+  assertOneStepEach(actions);
   for (const action of actions) {
     if (stormy && world.chance(0.03)) world.fault();
     if (stormy && world.chance(0.02)) world.command();
@@ -105,6 +106,12 @@ function perform(world: World, stormy: boolean): void {
   }
   const sameGoal = world.desired().release?.number === desired.release?.number;
   if (!world.disturbed && sameGoal) assertBounded(world);
+}
+
+/** A plan takes one step with a container, never two that could contradict each other. */
+function assertOneStepEach(actions: Plan): void {
+  const steps = actions.filter((a) => a.kind !== 'route').flatMap(named);
+  assert.equal(new Set(steps).size, steps.length, `two steps at once:\n${explain(actions)}`);
 }
 
 function act(world: World, desired: Desired, observed: Observed, action: Action, half: boolean): void {
