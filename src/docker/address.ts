@@ -38,7 +38,8 @@ export function engineAddress(given: string | undefined, env: Environment = proc
   }
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['tcp:', 'http:', 'https:'].includes(url.protocol) || url.hostname === '') {
-    throw new GantryError('usage', `'${text}' is no address of a Docker engine.`, {
+    const origin = given ? '' : ' from DOCKER_HOST';
+    throw new GantryError('usage', `'${text}'${origin} is no engine address that gantryd understands.`, {
       hint: 'Give it as unix:///path/to/docker.sock, tcp://host:port or https://host:port.',
     });
   }

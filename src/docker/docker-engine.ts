@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { GantryError } from '../errors.ts';
 import { type Connection, get, getStream } from './connection.ts';
+import { onAbort } from './deadline.ts';
 import type {
   Container,
   ContainerFilter,
@@ -200,20 +201,14 @@ export class DockerEngine implements Engine {
   watch(listener: (event: EngineEvent) => void, signal: AbortSignal): void {
     const connection = this.#connection;
     const ended = new AbortController();
-    const end = () => ended.abort();
-    for (const source of [signal, connection.closing]) {
-      if (source.aborted) return;
-      source.addEventListener('abort', end, { once: true });
-    }
+    const detach = [signal, connection.closing].map((s) => onAbort(s, () => ended.abort()));
+    const ask = { what: 'answer', timeoutMs: DEADLINES.pingMs };
     const source = {
       open: (until: AbortSignal) => openEvents(connection, until),
-      ping: () =>
-        connection.call({ what: 'answer', timeoutMs: DEADLINES.pingMs }, (docker, s) =>
-          get(docker, '/version', {}, s),
-        ),
+      ping: () => connection.call(ask, (docker, abortSignal) => get(docker, '/version', {}, abortSignal)),
     };
     void watchEvents(source, listener, ended.signal).finally(() => {
-      for (const s of [signal, connection.closing]) s.removeEventListener('abort', end);
+      for (const each of detach) each();
     });
   }
 

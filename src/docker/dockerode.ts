@@ -26,7 +26,7 @@ type DockerClass = new (options: Docker.DockerOptions) => Docker;
  */
 const UNUSED = ['dockerode/lib/session', 'docker-modem/lib/ssh'];
 
-async function loadDockerode(): Promise<DockerClass> {
+export async function loadDockerode(): Promise<DockerClass> {
   const require = createRequire(import.meta.url);
   const stubs = UNUSED.flatMap((id) => stubFor(require, id));
   for (const stub of stubs) require.cache[stub.id] ??= stub;

@@ -14,6 +14,8 @@ const UNREACHABLE = new Set([
   'ETIMEDOUT',
   'ENOTSOCK',
 ]);
+/** Of OpenSSL and node:tls. */
+const UNTRUSTED = /^(ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
 const FORBIDDEN = new Set(['EACCES', 'EPERM']);
 const BROKEN_OFF = new Set([
   'ECONNRESET',
@@ -44,6 +46,7 @@ export function translate(error: unknown, what: string, address: string): Gantry
   const code = String(field(error, 'code') ?? '');
   if (UNREACHABLE.has(code)) return unreachable(address, error);
   if (FORBIDDEN.has(code)) return forbidden(address, error);
+  if (UNTRUSTED.test(code)) return untrusted(address, error);
   if (BROKEN_OFF.has(code)) return brokenOff(what, address, error);
   return new GantryError('engine-failed', `The Docker engine refused to ${what}: ${wordsOf(error)}`, {
     cause: error,
@@ -130,6 +133,14 @@ function forbidden(address: string, cause: unknown): GantryError {
   return new GantryError('engine-unreachable', `This user may not talk to the Docker engine at ${address}.`, {
     cause,
     hint: 'Run as root, or add the user to the group that owns the socket (mostly docker) and log in again; --docker names another engine.',
+  });
+}
+
+function untrusted(address: string, cause: unknown): GantryError {
+  const message = `The Docker engine at ${address} cannot be trusted or does not trust us: ${messageOf(cause)}.`;
+  return new GantryError('engine-unreachable', message, {
+    cause,
+    hint: 'For an engine behind TLS set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of its ca.pem, cert.pem and key.pem.',
   });
 }
 

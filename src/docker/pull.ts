@@ -13,14 +13,20 @@ import { type ImageReference, parseReference } from './reference.ts';
 
 export const PULL_SILENCE_MS = 60_000;
 
-export async function pullImage(connection: Connection, ref: string, options: PullOptions): Promise<void> {
+/** `silenceMs`: how long the engine may say nothing. */
+export async function pullImage(
+  connection: Connection,
+  ref: string,
+  options: PullOptions,
+  silenceMs = PULL_SILENCE_MS,
+): Promise<void> {
   const reference = parseReference(ref);
   if (reference === undefined) {
     throw new GantryError('image-not-found', `This host lacks the image ${ref}, and an id cannot be pulled.`);
   }
   const transfer = new AbortController();
   try {
-    await run(connection, ref, reference, options, transfer.signal);
+    await run(connection, ref, reference, options, transfer.signal, silenceMs);
   } catch (error) {
     if (options.signal?.aborted !== true) throw error;
     throw new GantryError('interrupted', `The pull of ${ref} was interrupted.`, { cause: error });
@@ -35,10 +41,11 @@ async function run(
   reference: ImageReference,
   options: PullOptions,
   abortSignal: AbortSignal,
+  silenceMs: number,
 ): Promise<void> {
   const call = {
     what: `go on pulling ${ref}`,
-    timeoutMs: PULL_SILENCE_MS,
+    timeoutMs: silenceMs,
     slow: true,
     ...(options.signal === undefined ? {} : { until: options.signal }),
   };

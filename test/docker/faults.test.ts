@@ -1,9 +1,12 @@
 /** An engine that hangs, breaks off, lies or is of the wrong age: every call ends, with the right code. */
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { afterEach, test } from 'node:test';
+import { Connection } from '../../src/docker/connection.ts';
 import { within } from '../../src/docker/deadline.ts';
-import { openEngine } from '../../src/docker/dockerode.ts';
+import { loadDockerode, openEngine } from '../../src/docker/dockerode.ts';
 import type { Engine, EngineEvent } from '../../src/docker/engine.ts';
+import { pullImage } from '../../src/docker/pull.ts';
 import { LABELS } from '../../src/docker/spec.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { specOf } from './components.ts';
@@ -284,6 +287,28 @@ test('pull: an abort ends it and closes the connection; a daemon that dies is un
   );
   await until('the connection is closed', () => daemon.open() <= 1);
   await fails(engine.pull('registry.test/x:1', { onProgress: () => daemon.cut() }), 'engine-unreachable');
+});
+
+test('pull: an engine that falls silent is engine-timeout', async () => {
+  const { daemon } = await ground();
+  const connection = new Connection(daemon.address, loadDockerode);
+  opened.push(connection);
+  daemon.answers.set('POST /images/create', (_request, response) => {
+    response.write('{"status":"Pulling fs layer","id":"a"}\n');
+  });
+  await fails(pullImage(connection, 'registry.test/x:1', {}, 200), 'engine-timeout');
+  await until('the connection is closed', () => daemon.open() <= 1);
+});
+
+test('what dockerode drags along for builds and SSH is not loaded', async () => {
+  const { engine } = await ground();
+  await engine.info();
+  const loaded = Object.keys(createRequire(import.meta.url).cache);
+  assert.ok(loaded.some((path) => path.includes('docker-modem')));
+  assert.deepEqual(
+    loaded.filter((path) => /node_modules\/(@grpc|ssh2)\//.test(path)),
+    [],
+  );
 });
 
 test('watch: a daemon that dies and comes back is told as reconnected; events between chunks are whole', async () => {

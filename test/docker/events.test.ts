@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EngineEvent } from '../../src/docker/engine.ts';
+import { type EventSource, watchEvents } from '../../src/docker/events.ts';
+import { until } from './until.ts';
+
+const TIMES = { firstRetryMs: 5, maxRetryMs: 20, silenceMs: 20 };
+
+/** A stream that stays open, silent, until aborted; counts how often it was opened. */
+function silentSource(ping: () => Promise<unknown>) {
+  const source = {
+    opened: 0,
+    ended: 0,
+    ping,
+    async open(signal: AbortSignal) {
+      source.opened++;
+      return (async function* (): AsyncGenerator<Buffer> {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        source.ended++;
+      })();
+    },
+  };
+  return source satisfies EventSource;
+}
+
+async function watching(
+  source: EventSource,
+  body: (events: readonly EngineEvent[]) => Promise<void>,
+): Promise<void> {
+  const events: EngineEvent[] = [];
+  const stop = new AbortController();
+  const done = watchEvents(source, (event) => events.push(event), stop.signal, TIMES);
+  try {
+    await body(events);
+  } finally {
+    stop.abort();
+    await done;
+  }
+}
+
+test('a silent stream is opened anew when the engine does not answer a ping', async () => {
+  const source = silentSource(() => Promise.reject(new Error('no answer')));
+  await watching(source, async (events) => {
+    await until('it was opened three times', () => source.opened >= 3);
+    assert.ok(events.length >= 2 && events.every((e) => e.kind === 'reconnected'));
+  });
+  assert.equal(source.ended, source.opened);
+});
+
+test('a silent stream stays while the engine answers', async () => {
+  let pings = 0;
+  const source = silentSource(async () => ++pings);
+  await watching(source, async () => {
+    await until('it was asked three times', () => pings >= 3);
+    assert.equal(source.opened, 1);
+  });
+});
+
+test('a source that cannot be opened is tried again until the end, without a failure', async () => {
+  let tries = 0;
+  const open = () => Promise.reject(new Error(`try ${++tries}`));
+  await watching({ open, ping: async () => {} }, async (events) => {
+    await until('it was tried five times', () => tries >= 5);
+    assert.deepEqual(events, []);
+  });
+});
+
+test('aborted before it starts, it opens nothing', async () => {
+  const source = silentSource(async () => {});
+  await watchEvents(source, () => {}, AbortSignal.abort(), TIMES);
+  assert.equal(source.opened, 0);
+});
