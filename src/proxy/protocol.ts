@@ -80,6 +80,8 @@ export interface ProxyStatus {
   readonly backends: readonly BackendReport[];
   /** Set when the last write of the tables failed: they live in memory only until it succeeds. */
   readonly persistError?: string;
+  /** Set once it has been asked to stop: it accepts nothing new and ends with its last connection. */
+  readonly stopping?: boolean;
 }
 
 /**
@@ -100,5 +102,6 @@ export interface StopRequest {
 export interface ProxyProblem {
   readonly code: ErrorCode;
   readonly message: string;
+  readonly retryable?: boolean;
   readonly hint?: string;
 }

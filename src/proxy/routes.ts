@@ -1,6 +1,7 @@
 /**
  * The proxy's route table as a value: which listeners a project has on this host and which
- * containers stand behind them. Pure; the owner of a table replaces it whole.
+ * containers stand behind them. Pure; the owner of a table replaces it whole. Also says which
+ * listeners two tables have in common and which addresses exclude each other.
  */
 
 /** Milliseconds unless named otherwise. 0 switches a limit off. */
@@ -26,6 +27,7 @@ export type RouteKind = 'http' | 'tcp';
 
 /** One place clients connect to, and the port of the container that answers there. */
 export interface Listener {
+  /** An IPv4 or IPv6 address of this host; 0.0.0.0 for all IPv4, :: for all of both. */
   readonly address: string;
   readonly port: number;
   readonly kind: RouteKind;
@@ -62,6 +64,52 @@ export function withRoute(table: RouteTable, component: string, route: Route | u
 
 export function routeOf(table: RouteTable, component: string): Route | undefined {
   return table.routes.find((r) => r.component === component);
+}
+
+/** A listener with the component it belongs to. */
+export interface RoutedListener extends Listener {
+  readonly component: string;
+}
+
+export function listenersOf(table: RouteTable): RoutedListener[] {
+  return table.routes.flatMap((route) =>
+    route.listeners.map((listener) => ({ ...listener, component: route.component })),
+  );
+}
+
+export type Place = Pick<Listener, 'address' | 'port'>;
+
+/** One listening socket is one address and port; its kind may change while it listens. */
+export function placeKey({ address, port }: Place): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Whether the kernel lets only one of the two listen. */
+export function placesOverlap(a: Place, b: Place): boolean {
+  if (a.port !== b.port) return false;
+  if (a.address === b.address || a.address === '::' || b.address === '::') return true;
+  const bothIPv4 = !a.address.includes(':') && !b.address.includes(':');
+  return bothIPv4 && (a.address === '0.0.0.0' || b.address === '0.0.0.0');
+}
+
+export interface ListenerDiff {
+  readonly open: readonly RoutedListener[];
+  readonly keep: readonly RoutedListener[];
+  readonly close: readonly RoutedListener[];
+}
+
+/** What a swap does to the listening sockets. Kept ones stay bound whatever else about them changes. */
+export function diffListeners(
+  present: readonly RoutedListener[],
+  next: readonly RoutedListener[],
+): ListenerDiff {
+  const had = new Set(present.map(placeKey));
+  const wanted = new Set(next.map(placeKey));
+  return {
+    open: next.filter((listener) => !had.has(placeKey(listener))),
+    keep: next.filter((listener) => had.has(placeKey(listener))),
+    close: present.filter((listener) => !wanted.has(placeKey(listener))),
+  };
 }
 
 /** Whether two sets of listeners are the same, in whatever order. */

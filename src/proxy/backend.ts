@@ -1,0 +1,219 @@
+/**
+ * A container as the data plane sees it: what is open on it right now, exactly, and the idle
+ * connections kept to it. One object per container; it lives until it is neither routed nor held.
+ */
+import type { Socket } from 'node:net';
+import { IdlePool } from './idle-pool.ts';
+import type { BackendReport, Peer } from './protocol.ts';
+import type { ProxyLimits } from './routes.ts';
+
+const MAX_PEERS_REPORTED = 20;
+
+export type HoldKind = Peer['kind'];
+
+export interface BackendName {
+  readonly owner: string;
+  readonly component: string;
+  readonly id: string;
+}
+
+export class LiveBackend {
+  readonly name: BackendName;
+  readonly #released: (backend: LiveBackend) => void;
+  readonly #holds = new Set<Hold>();
+  readonly #pools = new Map<number, IdlePool>();
+  #counts = { request: 0, upgraded: 0, tcp: 0 };
+  #host: string;
+  #routed = true;
+  /** Whether the last dial failed; held here so that only the change is logged. */
+  reachable = true;
+
+  /** `released` is called whenever the last hold goes. */
+  constructor(name: BackendName, host: string, released: (backend: LiveBackend) => void) {
+    this.name = name;
+    this.#host = host;
+    this.#released = released;
+  }
+
+  get host(): string {
+    return this.#host;
+  }
+
+  get routed(): boolean {
+    return this.#routed;
+  }
+
+  get open(): number {
+    return this.#holds.size;
+  }
+
+  /** Part of the table in force, reached at this address from now on. */
+  route(host: string): void {
+    if (host !== this.#host) this.#closeIdle();
+    this.#host = host;
+    this.#routed = true;
+  }
+
+  /** Gets nothing new from now on; what is open stays. */
+  unroute(): void {
+    this.#routed = false;
+    this.#closeIdle();
+  }
+
+  /** Counts the client's work on this backend from this very moment until the hold is released. */
+  hold(kind: HoldKind, client: Socket): Hold {
+    const hold = new Hold(kind, client, this);
+    this.#holds.add(hold);
+    this.#counts[kind] += 1;
+    return hold;
+  }
+
+  /** INVARIANT: called by Hold alone, once per hold. */
+  drop(hold: Hold): void {
+    this.#holds.delete(hold);
+    this.#counts[hold.kind] -= 1;
+    if (this.#holds.size === 0) this.#released(this);
+  }
+
+  /** INVARIANT: called by Hold alone. */
+  recount(from: HoldKind, to: HoldKind): void {
+    this.#counts[from] -= 1;
+    this.#counts[to] += 1;
+  }
+
+  takeIdle(port: number): Socket | undefined {
+    return this.#pools.get(port)?.take();
+  }
+
+  keepIdle(port: number, socket: Socket, keepMs: number): void {
+    if (!this.#routed || socket.remoteAddress === undefined) return void socket.destroy();
+    let pool = this.#pools.get(port);
+    if (pool === undefined) {
+      pool = new IdlePool();
+      this.#pools.set(port, pool);
+    }
+    pool.put(socket, keepMs);
+  }
+
+  /** Once a second: notes which peers moved bytes, closes connections kept too long. */
+  tick(now: number): void {
+    for (const hold of this.#holds) hold.sample(now);
+    for (const pool of this.#pools.values()) pool.expire(now);
+  }
+
+  report(now: number): BackendReport {
+    const [oldest] = this.#holds;
+    return {
+      ...this.name,
+      routed: this.#routed,
+      open: this.#holds.size,
+      inFlight: this.#counts.request,
+      upgraded: this.#counts.upgraded,
+      tcp: this.#counts.tcp,
+      oldestMs: oldest === undefined ? 0 : Math.round(now - oldest.since),
+      peers: this.#peers(now),
+    };
+  }
+
+  close(): void {
+    this.#closeIdle();
+  }
+
+  #peers(now: number): Peer[] {
+    const peers: Peer[] = [];
+    for (const hold of this.#holds) {
+      if (peers.length === MAX_PEERS_REPORTED) break;
+      peers.push(hold.peer(now));
+    }
+    return peers;
+  }
+
+  #closeIdle(): void {
+    for (const pool of this.#pools.values()) pool.close();
+  }
+}
+
+/** One request, upgraded connection or tcp connection on a backend. */
+export class Hold {
+  readonly since = performance.now();
+  readonly backend: LiveBackend;
+  readonly #client: Socket;
+  readonly #bytesBefore: number;
+  #kind: HoldKind;
+  #bytesSeen = 0;
+  #movedAt = this.since;
+  #released = false;
+
+  constructor(kind: HoldKind, client: Socket, backend: LiveBackend) {
+    this.#kind = kind;
+    this.#client = client;
+    this.backend = backend;
+    this.#bytesBefore = transferred(client);
+  }
+
+  get kind(): HoldKind {
+    return this.#kind;
+  }
+
+  become(kind: HoldKind): void {
+    if (this.#released) return;
+    this.backend.recount(this.#kind, kind);
+    this.#kind = kind;
+  }
+
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.backend.drop(this);
+  }
+
+  sample(now: number): void {
+    const bytes = transferred(this.#client) - this.#bytesBefore;
+    if (bytes === this.#bytesSeen) return;
+    this.#bytesSeen = bytes;
+    this.#movedAt = now;
+  }
+
+  peer(now: number): Peer {
+    this.sample(now);
+    const { remoteAddress = 'gone', remotePort = 0 } = this.#client;
+    const address = remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress;
+    return {
+      client: `${address}:${remotePort}`,
+      kind: this.#kind,
+      ageMs: Math.round(now - this.since),
+      bytes: this.#bytesSeen,
+      idleMs: Math.round(now - this.#movedAt),
+    };
+  }
+}
+
+/** What stands behind the listeners of one component in one table. Immutable but for the turn. */
+export class LiveRoute {
+  readonly backends: readonly LiveBackend[];
+  readonly limits: ProxyLimits;
+  #turn = 0;
+
+  constructor(backends: readonly LiveBackend[], limits: ProxyLimits) {
+    this.backends = backends;
+    this.limits = limits;
+  }
+
+  /** The backend with the least open on it, in turns among equals. */
+  pick(tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
+    const count = this.backends.length;
+    let best: LiveBackend | undefined;
+    for (let step = 0; step < count; step++) {
+      const backend = this.backends[(this.#turn + step) % count];
+      if (backend === undefined || tried?.has(backend)) continue;
+      if (best === undefined || backend.open < best.open) best = backend;
+    }
+    this.#turn = count === 0 ? 0 : (this.#turn + 1) % count;
+    return best;
+  }
+}
+
+function transferred(socket: Socket): number {
+  // A destroyed socket has no byte count any more although its type says otherwise.
+  return ((socket.bytesRead as number | undefined) ?? 0) + ((socket.bytesWritten as number | undefined) ?? 0);
+}

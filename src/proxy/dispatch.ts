@@ -1,0 +1,109 @@
+/**
+ * Finds one client a backend that can be reached: picks, counts, dials, and tries the next one
+ * when the dial fails. Reads the route anew before each try, so a table swapped meanwhile counts.
+ * Nothing of the client has been read or sent before `found`.
+ */
+import { connect, type Socket } from 'node:net';
+import type { Hold, HoldKind, LiveBackend, LiveRoute } from './backend.ts';
+
+/** Backends dialled for one client before it is told that there is none. */
+const MAX_DIALS = 8;
+/** First probe of a quiet connection (SO_KEEPALIVE), both towards clients and backends. */
+export const TCP_KEEPALIVE_MS = 30_000;
+
+/** What a client came in through; the route is the one in force now. */
+export interface Entrance {
+  readonly route: LiveRoute;
+  readonly containerPort: number;
+  /** The backend's reachability changed. */
+  reached(backend: LiveBackend, error?: Error): void;
+}
+
+export interface DispatchOutcome {
+  found(socket: Socket, hold: Hold, reused: boolean): void;
+  /** `dialled`: how many backends were tried; 0 when there was none. */
+  notFound(dialled: number): void;
+}
+
+export class Dispatch {
+  readonly #entrance: Entrance;
+  readonly #kind: HoldKind;
+  readonly #client: Socket;
+  readonly #outcome: DispatchOutcome;
+  #tried: Set<LiveBackend> | undefined;
+  #dialled = 0;
+  #hold: Hold | undefined;
+  #dialling: Socket | undefined;
+
+  constructor(entrance: Entrance, kind: HoldKind, client: Socket, outcome: DispatchOutcome) {
+    this.#entrance = entrance;
+    this.#kind = kind;
+    this.#client = client;
+    this.#outcome = outcome;
+  }
+
+  /** `reuse`: an idle connection will do; otherwise the connection is always a fresh one. */
+  next(reuse: boolean): void {
+    const { route, containerPort } = this.#entrance;
+    const backend = this.#dialled < MAX_DIALS ? route.pick(this.#tried) : undefined;
+    if (backend === undefined) return void this.#outcome.notFound(this.#dialled);
+    const hold = backend.hold(this.#kind, this.#client);
+    this.#hold = hold;
+    const idle = reuse ? backend.takeIdle(containerPort) : undefined;
+    if (idle !== undefined) return void this.#outcome.found(idle, hold, true);
+    this.#dial(hold, route.limits.connectTimeoutMs);
+  }
+
+  /** No second try of this backend for this client. */
+  avoid(backend: LiveBackend): void {
+    this.#tried ??= new Set();
+    this.#tried.add(backend);
+  }
+
+  /** Gives up: ends a dial under way and releases what is held. Idempotent. */
+  cancel(): void {
+    this.#dialling?.destroy();
+    this.#dialling = undefined;
+    this.#hold?.release();
+    this.#hold = undefined;
+  }
+
+  #dial(hold: Hold, timeoutMs: number): void {
+    const { backend } = hold;
+    this.#dialled += 1;
+    const socket = connect({
+      host: backend.host,
+      port: this.#entrance.containerPort,
+      allowHalfOpen: this.#kind === 'tcp',
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+    });
+    this.#dialling = socket;
+    const timer =
+      timeoutMs > 0 ? setTimeout(() => socket.destroy(timedOut(timeoutMs)), timeoutMs) : undefined;
+    const failed = (error: Error) => {
+      clearTimeout(timer);
+      if (this.#dialling !== socket) return;
+      this.#dialling = undefined;
+      hold.release();
+      this.avoid(backend);
+      this.#entrance.reached(backend, error);
+      this.next(false);
+    };
+    socket.once('error', failed);
+    socket.once('close', () => clearTimeout(timer));
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      if (this.#dialling !== socket) return void socket.destroy();
+      this.#dialling = undefined;
+      socket.removeListener('error', failed);
+      this.#entrance.reached(backend);
+      this.#outcome.found(socket, hold, false);
+    });
+  }
+}
+
+function timedOut(timeoutMs: number): Error {
+  return new Error(`no connection within ${timeoutMs} ms`);
+}

@@ -1,0 +1,135 @@
+/**
+ * One listening socket and what its clients are led to at the moment. Its kind and its route may
+ * change at any time without the socket being closed; connections keep the kind they came with.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import type { LiveBackend, LiveRoute } from './backend.ts';
+import { TCP_KEEPALIVE_MS } from './dispatch.ts';
+import { type HttpEntrance, HttpSide } from './http.ts';
+import type { RoutedListener } from './routes.ts';
+import { acceptTcp } from './tcp.ts';
+
+const BACKLOG = 1_024;
+
+/** Everything a swap changes about a door. */
+export interface DoorPlan {
+  readonly owner: string;
+  readonly listener: RoutedListener;
+  readonly route: LiveRoute;
+}
+
+export interface DoorEvents {
+  reached(backend: LiveBackend, error?: Error): void;
+  /** The kernel refused to hand over a connection (out of file descriptors, say). The door stays open. */
+  acceptFailed(door: Door, error: Error): void;
+}
+
+export class Door implements HttpEntrance {
+  readonly address: string;
+  readonly port: number;
+  readonly #events: DoorEvents;
+  readonly #server: Server;
+  readonly #connections = new Set<Socket>();
+  /** Accepted between the bind and the swap that this bind is for. */
+  readonly #early: Socket[] = [];
+  #plan: DoorPlan | undefined;
+  #http: HttpSide | undefined;
+  #closing = false;
+
+  constructor(address: string, port: number, events: DoorEvents) {
+    this.address = address;
+    this.port = port;
+    this.#events = events;
+    this.#server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
+      (socket) => this.#accept(socket),
+    );
+    this.#server.on('error', (error) => {
+      if (this.#server.listening) this.#events.acceptFailed(this, error);
+    });
+  }
+
+  get plan(): DoorPlan {
+    if (this.#plan === undefined) throw new Error('a door without a plan');
+    return this.#plan;
+  }
+
+  get route(): LiveRoute {
+    return this.plan.route;
+  }
+
+  get containerPort(): number {
+    return this.plan.listener.containerPort;
+  }
+
+  get retiring(): boolean {
+    return this.#closing || this.plan.listener.kind !== 'http';
+  }
+
+  reached(backend: LiveBackend, error?: Error): void {
+    this.#events.reached(backend, error);
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** Rejects with Node's error when the address cannot be bound. */
+  bind(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host: this.address, port: this.port, backlog: BACKLOG }, () => {
+        this.#server.removeListener('error', reject);
+        resolve();
+      });
+    });
+  }
+
+  /** From here on clients are led by this plan: new connections at once, http connections at their next request. */
+  assign(plan: DoorPlan): void {
+    this.#plan = plan;
+    const { limits } = plan.route;
+    this.#server.maxConnections = limits.maxConnections || Number.POSITIVE_INFINITY;
+    this.#http?.limit(limits);
+    for (const socket of this.#early.splice(0)) this.#lead(socket);
+  }
+
+  /** Stops accepting; whoever is inside finishes. http clients are asked to leave. */
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    if (this.#server.listening) this.#server.close();
+    for (const socket of this.#early.splice(0)) socket.destroy();
+  }
+
+  /** Cuts everybody off. */
+  destroy(): void {
+    this.close();
+    for (const socket of this.#connections) socket.destroy();
+    this.#http?.close();
+  }
+
+  tick(now: number): void {
+    this.#http?.tick(now);
+  }
+
+  #accept(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.once('close', () => this.#connections.delete(socket));
+    if (this.#plan !== undefined) return void this.#lead(socket);
+    socket.on('error', seenOnClose);
+    this.#early.push(socket);
+  }
+
+  #lead(socket: Socket): void {
+    if (this.plan.listener.kind === 'tcp') return void acceptTcp(this, socket);
+    this.#http ??= new HttpSide(this, this.route.limits);
+    this.#http.accept(socket);
+  }
+}
+
+function seenOnClose(): void {}

@@ -1,0 +1,104 @@
+/**
+ * The listening sockets of all owners: opens the new ones of a table as one (all or none), says
+ * in an operator's words why one cannot be had, and keeps closed ones until the last client left.
+ */
+import { GantryError } from '../errors.ts';
+import { Door, type DoorEvents } from './door.ts';
+import { findPortHolder } from './port-holder.ts';
+import { type Place, placeKey, placesOverlap, type RoutedListener } from './routes.ts';
+
+export class Doors {
+  readonly #events: DoorEvents;
+  readonly #open = new Map<string, Door>();
+  readonly #closing = new Set<Door>();
+
+  constructor(events: DoorEvents) {
+    this.#events = events;
+  }
+
+  get open(): Iterable<Door> {
+    return this.#open.values();
+  }
+
+  at(place: Place): Door | undefined {
+    return this.#open.get(placeKey(place));
+  }
+
+  /** Open client connections, also those of closed doors. */
+  get connections(): number {
+    let sum = 0;
+    for (const door of [...this.#open.values(), ...this.#closing]) sum += door.connections;
+    return sum;
+  }
+
+  /** Binds all or none. Throws GantryError port-taken or proxy-failed. They serve once they are added. */
+  async bindAll(listeners: readonly RoutedListener[]): Promise<Door[]> {
+    const doors = listeners.map(({ address, port }) => new Door(address, port, this.#events));
+    const results = await Promise.allSettled(doors.map((door) => door.bind()));
+    const failed = results.findIndex((result) => result.status === 'rejected');
+    if (failed === -1) return doors;
+    for (const door of doors) door.close();
+    const [listener, result] = [listeners[failed], results[failed]];
+    if (listener === undefined || result?.status !== 'rejected') throw new Error('no listener failed');
+    throw await bindError(listener, result.reason);
+  }
+
+  add(door: Door): void {
+    this.#open.set(placeKey(door), door);
+  }
+
+  /** Stops accepting at once; clients inside finish. */
+  retire(door: Door): void {
+    this.#open.delete(placeKey(door));
+    this.#closing.add(door);
+    door.close();
+  }
+
+  /** Those of our own doors that keep the kernel from binding this place. */
+  overlapping(place: Place): Door[] {
+    return [...this.#open.values()].filter((door) => placesOverlap(door, place));
+  }
+
+  tick(now: number): void {
+    for (const door of this.#open.values()) door.tick(now);
+    for (const door of this.#closing) {
+      door.tick(now);
+      if (door.connections > 0) continue;
+      door.destroy();
+      this.#closing.delete(door);
+    }
+  }
+
+  destroy(): void {
+    for (const door of [...this.#open.values(), ...this.#closing]) door.destroy();
+    this.#open.clear();
+    this.#closing.clear();
+  }
+}
+
+async function bindError(listener: RoutedListener, cause: NodeJS.ErrnoException): Promise<GantryError> {
+  const place = placeKey(listener);
+  if (cause.code === 'EADDRINUSE') return portTaken(listener, cause);
+  const hint = BIND_HINTS[cause.code ?? ''];
+  return new GantryError(
+    'proxy-failed',
+    `cannot listen on ${place} for ${listener.component}: ${cause.message}`,
+    {
+      cause,
+      ...(hint === undefined ? {} : { hint }),
+    },
+  );
+}
+
+const BIND_HINTS: Record<string, string> = {
+  EACCES: 'Ports below net.ipv4.ip_unprivileged_port_start need root.',
+  EADDRNOTAVAIL: 'The address is not one of this host; use 0.0.0.0 for all of them.',
+};
+
+async function portTaken(listener: RoutedListener, cause: Error): Promise<GantryError> {
+  const holder = await findPortHolder(listener.port);
+  const who = holder === undefined ? 'another process' : `process ${holder.pid} (${holder.command})`;
+  const message = `port ${listener.port} of ${listener.component} is taken: ${who} listens on it`;
+  const hint = 'Stop that process or give the component another external port.';
+  return new GantryError('port-taken', message, { hint, cause });
+}

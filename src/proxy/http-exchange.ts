@@ -1,0 +1,155 @@
+/**
+ * One http request on its way to a backend and its response on the way back. Retries only what
+ * cannot have been acted upon: a dial that failed, or a request safe to repeat of which no byte
+ * of an answer came.
+ */
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Hold } from './backend.ts';
+import { Dispatch, type DispatchOutcome } from './dispatch.ts';
+import { type ExchangeEvents, forward, relay, relayInterim } from './hardening.ts';
+import { isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
+import type { HttpClient, HttpEntrance, Work } from './http.ts';
+import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
+
+/** Kept shorter than the backend says, for the time a request is on its way. */
+const KEEP_ALIVE_MARGIN_MS = 1_000;
+
+export class HttpExchange implements Work, DispatchOutcome {
+  readonly #entrance: HttpEntrance;
+  readonly #client: HttpClient;
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  readonly #dispatch: Dispatch;
+  readonly #replayable: boolean;
+  readonly #headers: IncomingMessage['headers'];
+  #upstream: ClientRequest | undefined;
+  #answered = false;
+  #retried = false;
+  #over = false;
+
+  constructor(entrance: HttpEntrance, client: HttpClient, req: IncomingMessage, res: ServerResponse) {
+    this.#entrance = entrance;
+    this.#client = client;
+    this.#req = req;
+    this.#res = res;
+    this.#replayable = isReplayable(req);
+    this.#headers = requestHeaders(req);
+    this.#dispatch = new Dispatch(entrance, 'request', req.socket, this);
+  }
+
+  start(): void {
+    this.#client.begin(this);
+    this.#res.once('close', () => this.#responseClosed());
+    this.#dispatch.next(this.#replayable);
+  }
+
+  found(socket: Socket, hold: Hold, reused: boolean): void {
+    let current: ClientRequest | undefined;
+    const events: ExchangeEvents = {
+      request: (upstream) => {
+        current = upstream;
+        this.#watch(upstream, socket, hold);
+      },
+      failed: (error) => {
+        if (current === this.#upstream) this.#failed(error, hold, reused);
+      },
+    };
+    forward(this.#req, this.#res, { socket, headers: this.#headers }, events);
+  }
+
+  notFound(dialled: number): void {
+    if (dialled === 0) this.#answer(503, 'No server is ready for this request.\n', { 'Retry-After': '1' });
+    else this.#answer(502, 'No server could be reached for this request.\n');
+  }
+
+  /** The client is gone: nobody waits for the answer. */
+  abort(): void {
+    if (this.#over) return;
+    this.#upstream?.destroy();
+    this.#finish();
+  }
+
+  #watch(upstream: ClientRequest, socket: Socket, hold: Hold): void {
+    this.#upstream = upstream;
+    let keepMs = IDLE_UPSTREAM_MS;
+    upstream.on('information', ({ statusCode, headers }) => relayInterim(statusCode, headers, this.#res));
+    upstream.once('response', (from) => {
+      keepMs = Math.min(keepMs, (keepAliveHintMs(from) ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS);
+      this.#respond(from);
+    });
+    upstream.once('close', () => this.#upstreamClosed(upstream));
+    const { containerPort } = this.#entrance;
+    socket.once('free', () => hold.backend.keepIdle(containerPort, socket, keepMs));
+  }
+
+  #respond(from: IncomingMessage): void {
+    if (this.#over) return;
+    this.#answered = true;
+    // Half an answer must not look like a whole one.
+    from.once('error', () => this.#cut());
+    try {
+      relay(from, this.#res, this.#entrance.retiring);
+    } catch {
+      this.#cut();
+    }
+  }
+
+  #failed(error: Error, hold: Hold, reused: boolean): void {
+    if (this.#over) return;
+    this.#upstream?.destroy();
+    if (this.#answered) return void this.#cut();
+    if (this.#replayable && (reused || !this.#retried)) return void this.#again(hold, reused);
+    if (!reused) this.#entrance.reached(hold.backend, error);
+    this.#answer(502, 'The server closed the connection without an answer.\n');
+  }
+
+  /** A reused connection may have been closed by the backend as the request left: that says nothing about the backend. */
+  #again(hold: Hold, reused: boolean): void {
+    if (!reused) {
+      this.#retried = true;
+      this.#dispatch.avoid(hold.backend);
+    }
+    this.#upstream = undefined;
+    this.#dispatch.cancel();
+    this.#dispatch.next(false);
+  }
+
+  #answer(status: number, text: string, headers: Record<string, string> = {}): void {
+    if (this.#over) return;
+    this.#upstream = undefined;
+    this.#dispatch.cancel();
+    if (this.#entrance.retiring) this.#res.setHeader('Connection', 'close');
+    this.#res.writeHead(status, {
+      'Content-Type': 'text/plain; charset=utf-8',
+      'Content-Length': Buffer.byteLength(text),
+      ...headers,
+    });
+    this.#res.end(text);
+  }
+
+  /** A reset where only the end of the connection ends the body, else the client could not tell. */
+  #cut(): void {
+    this.#upstream?.destroy();
+    if (this.#req.httpVersion === '1.0') this.#req.socket.resetAndDestroy();
+    else this.#req.socket.destroy();
+  }
+
+  #responseClosed(): void {
+    if (!this.#res.writableFinished) return void this.abort();
+    if (this.#upstream === undefined) this.#finish();
+  }
+
+  #upstreamClosed(upstream: ClientRequest): void {
+    if (upstream !== this.#upstream) return;
+    this.#upstream = undefined;
+    if (this.#res.writableFinished) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#dispatch.cancel();
+    this.#client.end(this);
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * The data plane as a whole: the owners' tables, the swap from one table to the next, and the
+ * counts. A swap is prepared (all new sockets bound) and then applied in one synchronous step, so
+ * that no request sees half of it. Knows nothing of the control socket or of processes.
+ */
+import { GantryError, messageOf } from '../errors.ts';
+import type { Log } from '../log.ts';
+import { LiveBackend, LiveRoute } from './backend.ts';
+import type { Door } from './door.ts';
+import { Doors } from './doors.ts';
+import { loadTables, saveTables } from './persist.ts';
+import type { BackendReport, Change, OwnedTable, ProxyStatus, PutTable } from './protocol.ts';
+import {
+  diffListeners,
+  EMPTY_TABLE,
+  listenersOf,
+  placeKey,
+  placesOverlap,
+  type RoutedListener,
+  type RouteTable,
+} from './routes.ts';
+
+const TICK_MS = 1_000;
+
+export interface ProxyOptions {
+  readonly tablesPath: string;
+  readonly log: Log;
+}
+
+export type ChangeListener = (owner: string, change: Change) => void;
+
+export class DataPlane {
+  readonly #options: ProxyOptions;
+  readonly #log: Log;
+  readonly #doors: Doors;
+  readonly #owners = new Map<string, OwnedTable>();
+  readonly #backends = new Map<string, LiveBackend>();
+  readonly #listeners = new Set<ChangeListener>();
+  #ticker: NodeJS.Timeout | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #lastRevision = 0;
+  #persistError: string | undefined;
+  #stopping = false;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#doors = new Doors({
+      reached: (backend, error) => this.#reached(backend, error),
+      acceptFailed: (door, error) =>
+        this.#log.warn('a connection could not be accepted', { place: placeKey(door), why: error.message }),
+    });
+  }
+
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Work under way: requests, upgraded and tcp connections. */
+  get open(): number {
+    let sum = 0;
+    for (const backend of this.#backends.values()) sum += backend.open;
+    return sum;
+  }
+
+  /** Open client connections, idle ones included. */
+  get connections(): number {
+    return this.#doors.connections;
+  }
+
+  /** Takes over the tables on disk. A port that cannot be bound now is tried again every second. */
+  async start(): Promise<void> {
+    const loaded = await loadTables(this.#options.tablesPath);
+    for (const problem of loaded.problems) this.#log.error('tables could not be restored', { problem });
+    this.#lastRevision = loaded.lastRevision;
+    for (const owned of loaded.owners) {
+      this.#owners.set(owned.owner, owned);
+      await this.#bindMissing(owned);
+    }
+    this.#ticker = setInterval(() => this.#tick(performance.now()), TICK_MS);
+  }
+
+  table(owner: string): OwnedTable {
+    return this.#owners.get(owner) ?? { owner, revision: 0, table: EMPTY_TABLE };
+  }
+
+  /** See PutTable. Puts are taken one at a time. Throws GantryError route-conflict, port-taken, proxy-failed. */
+  put(owner: string, put: PutTable): Promise<OwnedTable> {
+    const result = this.#turn.then(() => this.#put(owner, put));
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  status(owner?: string): Omit<ProxyStatus, 'protocol' | 'version' | 'pid' | 'startedAt'> {
+    const mine = (name: string) => owner === undefined || name === owner;
+    const now = performance.now();
+    return {
+      owners: [...this.#owners.values()].filter((owned) => mine(owned.owner)),
+      listeners: this.#listenerReports().filter((listener) => mine(listener.owner)),
+      backends: this.#backendReports(now).filter((backend) => mine(backend.owner)),
+      ...(this.#persistError === undefined ? {} : { persistError: this.#persistError }),
+      ...(this.#stopping ? { stopping: true } : {}),
+    };
+  }
+
+  /** Calls the listener on every change until the returned function is called. */
+  subscribe(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Stops accepting and saves the tables; what is open goes on. Idempotent. */
+  async retire(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    await this.#turn;
+    for (const door of [...this.#doors.open]) this.#doors.retire(door);
+    if (this.#persistError !== undefined) await this.#save();
+  }
+
+  /** Cuts everything. */
+  async close(): Promise<void> {
+    await this.retire();
+    clearInterval(this.#ticker);
+    this.#doors.destroy();
+    for (const backend of this.#backends.values()) backend.close();
+  }
+
+  async #put(owner: string, { ifRevision, table, dryRun }: PutTable): Promise<OwnedTable> {
+    if (this.#stopping) throw isStopping();
+    const present = this.table(owner);
+    if (present.revision !== ifRevision) throw conflict(present, ifRevision);
+    const next = listenersOf(table);
+    this.#refuseClaimed(owner, next);
+    const diff = diffListeners(listenersOf(present.table), next);
+    const missing = next.filter((listener) => this.#doors.at(listener) === undefined);
+    if (dryRun === true) return this.#rehearse(present, table, missing);
+    const doors = await this.#bindInstead(missing, diff.close);
+    const owned = this.#apply(present, table, doors);
+    await this.#save();
+    this.#tell(owner, { kind: 'table' });
+    return owned;
+  }
+
+  /** A socket that is to go anyway and is in the way of a new one goes first, and comes back if that fails. */
+  async #bindInstead(
+    missing: readonly RoutedListener[],
+    leaving: readonly RoutedListener[],
+  ): Promise<Door[]> {
+    const inTheWay = leaving.filter((old) => missing.some((listener) => placesOverlap(old, listener)));
+    const plans = inTheWay.flatMap((listener) => this.#doors.at(listener)?.plan ?? []);
+    for (const listener of inTheWay) {
+      const door = this.#doors.at(listener);
+      if (door !== undefined) this.#doors.retire(door);
+    }
+    try {
+      return await this.#doors.bindAll(missing);
+    } catch (error) {
+      const doors = await this.#doors.bindAll(plans.map((plan) => plan.listener));
+      doors.forEach((door, at) => {
+        const plan = plans[at];
+        if (plan !== undefined) door.assign(plan);
+        this.#doors.add(door);
+      });
+      throw error;
+    }
+  }
+
+  async #rehearse(
+    present: OwnedTable,
+    table: RouteTable,
+    missing: readonly RoutedListener[],
+  ): Promise<OwnedTable> {
+    const free = missing.filter((listener) => this.#doors.overlapping(listener).length === 0);
+    for (const door of await this.#doors.bindAll(free)) door.close();
+    const revision = table.routes.length === 0 ? 0 : this.#lastRevision + 1;
+    return { owner: present.owner, revision, table };
+  }
+
+  /** INVARIANT: synchronous. When it returns, nothing new goes where the old table led. */
+  #apply(present: OwnedTable, table: RouteTable, bound: readonly Door[]): OwnedTable {
+    const { owner } = present;
+    for (const door of bound) this.#doors.add(door);
+    this.#lastRevision += 1;
+    const empty = table.routes.length === 0;
+    const owned: OwnedTable = { owner, revision: empty ? 0 : this.#lastRevision, table };
+    if (empty) this.#owners.delete(owner);
+    else this.#owners.set(owner, owned);
+    this.#lead(owned);
+    const wanted = new Set(listenersOf(table).map(placeKey));
+    for (const listener of listenersOf(present.table)) {
+      const door = wanted.has(placeKey(listener)) ? undefined : this.#doors.at(listener);
+      if (door === undefined) continue;
+      door.assign({ ...door.plan, route: new LiveRoute([], table.limits) });
+      this.#doors.retire(door);
+    }
+    this.#log.info('table in force', { owner, revision: owned.revision, routes: summary(table) });
+    return owned;
+  }
+
+  /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
+  #lead({ owner, table }: OwnedTable): void {
+    const routed = new Set<LiveBackend>();
+    for (const { component, listeners, backends } of table.routes) {
+      const live = backends.map(({ id, host }) => this.#backend(owner, component, id, host));
+      for (const backend of live) routed.add(backend);
+      const route = new LiveRoute(live, table.limits);
+      for (const listener of listeners)
+        this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route });
+    }
+    for (const [key, backend] of this.#backends) {
+      if (backend.name.owner !== owner || routed.has(backend)) continue;
+      backend.unroute();
+      if (backend.open === 0) this.#backends.delete(key);
+    }
+  }
+
+  #backend(owner: string, component: string, id: string, host: string): LiveBackend {
+    const key = JSON.stringify([owner, component, id]);
+    let backend = this.#backends.get(key);
+    if (backend === undefined) {
+      backend = new LiveBackend({ owner, component, id }, host, (it) => this.#released(key, it));
+      this.#backends.set(key, backend);
+    }
+    backend.route(host);
+    return backend;
+  }
+
+  #released(key: string, backend: LiveBackend): void {
+    if (backend.routed) return;
+    this.#backends.delete(key);
+    this.#log.info('an unrouted backend is idle', { ...backend.name });
+    this.#tell(backend.name.owner, { kind: 'idle', backend: backend.name.id });
+  }
+
+  #refuseClaimed(owner: string, listeners: readonly RoutedListener[]): void {
+    for (const other of this.#owners.values()) {
+      if (other.owner === owner) continue;
+      for (const theirs of listenersOf(other.table)) {
+        const ours = listeners.find((listener) => placesOverlap(listener, theirs));
+        if (ours !== undefined)
+          throw claimed(`${owner}/${ours.component}`, ours, `${other.owner}/${theirs.component}`);
+      }
+    }
+  }
+
+  async #bindMissing(owned: OwnedTable): Promise<void> {
+    for (const listener of listenersOf(owned.table)) {
+      if (this.#doors.at(listener) !== undefined) continue;
+      const doors = await this.#doors.bindAll([listener]).catch((error) => {
+        this.#log.error('a listener could not be restored', { owner: owned.owner, why: messageOf(error) });
+        return [];
+      });
+      for (const door of doors) this.#doors.add(door);
+    }
+    this.#lead(owned);
+  }
+
+  async #save(): Promise<void> {
+    const tables = { lastRevision: this.#lastRevision, owners: [...this.#owners.values()] };
+    try {
+      await saveTables(this.#options.tablesPath, tables);
+      this.#persistError = undefined;
+    } catch (error) {
+      this.#persistError = messageOf(error);
+      this.#log.error('the tables live in memory only', { why: this.#persistError });
+    }
+  }
+
+  #tell(owner: string, change: Change): void {
+    for (const listener of this.#listeners) listener(owner, change);
+  }
+
+  #reached(backend: LiveBackend, error?: Error): void {
+    const reachable = error === undefined;
+    if (backend.reachable === reachable) return;
+    backend.reachable = reachable;
+    if (reachable) this.#log.info('a backend answers again', { ...backend.name });
+    else this.#log.warn('a backend does not answer', { ...backend.name, why: error.message });
+  }
+
+  #tick(now: number): void {
+    this.#doors.tick(now);
+    for (const backend of this.#backends.values()) backend.tick(now);
+  }
+
+  #listenerReports(): ProxyStatus['listeners'] {
+    return [...this.#doors.open].map((door) => {
+      const { owner, listener } = door.plan;
+      const { component, address, port, kind } = listener;
+      return { owner, component, address, port, kind, connections: door.connections };
+    });
+  }
+
+  #backendReports(now: number): BackendReport[] {
+    return [...this.#backends.values()].map((backend) => backend.report(now));
+  }
+}
+
+function summary(table: RouteTable): Record<string, string[]> {
+  return Object.fromEntries(
+    table.routes.map((route) => [route.component, route.backends.map(({ id }) => id)]),
+  );
+}
+
+function conflict(present: OwnedTable, ifRevision: number): GantryError {
+  const message = `the routes of ${present.owner} changed meanwhile (revision ${present.revision}, not ${ifRevision})`;
+  return new GantryError('route-conflict', message, { retryable: true });
+}
+
+function claimed(ours: string, listener: RoutedListener, theirs: string): GantryError {
+  const message = `${ours} asks for ${placeKey(listener)}, which ${theirs} has`;
+  return new GantryError('port-taken', message, {
+    hint: 'Give one of the two another external port, or stop the one that has it.',
+  });
+}
+
+function isStopping(): GantryError {
+  return new GantryError('proxy-failed', 'the proxy is stopping and takes no new routes', {
+    retryable: true,
+    hint: 'It ends with its last connection; `gantryd proxy stop --force` ends it now.',
+  });
+}

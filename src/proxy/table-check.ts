@@ -1,0 +1,99 @@
+/**
+ * Turns what came over the control socket or from disk into a RouteTable, or says everything
+ * that is wrong with it. Pure. The proxy trusts a table only after it has passed here.
+ */
+import { isIP } from 'node:net';
+import { type Listener, listenersOf, placeKey, placesOverlap, type RouteTable } from './routes.ts';
+
+const MAX_NAME_LENGTH = 256;
+
+export type TableCheck =
+  | { readonly table: RouteTable; readonly problems?: undefined }
+  | { readonly table?: undefined; readonly problems: readonly string[] };
+
+export function checkTable(value: unknown): TableCheck {
+  const problems: string[] = [];
+  if (!isRecord(value)) return { problems: ['a table must be an object'] };
+  if (!Array.isArray(value.routes)) problems.push('routes must be a list');
+  else value.routes.forEach((route, at) => void checkRoute(route, `routes/${at}`, problems));
+  checkLimits(value.limits, problems);
+  if (problems.length > 0) return { problems };
+  const table = value as unknown as RouteTable;
+  checkUnique(table, problems);
+  return problems.length > 0 ? { problems } : { table };
+}
+
+/** An owner's name travels in a URL and a file; anything printable will do. */
+export function checkOwner(owner: string): string | undefined {
+  if (isName(owner)) return undefined;
+  return `an owner must be 1 to ${MAX_NAME_LENGTH} characters without control characters`;
+}
+
+function checkRoute(value: unknown, at: string, problems: string[]): void {
+  if (!isRecord(value)) return void problems.push(`${at} must be an object`);
+  if (!isName(value.component)) problems.push(`${at}/component must be a name`);
+  if (!Array.isArray(value.listeners)) problems.push(`${at}/listeners must be a list`);
+  else value.listeners.forEach((l, i) => void checkListener(l, `${at}/listeners/${i}`, problems));
+  if (!Array.isArray(value.backends)) problems.push(`${at}/backends must be a list`);
+  else value.backends.forEach((b, i) => void checkBackend(b, `${at}/backends/${i}`, problems));
+}
+
+function checkListener(value: unknown, at: string, problems: string[]): void {
+  if (!isRecord(value)) return void problems.push(`${at} must be an object`);
+  if (typeof value.address !== 'string' || isIP(value.address) === 0)
+    problems.push(`${at}/address must be an IP address`);
+  if (!isPort(value.port)) problems.push(`${at}/port must be a port (1-65535)`);
+  if (!isPort(value.containerPort)) problems.push(`${at}/containerPort must be a port (1-65535)`);
+  if (value.kind !== 'http' && value.kind !== 'tcp') problems.push(`${at}/kind must be http or tcp`);
+}
+
+function checkBackend(value: unknown, at: string, problems: string[]): void {
+  if (!isRecord(value)) return void problems.push(`${at} must be an object`);
+  if (!isName(value.id)) problems.push(`${at}/id must be a name`);
+  if (typeof value.host !== 'string' || isIP(value.host) === 0)
+    problems.push(`${at}/host must be an IP address`);
+}
+
+function checkLimits(value: unknown, problems: string[]): void {
+  if (!isRecord(value)) return void problems.push('limits must be an object');
+  for (const name of ['connectTimeoutMs', 'headersTimeoutMs', 'keepAliveTimeoutMs', 'maxConnections']) {
+    if (!isCount(value[name])) problems.push(`limits/${name} must be a whole number, 0 or more`);
+  }
+}
+
+function checkUnique(table: RouteTable, problems: string[]): void {
+  const components = table.routes.map((route) => route.component);
+  for (const name of duplicates(components)) problems.push(`component ${name} has two routes`);
+  for (const route of table.routes)
+    for (const id of duplicates(route.backends.map((backend) => backend.id)))
+      problems.push(`component ${route.component} has backend ${id} twice`);
+  const listeners = listenersOf(table);
+  listeners.forEach((a, i) => {
+    for (const b of listeners.slice(i + 1))
+      if (placesOverlap(a, b)) problems.push(`${named(a)} and ${named(b)} exclude each other`);
+  });
+}
+
+function named(listener: Listener & { component: string }): string {
+  return `${listener.component} on ${placeKey(listener)}`;
+}
+
+function duplicates(values: readonly string[]): Set<string> {
+  return new Set(values.filter((value, at) => values.indexOf(value) !== at));
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && /^\P{Cc}+$/u.test(value) && value.length <= MAX_NAME_LENGTH;
+}
+
+function isPort(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 65_535;
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  DEFAULT_LIMITS,
+  diffListeners,
+  EMPTY_TABLE,
+  placesOverlap,
+  type RoutedListener,
+  routeOf,
+  withRoute,
+} from '../../src/proxy/routes.ts';
+import { checkOwner, checkTable } from '../../src/proxy/table-check.ts';
+
+function listener(address: string, port: number, kind: 'http' | 'tcp' = 'http'): RoutedListener {
+  return { address, port, kind, containerPort: 80, component: 'web' };
+}
+
+test('a route is replaced in its table and the others stay', () => {
+  const web = { component: 'web', listeners: [], backends: [{ id: 'a', host: '10.0.0.1' }] };
+  const api = { component: 'api', listeners: [], backends: [] };
+  const table = withRoute(withRoute(EMPTY_TABLE, 'web', web), 'api', api);
+  assert.deepEqual(routeOf(table, 'web'), web);
+  assert.deepEqual(withRoute(table, 'web', undefined).routes, [api]);
+  assert.deepEqual(EMPTY_TABLE.routes, []);
+});
+
+test('two places overlap when the kernel would let only one of them listen', () => {
+  const overlap = (a: string, b: string, port = 80) =>
+    placesOverlap({ address: a, port: 80 }, { address: b, port });
+  assert.equal(overlap('127.0.0.1', '127.0.0.1'), true);
+  assert.equal(overlap('0.0.0.0', '127.0.0.1'), true);
+  assert.equal(overlap('127.0.0.1', '::'), true);
+  assert.equal(overlap('0.0.0.0', '::'), true);
+  assert.equal(overlap('0.0.0.0', '::1'), false);
+  assert.equal(overlap('127.0.0.1', '127.0.0.2'), false);
+  assert.equal(overlap('0.0.0.0', '127.0.0.1', 81), false);
+});
+
+test('a swap opens what is new, closes what is gone and keeps the rest even if its kind changes', () => {
+  const diff = diffListeners(
+    [listener('127.0.0.1', 80), listener('127.0.0.1', 81), listener('::1', 80)],
+    [listener('127.0.0.1', 80, 'tcp'), listener('127.0.0.1', 82), listener('::1', 80)],
+  );
+  assert.deepEqual(diff.open, [listener('127.0.0.1', 82)]);
+  assert.deepEqual(diff.keep, [listener('127.0.0.1', 80, 'tcp'), listener('::1', 80)]);
+  assert.deepEqual(diff.close, [listener('127.0.0.1', 81)]);
+});
+
+test('a table is checked whole: every problem is told with its place', () => {
+  const { problems } = checkTable({
+    routes: [
+      {
+        component: '',
+        listeners: [{ address: 'localhost', port: 0, kind: 'udp', containerPort: 70_000 }],
+        backends: [{ id: 'a', host: 'a.example' }],
+      },
+      'nothing',
+    ],
+    limits: { ...DEFAULT_LIMITS, maxConnections: -1 },
+  });
+  assert.deepEqual(problems, [
+    'routes/0/component must be a name',
+    'routes/0/listeners/0/address must be an IP address',
+    'routes/0/listeners/0/port must be a port (1-65535)',
+    'routes/0/listeners/0/containerPort must be a port (1-65535)',
+    'routes/0/listeners/0/kind must be http or tcp',
+    'routes/0/backends/0/host must be an IP address',
+    'routes/1 must be an object',
+    'limits/maxConnections must be a whole number, 0 or more',
+  ]);
+});
+
+test('a table that contradicts itself is refused', () => {
+  const route = (component: string, address: string) => ({
+    component,
+    listeners: [{ address, port: 80, kind: 'http', containerPort: 80 }],
+    backends: [
+      { id: 'a', host: '10.0.0.1' },
+      { id: 'a', host: '10.0.0.2' },
+    ],
+  });
+  const { problems } = checkTable({
+    routes: [route('web', '0.0.0.0'), route('api', '127.0.0.1'), { ...route('web', '::1'), backends: [] }],
+    limits: DEFAULT_LIMITS,
+  });
+  assert.deepEqual(problems, [
+    'component web has two routes',
+    'component web has backend a twice',
+    'component api has backend a twice',
+    'web on 0.0.0.0:80 and api on 127.0.0.1:80 exclude each other',
+  ]);
+});
+
+test('an owner may be called anything printable', () => {
+  assert.equal(checkOwner('My shop/eu'), undefined);
+  assert.match(checkOwner('') ?? '', /owner/);
+  assert.match(checkOwner('a\nb') ?? '', /owner/);
+});
