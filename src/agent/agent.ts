@@ -17,7 +17,7 @@ import { type Action, type Plan, plan } from './plan.ts';
 import { Poke } from './poke.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
-import type { ContainerId, Desired, Observed } from './state.ts';
+import type { ContainerId, Desired, Observed, ObservedContainer } from './state.ts';
 
 /** Looks again after this long even if nothing pokes: hints may be lost. */
 const RESYNC_MS = 1_000;
@@ -42,6 +42,8 @@ export interface AgentInput {
 /** What one look saw, and what it calls for. */
 export interface View {
   readonly record: ComponentRecord;
+  /** Of the record, so that it is known whether another process decided anything since. */
+  readonly version: string;
   readonly desired: Desired;
   readonly observed: Observed;
   readonly plan: Plan;
@@ -56,7 +58,7 @@ export class Agent {
   readonly #ended = new AbortController();
   readonly #jobs = new Map<ContainerId, Promise<void>>();
   #trouble: unknown;
-  readonly #failed = new Set<ContainerId>();
+  #failed: ReadonlySet<ContainerId> = new Set();
   #failures = 0;
   #lastFailureAt = 0;
   #startAfter = 0;
@@ -67,7 +69,11 @@ export class Agent {
     this.#now = input.now ?? Date.now;
     const shared = { ...input, now: this.#now };
     this.#observer = new Observer({ ...shared, poke: () => this.#poke.poke() });
-    this.#executors = executors({ ...shared, lastVerdict: (id) => this.#observer.lastVerdict(id) });
+    this.#executors = executors({
+      ...shared,
+      lastVerdict: (id) => this.#observer.lastVerdict(id),
+      addressOf: (id) => this.#observer.addressOf(id),
+    });
   }
 
   /** Subscribes to the hints; idempotent to close(). */
@@ -87,12 +93,21 @@ export class Agent {
       if (reached(view) && this.#jobs.size === 0) return view;
       // What is still routed leaves the table before anything ends it.
       if (!view.plan.some((a) => a.kind === 'route')) this.#beginJobs(view);
-      if (view.plan.some(decides)) await this.#decide(signal);
+      if (view.plan.some(decides)) await this.#decide(view, signal);
       else if (!(await this.#pull(view, signal))) await this.#idle(view.plan, signal);
     }
   }
 
+  /** One look. What is there may be newer than the record read before it; then it is taken again. */
   async look(): Promise<View> {
+    for (;;) {
+      const version = await this.#input.file.version();
+      const view = await this.#lookOnce(version);
+      if ((await this.#input.file.version()) === version) return view;
+    }
+  }
+
+  async #lookOnce(version: string): Promise<View> {
     const record = await this.#input.file.read();
     const desired = desiredOf(this.#input.project, this.#input.component, record);
     const observed = await this.#observer.observe(desired, record, {
@@ -101,7 +116,7 @@ export class Agent {
     });
     this.#noteFailures(desired, observed);
     const next = plan(desired, { ...observed, startAfter: this.#startAfter });
-    return { record, desired, observed, plan: next };
+    return { record, version, desired, observed, plan: next };
   }
 
   /** Changes what is wanted, under the lock, from the record as it is then. */
@@ -122,10 +137,14 @@ export class Agent {
     await this.#observer.close();
   }
 
-  /** Looks again under the lock and executes what decides; nobody else decides meanwhile. */
-  async #decide(signal: AbortSignal): Promise<void> {
+  /**
+   * Executes what decides, under the lock. Whoever decides writes the record; so as long as it is the one
+   * that was looked at, nobody has, and the look still holds. Otherwise it is taken anew.
+   */
+  async #decide(seen: View, signal: AbortSignal): Promise<void> {
     await this.#locked(signal, async (held) => {
-      const view = await this.look();
+      const same = (await this.#input.file.version()) === seen.version;
+      const view = same ? seen : await this.look();
       const round: Round = { record: tidied(view.record, view.observed), observed: view.observed };
       await this.#executeInOrder(view.plan.filter(decides), round, held);
     });
@@ -212,18 +231,12 @@ export class Agent {
     if (trouble !== undefined && !isGantryError(trouble, 'container-gone')) throw trouble;
   }
 
-  /** Each container of a proven release that fails makes the next replacement wait longer. */
+  /** A look that finds containers of a proven release newly failed makes the next replacement wait longer. */
   #noteFailures(desired: Desired, observed: Observed): void {
-    if (desired.release?.proven !== true) return;
-    for (const c of observed.containers) {
-      const failed = c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
-      if (!failed || c.drain !== undefined || c.release !== desired.release.number) continue;
-      if (this.#failed.has(c.id)) continue;
-      this.#failed.add(c.id);
-      this.#backOff();
-    }
-    const there = new Set(observed.containers.map((c) => c.id));
-    for (const id of this.#failed) if (!there.has(id)) this.#failed.delete(id);
+    const number = desired.release?.proven === true ? desired.release.number : undefined;
+    const failed = observed.containers.filter((c) => c.release === number && hasFailed(c)).map((c) => c.id);
+    if (failed.some((id) => !this.#failed.has(id))) this.#backOff();
+    this.#failed = new Set(failed);
   }
 
   #backOff(): void {
@@ -232,6 +245,11 @@ export class Agent {
     this.#lastFailureAt = now;
     this.#startAfter = now + backoffMs(this.#failures, this.#input.random ?? Math.random);
   }
+}
+
+function hasFailed(c: ObservedContainer): boolean {
+  if (c.drain !== undefined) return false;
+  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
 }
 
 /** Whether an action settles something that another process must not settle at the same time. */

@@ -4,13 +4,13 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Verdict } from '../checks/check.ts';
-import type { Surroundings } from '../checks/probes.ts';
+import { prepareProbes, type Surroundings } from '../checks/probes.ts';
 import { send } from '../checks/signals.ts';
 import type { Engine } from '../docker/engine.ts';
 import { containerSpec } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
-import type { ProxyLimits } from '../proxy/routes.ts';
+import type { ProxyLimits, Route } from '../proxy/routes.ts';
 import type { Action } from './plan.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import {
@@ -37,6 +37,8 @@ export interface ExecutionInput {
   readonly now: () => number;
   readonly tell: Tell;
   readonly lastVerdict: (id: ContainerId) => Verdict | undefined;
+  /** Where a container is reached, as of the look the plan was made from. */
+  readonly addressOf: (id: ContainerId) => string | undefined;
 }
 
 /** What a round of actions works on: the record as it is under the lock, and the world it was planned for. */
@@ -108,7 +110,12 @@ export function executors(input: ExecutionInput): Executors {
 
     async route(action, round) {
       const was = round.observed.containers.filter((c) => c.routed).map((c) => c.id);
-      await input.proxy.setRoute(input.project, input.component, await routeFor(action), input.limits);
+      const route = routeFor(action);
+      // Written first: a mark too many costs an empty drain, one too few loses that it served.
+      const fresh = action.containers.filter((id) => round.record.marks[id]?.servedAt === undefined);
+      const mark = { servedAt: now() };
+      if (fresh.length > 0) await save(round, (r) => fresh.reduce((all, id) => withMark(all, id, mark), r));
+      await input.proxy.setRoute(input.project, input.component, route, input.limits);
       tell({
         kind: 'switched',
         release: action.release,
@@ -116,10 +123,6 @@ export function executors(input: ExecutionInput): Executors {
         was,
         why: action.why,
       });
-      const at = now();
-      const served = action.containers.filter((id) => round.record.marks[id]?.servedAt === undefined);
-      if (served.length === 0) return;
-      await save(round, (record) => served.reduce((r, id) => withMark(r, id, { servedAt: at }), record));
     },
 
     async 'prove-release'(action, round) {
@@ -193,35 +196,28 @@ export function executors(input: ExecutionInput): Executors {
 
   async function startIt(id: ContainerId, release: number, round: Round): Promise<void> {
     // The mark starts the ready deadline; written before the start, so that it cannot be missed.
-    await save(round, (record) => withMark(record, id, { startedAt: now() }));
-    await engine.start(id);
+    await save(round, (record) => withMark(record, id, { startedAt: now(), release }));
+    const checks = releaseOf(round, release)?.component.readyChecks ?? [];
+    await Promise.all([engine.start(id), prepareProbes(checks)]);
     tell({ kind: 'container-started', container: id, release });
   }
 
-  async function routeFor(action: Extract<Action, { kind: 'route' }>) {
+  function routeFor(action: Extract<Action, { kind: 'route' }>): Route | undefined {
     if (action.containers.length === 0 && action.listeners.length === 0) return undefined;
-    const { project, component, hostId } = input;
-    const all = await engine.containers({ project, component, host: hostId });
     const backends = action.containers.map((id) => {
-      const host = all.find((c) => c.id === id)?.address;
-      if (host === undefined) {
-        throw new GantryError('container-gone', `Container ${id.slice(0, 12)} has no address any more`, {
-          retryable: true,
-        });
-      }
+      const host = input.addressOf(id);
+      if (host === undefined) throw noAddress(id);
       return { id, host };
     });
-    return { component, listeners: action.listeners, backends };
+    return { component: input.component, listeners: action.listeners, backends };
   }
 
   async function sendSignals(id: ContainerId, round: Round, abort: AbortSignal): Promise<readonly Verdict[]> {
-    const { project, component, hostId } = input;
-    const container = (await engine.containers({ project, component, host: hostId })).find(
-      (c) => c.id === id,
-    );
-    if (container?.address === undefined) return [];
-    const target = { container: id, host: container.address };
-    const signals = releaseOf(round, container.release)?.component.terminationSignals ?? [];
+    const host = input.addressOf(id);
+    if (host === undefined) return [];
+    const release = round.observed.containers.find((c) => c.id === id)?.release;
+    const signals = releaseOf(round, release)?.component.terminationSignals ?? [];
+    const target = { container: id, host };
     return Promise.all(signals.map((s) => send(s, target, surroundings(), abort)));
   }
 
@@ -259,6 +255,13 @@ function requireRelease(round: Round, number: number): Release {
   const release = round.record.releases.find((r) => r.number === number);
   if (release === undefined) throw new GantryError('internal', `release ${number} is not recorded`);
   return release;
+}
+
+function noAddress(id: ContainerId): GantryError {
+  const message = `Container ${id.slice(0, 12)} has no address to send traffic to`;
+  return new GantryError('container-gone', message, {
+    hint: 'It has just ended, or its network is `none`, which the proxy cannot reach.',
+  });
 }
 
 function wrongImage(release: Release, pulled: string): GantryError {

@@ -46,6 +46,7 @@ interface Watched {
 export class Observer {
   readonly #input: ObserverInput;
   readonly #watched = new Map<ContainerId, Watched>();
+  #addresses: ReadonlyMap<ContainerId, string> = new Map();
 
   constructor(input: ObserverInput) {
     this.#input = input;
@@ -65,6 +66,7 @@ export class Observer {
     const route = tableRoute(status, project, component);
     const routed = new Set(route?.backends.map((b) => b.id));
     const at = now();
+    this.#addresses = addressesOf(containers);
     await this.#watch(containers, record, routed);
     const observed = containers.map((c) =>
       this.#container(c, record, {
@@ -87,6 +89,11 @@ export class Observer {
   lastVerdict(id: ContainerId): Verdict | undefined {
     const verdicts = this.#watched.get(id)?.monitor.last ?? [];
     return verdicts.find((v) => !v.ok) ?? verdicts[0];
+  }
+
+  /** Where a container was reached at the last look; undefined: nowhere. */
+  addressOf(id: ContainerId): string | undefined {
+    return this.#addresses.get(id);
   }
 
   async close(): Promise<void> {
@@ -121,11 +128,16 @@ export class Observer {
   }
 
   #readiness(c: Container, release: Release | undefined, readyBy: number, at: number): Readiness {
-    if (stateOf(c) !== 'running') return 'pending';
+    const state = stateOf(c);
+    // A start that the engine refused leaves it created for ever.
+    if (state === 'created') return at >= readyBy ? 'late' : 'pending';
+    if (state === 'exited') return 'pending';
     const watched = this.#watched.get(c.id);
     const noChecks = (release?.component.readyChecks.length ?? 0) === 0;
     if (noChecks || (watched?.purpose === 'ready' && watched.monitor.health === 'healthy')) return 'ready';
-    return at >= readyBy ? 'late' : 'pending';
+    // Who has just come to it asks first: it may have become ready while nobody looked.
+    const asked = watched === undefined || watched.monitor.last.length > 0;
+    return at >= readyBy && asked ? 'late' : 'pending';
   }
 
   #health(id: ContainerId): ObservedContainer['health'] {
@@ -237,6 +249,10 @@ export class Observer {
       return true;
     return (await this.#input.engine.image(release.imageId)) !== undefined;
   }
+}
+
+function addressesOf(containers: readonly Container[]): ReadonlyMap<ContainerId, string> {
+  return new Map(containers.flatMap((c) => (c.address === undefined ? [] : [[c.id, c.address] as const])));
 }
 
 function ifAny(purpose: Purpose, checks: readonly Check[]) {

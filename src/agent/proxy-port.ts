@@ -5,7 +5,7 @@
 import { GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy } from '../proxy/launch.ts';
-import { PROTOCOL_VERSION, type ProxyStatus } from '../proxy/protocol.ts';
+import { type OwnedTable, PROTOCOL_VERSION, type ProxyStatus } from '../proxy/protocol.ts';
 import { type ProxyLimits, type Route, withRoute } from '../proxy/routes.ts';
 import { pause } from './poke.ts';
 
@@ -30,6 +30,8 @@ export interface ProxyPort {
 
 /** A port that starts the proxy of the state directory when none runs. */
 export function proxyPort(stateDir: string): ProxyPort {
+  // Tables as last seen: the first try of a write need not ask again. Its revision tells when they are old.
+  const known = new Map<string, OwnedTable>();
   let client: Promise<ProxyClient> | undefined;
   const connected = () => {
     client ??= ensureProxy({ stateDir }).catch((error: unknown) => {
@@ -60,7 +62,8 @@ export function proxyPort(stateDir: string): ProxyPort {
     for (let left = WRITE_TRIES; ; left--) {
       try {
         await ask(async (proxy) => {
-          const { revision, table } = await proxy.table(owner);
+          const { revision, table } = known.get(owner) ?? (await proxy.table(owner));
+          known.delete(owner);
           const next = { ...withRoute(table, component, route), limits };
           await proxy.put(owner, { ifRevision: revision, table: next, dryRun: options.dryRun ?? false });
         });
@@ -72,7 +75,11 @@ export function proxyPort(stateDir: string): ProxyPort {
   }
 
   return {
-    status: (owner) => ask((proxy) => proxy.status(owner)),
+    async status(owner) {
+      const status = await ask((proxy) => proxy.status(owner));
+      for (const owned of status.owners) known.set(owned.owner, owned);
+      return status;
+    },
     setRoute,
     watch(owner, listener, signal) {
       watch(connected, owner, listener, signal).catch(() => listener());

@@ -3,7 +3,7 @@
  * on containers that Docker cannot hold (labels are written once). One small JSON file each, replaced
  * whole and durably; whoever changes it holds the component's lock.
  */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stateWriteError, writeDurably } from '../durable-file.ts';
 import { GantryError, messageOf } from '../errors.ts';
@@ -13,6 +13,8 @@ import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 const RELEASES_KEPT = 20;
 
 export interface Mark {
+  /** The container's release, which is kept as long as the container is. */
+  readonly release?: number;
   /** Epoch milliseconds. */
   readonly startedAt?: number;
   readonly servedAt?: number;
@@ -48,6 +50,8 @@ export interface RecordFile {
   /** Makes the folder of record and lock. */
   prepare(): Promise<void>;
   read(): Promise<ComponentRecord>;
+  /** Changes with every write, whoever wrote: equal versions are the same record. */
+  version(): Promise<string>;
   /** Only while holding the lock. */
   write(record: ComponentRecord): Promise<void>;
 }
@@ -63,6 +67,7 @@ export function recordFile(stateDir: string, project: string, component: string)
     async read() {
       return parse(path, await readIfThere(path));
     },
+    version: () => versionOf(path),
     async write(record) {
       await writeDurably(path, `${JSON.stringify(record, null, 1)}\n`);
     },
@@ -97,14 +102,16 @@ export function newestNumber(record: ComponentRecord): number {
 export function withRelease(record: ComponentRecord, release: Release): ComponentRecord {
   const { reason: _, ...rest } = record;
   const releases = [...record.releases, release];
-  const kept = releases.filter(
-    (r, i) => i >= releases.length - RELEASES_KEPT || r.number === previousProven(record),
-  );
+  const newest = releases.slice(-RELEASES_KEPT);
+  const needed = stillNeeded(record);
+  const kept = releases.filter((r) => newest.includes(r) || needed.has(r.number));
   return { ...rest, status: 'ready', release: release.number, releases: kept };
 }
 
-function previousProven(record: ComponentRecord): number | undefined {
-  return record.releases.filter((r) => r.proven).at(-1)?.number;
+/** What a failure would return to, and what containers that drain were made from. */
+function stillNeeded(record: ComponentRecord): ReadonlySet<number | undefined> {
+  const proven = record.releases.filter((r) => r.proven).at(-1)?.number;
+  return new Set([proven, ...Object.values(record.marks).map((m) => m.release)]);
 }
 
 export function withProven(record: ComponentRecord, number: number): ComponentRecord {
@@ -134,6 +141,17 @@ export function withoutMarks(record: ComponentRecord, ids: readonly ContainerId[
   return { ...record, marks };
 }
 
+/** Every write makes a new file and renames it: inode and time tell them apart. */
+async function versionOf(path: string): Promise<string> {
+  try {
+    const { ino, mtimeNs } = await stat(path, { bigint: true });
+    return `${ino} ${mtimeNs}`;
+  } catch (error) {
+    if (isAbsent(error)) return 'none';
+    throw unreadable(path, error);
+  }
+}
+
 async function prepareFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -147,8 +165,12 @@ async function readIfThere(path: string): Promise<string | undefined> {
     return await readFile(path, 'utf8');
   } catch (error) {
     if (isAbsent(error)) return undefined;
-    throw new GantryError('state-dir', `Cannot read ${path}: ${messageOf(error)}`, { cause: error });
+    throw unreadable(path, error);
   }
+}
+
+function unreadable(path: string, error: unknown): GantryError {
+  return new GantryError('state-dir', `Cannot read ${path}: ${messageOf(error)}`, { cause: error });
 }
 
 function isAbsent(error: unknown): boolean {

@@ -22,6 +22,11 @@ export interface HttpQuestion {
 /** More of an answer's body is not read: status and beginning are known, the rest proves nothing. */
 const BODY_CAP_BYTES = 64 * 1024;
 
+/** Loading the client takes longer than most answers: whoever knows that it will ask loads it meanwhile. */
+export async function loadHttpClient(): Promise<void> {
+  await import('got');
+}
+
 /** Passes on 2xx with a body that ends (or exceeds the cap) within the deadline. */
 export async function askHttp(question: HttpQuestion, signal: AbortSignal): Promise<Seen> {
   const { default: got } = await import('got');
