@@ -11,7 +11,7 @@ import { GantryError } from '../errors.ts';
 import { type EngineAddress, engineAddress } from './address.ts';
 import { within } from './deadline.ts';
 import type { EngineInfo } from './engine.ts';
-import { translate } from './failures.ts';
+import { isVersionRefused, translate } from './failures.ts';
 
 /** What gantryd is tested with. The engine's newest within it is spoken. */
 export const API_RANGE = { from: '1.41', to: '1.52' } as const;
@@ -71,6 +71,8 @@ export class Connection {
         run(call.slow ? link.slow : link.quick, signal),
       );
     } catch (error) {
+      // The engine was replaced by one of another age: the next call finds a common version anew.
+      if (isVersionRefused(error)) this.#link = undefined;
       throw translate(error, call.what, address);
     }
   }

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type Docker from 'dockerode';
-import { GantryError } from '../errors.ts';
+import { GantryError, isGantryError } from '../errors.ts';
 import { type Connection, get, getStream } from './connection.ts';
 import { onAbort } from './deadline.ts';
 import type {
@@ -175,7 +175,7 @@ export class DockerEngine implements Engine {
   /** After engine-timeout the command may still run: Docker has no call to end it. */
   exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
     const call = { what: `run a command in ${short(id)}`, timeoutMs, slow: true };
-    return this.#connection.call(call, async (docker, abortSignal) => {
+    const result = this.#connection.call(call, async (docker, abortSignal) => {
       const request = { Cmd: [...command], AttachStdout: true, AttachStderr: true, abortSignal };
       try {
         const exec = await docker.getContainer(id).exec(request);
@@ -187,6 +187,7 @@ export class DockerEngine implements Engine {
         throw isNoSuchContainer(error) || isNotRunning(error) ? gone(id, error) : error;
       }
     });
+    return result.catch((error) => Promise.reject(endless(error, id, timeoutMs)));
   }
 
   async gateway(network: string | undefined): Promise<string | undefined> {
@@ -288,6 +289,17 @@ function createFailure(error: unknown, spec: ContainerSpec): unknown {
 function gone(id: string, cause: unknown): GantryError {
   return new GantryError('container-gone', `The container ${short(id)} is gone: ${wordsOf(cause)}`, {
     cause,
+  });
+}
+
+/** A command without end is hardly the engine's fault. */
+function endless(error: unknown, id: string, timeoutMs: number): unknown {
+  if (!isGantryError(error, 'engine-timeout')) return error;
+  const message = `The command in ${short(id)} did not end within ${timeoutMs / 1000} s.`;
+  return new GantryError('engine-timeout', message, {
+    cause: error,
+    retryable: true,
+    hint: 'It may still be running in the container: the engine cannot end it.',
   });
 }
 

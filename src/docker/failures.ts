@@ -79,6 +79,11 @@ export function isNotRunning(error: unknown): boolean {
   );
 }
 
+/** Answered to a call in a version that the engine does not speak any more. */
+export function isVersionRefused(error: unknown): boolean {
+  return statusOf(error) === 400 && /client version .* is too (old|new)/i.test(wordsOf(error));
+}
+
 export function isUnreadableLog(error: unknown): boolean {
   return /does not support reading|marked for removal|dead or marked/i.test(wordsOf(error));
 }

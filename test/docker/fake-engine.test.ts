@@ -4,7 +4,8 @@ import type { ContainerSpec } from '../../src/docker/spec.ts';
 import { GantryError } from '../../src/errors.ts';
 import { specOf } from './components.ts';
 import { engineContract, fails, type Ground } from './contract.ts';
-import { FakeEngine, IDLE, ManualClock, type Program } from './fake-engine.ts';
+import { ManualClock } from './fake-clock.ts';
+import { FakeEngine, IDLE, type Program } from './fake-engine.ts';
 
 const PROGRAMS: Record<string, Program> = {
   polite: {

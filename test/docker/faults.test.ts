@@ -117,6 +117,23 @@ for (const [title, version, words] of [
   });
 }
 
+test('API version: an engine that was replaced by a newer one is asked again', async () => {
+  const { daemon, engine } = await ground({ ApiVersion: '1.43' });
+  const words = 'client version 1.43 is too old. Minimum supported API version is 1.44';
+  daemon.answers.set('GET /containers/json', (request, response) =>
+    (request.url?.startsWith('/v1.43/') ? json({ message: words }, 400) : json([]))(request, response),
+  );
+  daemon.answers.set('GET /version', (request, response) =>
+    json({ ApiVersion: daemon.seen.length === 1 ? '1.43' : '1.45', MinAPIVersion: '1.24' })(
+      request,
+      response,
+    ),
+  );
+  await fails(engine.containers({}), 'engine-failed');
+  assert.deepEqual(await engine.containers({}), []);
+  assert.equal((await engine.info()).apiVersion, '1.45');
+});
+
 test('a daemon that hangs ends in engine-timeout, and its connection is given up', async () => {
   const { daemon, engine } = await ground();
   daemon.answers.set(INSPECT, json(RUNNING));
