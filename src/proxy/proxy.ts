@@ -41,6 +41,9 @@ export class DataPlane {
   #lastRevision = 0;
   #persistError: string | undefined;
   #stopping = false;
+  /** Owners of a restored table of which a port could not be bound yet. */
+  readonly #missing = new Set<string>();
+  #missedWhy = '';
 
   constructor(options: ProxyOptions) {
     this.#options = options;
@@ -244,16 +247,24 @@ export class DataPlane {
     }
   }
 
+  /** Of a restored table; whatever cannot be bound now is tried again at the next tick. */
   async #bindMissing(owned: OwnedTable): Promise<void> {
     for (const listener of listenersOf(owned.table)) {
       if (this.#doors.at(listener) !== undefined) continue;
       const doors = await this.#doors.bindAll([listener]).catch((error) => {
-        this.#log.error('a listener could not be restored', { owner: owned.owner, why: messageOf(error) });
+        this.#missed(owned.owner, messageOf(error));
         return [];
       });
       for (const door of doors) this.#doors.add(door);
     }
     this.#lead(owned);
+  }
+
+  #missed(owner: string, why: string): void {
+    this.#missing.add(owner);
+    if (this.#missedWhy === why) return;
+    this.#missedWhy = why;
+    this.#log.error('a listener could not be restored', { owner, why });
   }
 
   async #save(): Promise<void> {
@@ -282,6 +293,15 @@ export class DataPlane {
   #tick(now: number): void {
     this.#doors.tick(now);
     for (const backend of this.#backends.values()) backend.tick(now);
+    if (this.#missing.size > 0) this.#retryMissing();
+  }
+
+  #retryMissing(): void {
+    const owners = [...this.#missing];
+    this.#missing.clear();
+    this.#turn = this.#turn.then(async () => {
+      for (const owner of this.#stopping ? [] : owners) await this.#bindMissing(this.table(owner));
+    });
   }
 
   #listenerReports(): ProxyStatus['listeners'] {
