@@ -29,6 +29,7 @@ describe('on a real engine', { skip: NO_ENGINE ?? false }, () => {
   });
   after(async () => {
     engine.close();
+    await removeVolumes(project);
     await removeImage(ENGINE_ADDRESS, tag);
   });
 
@@ -248,3 +249,14 @@ describe('on a real engine', { skip: NO_ENGINE ?? false }, () => {
     assert.equal(await engine.exists(id), false);
   });
 });
+
+/** What a test that failed early has left. */
+async function removeVolumes(prefix: string): Promise<void> {
+  const filters = encodeURIComponent(JSON.stringify({ name: [`^${prefix}-`] }));
+  const { Volumes } = await api.json<{ Volumes: { Name: string }[] | null }>(
+    'GET',
+    `/volumes?filters=${filters}`,
+  );
+  const names = (Volumes ?? []).map((volume) => volume.Name).filter((name) => name.startsWith(`${prefix}-`));
+  for (const name of names) await api.send('DELETE', `/volumes/${name}`);
+}
