@@ -28,17 +28,24 @@ export function summary(seen, { updateAt, closedAt, drainedAt }) {
   ].join('\n');
 }
 
-/** Everything that went wrong; empty when all went well. */
+/** Everything that went wrong, what happened often told once; empty when all went well. */
 export function lossOf(seen) {
-  const errors = seen.flatMap((tally) => tally.errors);
-  return firstAnswerOf('v2', seen) === undefined ? [...errors, 'v2 never answered'] : errors;
+  const all = seen.flatMap((tally) => tally.errors);
+  const lines = [...new Set(all)].map((error) => {
+    return `${number(all.filter((other) => other === error).length)} x ${error}`;
+  });
+  return firstAnswerOf('v2', seen) === undefined ? [...lines, 'v2 never answered'] : lines;
 }
 
 function times({ updateAt, newAt, closedAt, drainedAt }) {
+  const first = `From \`update\` to the first answer of v2: ${seconds(newAt - updateAt)}.`;
+  const drained = `The old container then drained for ${seconds(drainedAt - newAt)}:`;
+  if (drainedAt < closedAt) return [first, `${drained} it did not wait for ${STREAMS}.`];
+  const [held, rest] = [closedAt - newAt, drainedAt - closedAt].map(seconds);
   return [
-    `From \`update\` to the first answer of v2: ${seconds(newAt - updateAt)}.`,
-    `The old container then drained for ${seconds(drainedAt - newAt)}: ${STREAMS} held it for`,
-    `${seconds(closedAt - newAt)}; ${seconds(drainedAt - closedAt)} after they were closed the update was done.`,
+    first,
+    `${drained} ${STREAMS} held it for ${held},`,
+    `and ${rest} after they were closed it was gone and the update done.`,
   ];
 }
 

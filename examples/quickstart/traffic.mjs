@@ -136,7 +136,7 @@ function ask(options, connected) {
       }
     });
     request.on('error', reject);
-    request.on('socket', (socket) => request.reusedSocket || connected(socket));
+    request.on('socket', (socket) => socket.connecting && socket.once('connect', () => connected(socket)));
   });
 }
 
@@ -157,7 +157,7 @@ async function openWebSocket({ host, port }) {
   let stopping = false;
   const going = (async () => {
     while (!stopping && socket.readyState === WebSocket.OPEN) {
-      await echo(tally, socket, version);
+      await echo(tally, socket, version, line.lost);
       await delay(PACE_MS);
     }
   })();
@@ -171,11 +171,13 @@ async function openWebSocket({ host, port }) {
   };
 }
 
-async function echo(tally, socket, version) {
+async function echo(tally, socket, version, lost) {
   tally.sent += 1;
   const message = `message ${tally.sent}`;
   try {
-    const back = once(socket, 'message', { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+    const back = once(socket, 'message', {
+      signal: AbortSignal.any([lost, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+    });
     socket.send(message);
     const [got] = await back;
     if (String(got) !== message) throw new Error(`sent "${message}" and got "${got}"`);
@@ -192,7 +194,9 @@ async function openEvents(place) {
   const [answer] = await once(request, 'response', { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
   const line = watch(tally, answer);
   tally.connections = 1;
-  createInterface({ input: answer }).on('line', (text) => {
+  const lines = createInterface({ input: answer });
+  lines.on('error', () => {}); // it repeats what the answer says
+  lines.on('line', (text) => {
     if (text.startsWith('data: ')) count(tally, JSON.parse(text.slice('data: '.length)));
   });
   return { tally, close: () => line.end(() => answer.destroy()) };
@@ -204,17 +208,20 @@ function count(tally, { version, number }) {
   else tally.fail(new Error(`event ${number} came where ${tally.sent} was due`));
 }
 
-/** Counts an end as a cut, once, unless it comes after `end` asked for it. */
+/** Counts an end as a cut, once, unless it comes after `end` asked for it. `lost` is aborted by a cut. */
 function watch(tally, stream) {
+  const cut = new AbortController();
   let over = false;
-  const lost = (why) => {
+  const lose = (why) => {
     if (!over) tally.lose(why);
     over = true;
+    cut.abort(new Error(why));
   };
   const ended = new Promise((resolve) => stream.once('close', resolve));
-  stream.on('error', (error) => lost(error.message));
-  stream.once('close', () => lost('closed by the other side'));
+  stream.on('error', (error) => lose(error.message));
+  stream.once('close', () => lose('closed by the other side'));
   return {
+    lost: cut.signal,
     async end(close) {
       over = true;
       close();
