@@ -1,0 +1,48 @@
+/** The example `links` must do what its README says: an exporter is updated behind its importer's back. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { freePort, skipWithoutEngine, until } from '../ground/harness.ts';
+import { endedWell, getJson, openExample } from './example.ts';
+
+const WAIT_MS = 30_000;
+
+test('links: the store is updated and the api keeps asking it', { skip: skipWithoutEngine }, async (t) => {
+  const place = { host: '127.0.0.1', port: await freePort() };
+  const ports = JSON.stringify([{ external: place.port, container: 8080, kind: 'http' }]);
+  const links = await openExample(t, 'links/links.json', { api: [`ports=${ports}`] });
+  const early = await links.attempt('start', 'api');
+  assert.equal(early.code, 1);
+  assert.match(early.stderr, /store/);
+
+  await links.gantry('start', 'store');
+  await links.gantry('start', 'api');
+  const variables = (await getJson(place, '/links')) as Record<string, string>;
+  const address = variables.STORE_CLINK ?? '';
+  const url = new URL(address);
+  assert.deepEqual(variables, {
+    STORE_CLINK: `http://${url.host}`,
+    STORE_CLINK_8080_HTTP: `http://${url.host}`,
+    STORE_CLINK_8080_HTTP_PROTO: 'http',
+    STORE_CLINK_8080_HTTP_ADDR: url.hostname,
+    STORE_CLINK_8080_HTTP_PORT: url.port,
+  });
+
+  const update = links.start('update', 'store', ['tag=v2']);
+  const seen = new Set<string>();
+  const ask = async () => seen.add(await storeVersion(place)).has('v2');
+  await until(async () => ask().catch((error) => assert.fail(error)), {
+    timeoutMs: WAIT_MS,
+    what: 'the store to answer with v2',
+  });
+  await endedWell(update);
+  assert.deepEqual([...seen], ['v1', 'v2']);
+  assert.deepEqual(await getJson(place, '/links'), variables);
+  assert.equal((await getJson(place, '/')).version, 'v1');
+  await links.gantry('stop', 'api');
+  await links.gantry('stop', 'store');
+});
+
+async function storeVersion(place: { host: string; port: number }): Promise<string> {
+  const { answer } = await getJson(place, '/ask?link=STORE');
+  return (answer as { version: string }).version;
+}
