@@ -90,13 +90,14 @@ describe('on a real engine', { skip: NO_ENGINE ?? false }, () => {
 
   test('ulimits, memory and cpus arrive', async () => {
     const component = {
-      ulimits: [{ name: 'nofile', soft: 77, hard: 99 }],
+      // Not nofile: the container runtime itself sometimes raises its soft limit for commands run inside.
+      ulimits: [{ name: 'core', soft: 1024, hard: 2048 }],
       memoryBytes: 32 * 2 ** 20,
       cpus: 0.5,
     };
     const id = await run(component);
-    const { output } = await engine.exec(id, shell('ulimit -Sn; ulimit -Hn'), 10_000);
-    assert.equal(output, '77\n99\n');
+    const { output } = await engine.exec(id, shell('grep "core file" /proc/self/limits'), 10_000);
+    assert.match(output, /\b1024 +2048 +bytes/);
     const { HostConfig } = await api.json<{ HostConfig: Record<string, unknown> }>(
       'GET',
       `/containers/${id}/json`,
