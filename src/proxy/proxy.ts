@@ -41,7 +41,7 @@ export class DataPlane {
   #lastRevision = 0;
   #persistError: string | undefined;
   #stopping = false;
-  /** Owners of a restored table of which a port could not be bound yet. */
+  /** Owners with a table in force of which a port could not be bound yet. */
   readonly #missing = new Set<string>();
   #missedWhy = '';
 
@@ -138,7 +138,7 @@ export class DataPlane {
     const diff = diffListeners(listenersOf(present.table), next);
     const missing = next.filter((listener) => this.#doors.at(listener) === undefined);
     if (dryRun === true) return this.#rehearse(present, table, missing);
-    const doors = await this.#bindInstead(missing, diff.close);
+    const doors = await this.#bindInstead(present, missing, diff.close);
     const owned = this.#apply(present, table, doors);
     await this.#save();
     this.#tell(owner, { kind: 'table' });
@@ -147,24 +147,17 @@ export class DataPlane {
 
   /** A socket that is to go anyway and is in the way of a new one goes first, and comes back if that fails. */
   async #bindInstead(
+    present: OwnedTable,
     missing: readonly RoutedListener[],
     leaving: readonly RoutedListener[],
   ): Promise<Door[]> {
     const inTheWay = leaving.filter((old) => missing.some((listener) => placesOverlap(old, listener)));
-    const plans = inTheWay.flatMap((listener) => this.#doors.at(listener)?.plan ?? []);
-    for (const listener of inTheWay) {
-      const door = this.#doors.at(listener);
-      if (door !== undefined) this.#doors.retire(door);
-    }
+    for (const door of inTheWay.flatMap((listener) => this.#doors.at(listener) ?? []))
+      this.#doors.retire(door);
     try {
       return await this.#doors.bindAll(missing);
     } catch (error) {
-      const doors = await this.#doors.bindAll(plans.map((plan) => plan.listener));
-      doors.forEach((door, at) => {
-        const plan = plans[at];
-        if (plan !== undefined) door.assign(plan);
-        this.#doors.add(door);
-      });
+      if (inTheWay.length > 0) await this.#bindMissing(present);
       throw error;
     }
   }
@@ -247,7 +240,7 @@ export class DataPlane {
     }
   }
 
-  /** Of a restored table; whatever cannot be bound now is tried again at the next tick. */
+  /** Of a table in force; whatever cannot be bound now is tried again at the next tick. */
   async #bindMissing(owned: OwnedTable): Promise<void> {
     for (const listener of listenersOf(owned.table)) {
       if (this.#doors.at(listener) !== undefined) continue;
@@ -256,6 +249,7 @@ export class DataPlane {
         return [];
       });
       for (const door of doors) this.#doors.add(door);
+      this.#lead(owned);
     }
     this.#lead(owned);
   }
@@ -264,7 +258,7 @@ export class DataPlane {
     this.#missing.add(owner);
     if (this.#missedWhy === why) return;
     this.#missedWhy = why;
-    this.#log.error('a listener could not be restored', { owner, why });
+    this.#log.error('a listener of the table in force could not be bound', { owner, why });
   }
 
   async #save(): Promise<void> {

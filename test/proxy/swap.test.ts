@@ -295,6 +295,21 @@ test('an owner may widen the address it listens on', async (t) => {
   assert.equal((await ask(`http://${address}:${port}`)).status, 503);
 });
 
+test('a listener that made way for a wider one comes back when the table is refused', async (t) => {
+  const { plane, address, port } = await ground(t);
+  const foreign = net.createServer();
+  t.after(() => foreign.close());
+  await new Promise<void>((resolve) => foreign.listen(port + 1, address, resolve));
+  const { revision } = await plane.put('shop', {
+    ifRevision: 0,
+    table: tableAt('web', listenerAt(address, port)),
+  });
+  const table = tableAt('web', listenerAt('0.0.0.0', port), listenerAt(address, port + 1));
+  assert.equal((await refusal(plane.put('shop', { ifRevision: revision, table }))).code, 'port-taken');
+  assert.equal((await ask(`http://${address}:${port}`)).status, 503);
+  await assert.rejects(ask(`http://${ownAddress()}:${port}`), { code: 'ECONNREFUSED' });
+});
+
 test('a table written from an outdated revision is refused, also when the owner was gone in between', async (t) => {
   const { plane, address, port } = await ground(t);
   const table = tableAt('web', listenerAt(address, port));
