@@ -43,8 +43,9 @@ const ROUTES = {
 
 if (process.env.EXIT_AT_START !== undefined) exitAtStart(Number(process.env.EXIT_AT_START));
 process.on('SIGTERM', () => {
-  console.log('SIGTERM: ending at once');
-  process.exit(0);
+  const ignored = process.env.IGNORE_SIGTERM !== undefined;
+  console.log(`SIGTERM: ${ignored ? 'ignored' : 'ending at once'}`);
+  if (!ignored) process.exit(0);
 });
 serveHttp();
 serveLines();
