@@ -12,7 +12,14 @@ import { forecast } from './forecast.ts';
 import type { Plan } from './plan.ts';
 import { pause } from './poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
-import { type ComponentRecord, recordFile, withFailedRelease, withRelease, withStatus } from './record.ts';
+import {
+  type ComponentRecord,
+  recordedComponents,
+  recordFile,
+  withFailedRelease,
+  withRelease,
+  withStatus,
+} from './record.ts';
 import { makeRelease } from './release.ts';
 import type { DesiredStatus, Release } from './state.ts';
 
@@ -43,6 +50,8 @@ export type Outcome = 'done' | 'draining' | 'not-running';
 
 export interface ListedContainer {
   readonly container: Container;
+  /** As the config named it when its release was made; its id when that is forgotten. */
+  readonly image: string;
   readonly status: 'running' | 'draining' | 'starting' | 'failed';
   /** undefined: no proxy answers. */
   readonly held: BackendReport | undefined;
@@ -67,8 +76,7 @@ export class LocalHost {
   async update(name: string, options: UpdateOptions, signal: AbortSignal): Promise<Outcome> {
     const component = this.#component(name);
     return this.#withAgent(name, false, async (agent, tell) => {
-      const image = await this.#ensureImage(component, options.pull, tell, signal);
-      const release = await this.#makeRelease(agent, component, image, signal);
+      const release = await this.#prepare(agent, component, options.pull, tell, signal);
       tell({ kind: 'release-made', release: release.number, image: release.image, imageId: release.imageId });
       return this.#follow(agent, release, options.detach, signal);
     });
@@ -76,11 +84,7 @@ export class LocalHost {
 
   /** As update, but refuses with already-running. */
   async start(name: string, options: UpdateOptions, signal: AbortSignal): Promise<Outcome> {
-    if (await this.isRunning(name)) {
-      throw new GantryError('already-running', `Component ${name} is already running`, {
-        hint: 'Use update to replace its containers.',
-      });
-    }
+    await this.#refuseRunning(name);
     return this.update(name, options, signal);
   }
 
@@ -133,13 +137,15 @@ export class LocalHost {
       .sort((a, b) => b.createdAt - a.createdAt || b.release - a.release)
       .map((container) => {
         const held = status.backends.find((b) => b.id === container.id);
-        return { container, held, status: listedStatus(container, record, held) };
+        const image = record.releases.find((r) => r.number === container.release)?.image ?? container.image;
+        return { container, image, held, status: listedStatus(container, record, held) };
       });
   }
 
   /** Everything the action would do, as if each step worked. Changes nothing. */
   async forecast(name: string, action: 'update' | 'start' | 'stop' | 'kill'): Promise<Plan> {
     const component = this.#component(name);
+    if (action === 'start') await this.#refuseRunning(name);
     const { stateDir, project } = this.#input;
     const passive = passiveProxyPort(stateDir);
     return this.#withAgent(
@@ -171,8 +177,25 @@ export class LocalHost {
     return listed.some((c) => c.status === 'running');
   }
 
+  async #refuseRunning(name: string): Promise<void> {
+    if (!(await this.isRunning(name))) return;
+    throw new GantryError('already-running', `Component ${name} is already running`, {
+      hint: 'Use update to replace its containers.',
+    });
+  }
+
+  /** Without a proxy being started for the look: nothing of it is here and nothing is wanted. */
+  async #isGone(name: string): Promise<boolean> {
+    const { stateDir, project } = this.#input;
+    const status = await passiveProxyPort(stateDir).status(project.name);
+    if (status.owners.some((o) => o.owner === project.name)) return false;
+    const record = await recordFile(stateDir, project.name, name).read();
+    return record.status !== 'ready' && (await this.list(name)).length === 0;
+  }
+
   async #end(name: string, status: DesiredStatus, signal: AbortSignal): Promise<Outcome> {
     this.#component(name);
+    if (await this.#isGone(name)) return 'not-running';
     return this.#withAgent(name, false, async (agent) => {
       const { record, observed } = await agent.look();
       const nothing = observed.containers.length === 0 && observed.listeners.length === 0;
@@ -237,6 +260,30 @@ export class LocalHost {
   async #untilGone(agent: Agent, release: Release): Promise<void> {
     const bound = AbortSignal.timeout(WITHDRAW_MS + release.component.stopTimeoutMs);
     await agent.run((v) => v.observed.containers.every((c) => c.release !== release.number), bound);
+  }
+
+  /** All that comes before the first container. Interrupted here, nothing has changed. */
+  async #prepare(
+    agent: Agent,
+    component: Component,
+    pull: boolean,
+    tell: Tell,
+    signal: AbortSignal,
+  ): Promise<Release> {
+    try {
+      const image = await this.#ensureImage(component, pull, tell, signal);
+      return await this.#makeRelease(agent, component, image, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      throw new GantryError(
+        'interrupted',
+        `The update of ${component.name} was interrupted at its beginning`,
+        {
+          hint: 'Nothing has changed.',
+          cause: error,
+        },
+      );
+    }
   }
 
   async #makeRelease(
@@ -311,6 +358,16 @@ export class LocalHost {
       hint: `Its components are: ${known}.`,
     });
   }
+}
+
+/** What the newest release on this host was made from: of a component that the project may not have any more. */
+export async function rememberedComponent(
+  stateDir: string,
+  project: string,
+  name: string,
+): Promise<Component | undefined> {
+  if (!(await recordedComponents(stateDir, project)).includes(name)) return undefined;
+  return (await recordFile(stateDir, project, name).read()).releases.at(-1)?.component;
 }
 
 /** The record no longer wants this release. */
