@@ -27,8 +27,10 @@ export async function openStage(folder, signal) {
     file: join(folder, FILE),
     showFile: () => console.log(indented(project)),
     async buildImages(versions) {
-      for (const version of versions)
+      for (const version of versions) {
         await buildAppImage({ tag: `${repo}:${version}`, env: { VERSION: version } });
+        signal.throwIfAborted();
+      }
     },
     gantry: (line) => gantry(folder, line, signal),
   };
