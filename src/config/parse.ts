@@ -65,7 +65,7 @@ function check(source: Source, options: ParseOptions): ParseResult {
     options.overrides ?? [],
     options.component,
   );
-  const name = posix.basename(options.file, posix.extname(options.file));
+  const name = defaultName(options);
   const all = [
     ...source.findings,
     ...findings,
@@ -80,6 +80,15 @@ function check(source: Source, options: ParseOptions): ParseResult {
   return { problems: problems.sort(byPlace) };
 }
 
+/** File names that many projects share: their folder tells them apart. */
+const GENERIC_NAMES = ['gantry', 'gantryd', 'config', 'project'];
+
+function defaultName({ file, folder = '.' }: ParseOptions): string {
+  const name = posix.basename(file, posix.extname(file));
+  const ofFolder = posix.basename(posix.resolve(folder));
+  return GENERIC_NAMES.includes(name) && ofFolder !== '' ? ofFolder : name;
+}
+
 /** A file may be called anything, a project may not. */
 function nameFindings(value: unknown, name: string): Finding[] {
   if (typeof value !== 'object' || value === null || Object.hasOwn(value, 'project')) return [];
@@ -88,7 +97,7 @@ function nameFindings(value: unknown, name: string): Finding[] {
   return [
     {
       path: ['project'],
-      message: `is missing, and the file's name "${name}" cannot take its place: a project's name ${PATTERNS[pattern]}`,
+      message: `is missing, and the name "${name}" of its file or folder cannot take its place: a project's name ${PATTERNS[pattern]}`,
     },
   ];
 }

@@ -344,7 +344,8 @@ export const PROJECT_SCHEMA = {
     project: {
       type: 'string',
       pattern: NAME,
-      description: "Name of the project. Default: the file's name without its extension.",
+      description:
+        "Name of the project; with the component's name it says whose containers are whose on a host. Default: the file's name without its extension, or its folder's name when the file is called gantry, gantryd, config or project.",
     },
     components: {
       type: 'array',

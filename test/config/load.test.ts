@@ -1,7 +1,7 @@
 /** Reading project files from disk: every way it fails, and what a valid one costs. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -35,6 +35,14 @@ test('a valid file loads, with overrides counted from the component', async () =
   const project = await loadProject(path, ['tag=v2'], { component: 'web' });
   assert.equal(project.name, 'shop');
   assert.equal(project.components[0]?.image, 'nginx:v2');
+});
+
+test('a file called what every project calls it is named after its folder', async () => {
+  const shop = join(folder, 'shop-folder');
+  await mkdir(shop);
+  const path = join(shop, 'gantry.json');
+  await writeFile(path, MINIMAL);
+  assert.equal((await loadProject(path)).name, 'shop-folder');
 });
 
 test('a missing file names where it was looked for and what is there', async () => {

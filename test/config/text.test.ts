@@ -143,7 +143,7 @@ test('the project is named after the file unless it says otherwise', () => {
   assert.equal(nameOf('my shop.json', `{"project":"x",${MINIMAL.slice(1)}`), 'x');
   assert.match(
     textLines(MINIMAL, { file: 'my shop.json' })[0] ?? '',
-    /\/project: is missing, and the file's name "my shop"/,
+    /\/project: is missing, and the name "my shop" of its file or folder/,
   );
 });
 
