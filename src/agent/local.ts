@@ -396,9 +396,10 @@ function listedStatus(
   record: ComponentRecord,
   held: BackendReport | undefined,
 ): ListedContainer['status'] {
-  if (c.state !== 'running' && c.state !== 'created') return 'failed';
   const mark = record.marks[c.id];
+  // Also when it is stopped already and only waits for its removal.
   if (mark?.drainSince !== undefined) return 'draining';
+  if (c.state !== 'running' && c.state !== 'created') return 'failed';
   return mark?.servedAt !== undefined || held?.routed === true ? 'running' : 'starting';
 }
 
