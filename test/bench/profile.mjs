@@ -1,0 +1,118 @@
+/**
+ * Part `profile`: where the proxy's CPU time goes under each kind of load, by V8's sampling profiler. Slower than
+ * without it; shares are what counts. `node profile.mjs OUT.json ROUNDS SECONDS`.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ProxyClient } from '../../dist/src/proxy/client.js';
+import { startBackend, TABLE, URLS, until } from './fronts.mjs';
+import { prepareNetwork } from './network.mjs';
+import { number, table } from './report.mjs';
+import { wrk } from './wrk.mjs';
+
+const MAIN = fileURLToPath(new URL('../../dist/src/proxy/main.js', import.meta.url));
+const START_MS = 10_000;
+const TOP = 15;
+
+const LOADS = [
+  { name: 'http, keep-alive', url: `${URLS.gantrydHttp}/`, connections: 64 },
+  { name: 'http, new connections', url: `${URLS.gantrydHttp}/`, connections: 64, close: true },
+  { name: 'http, 1 MiB bodies', url: `${URLS.gantrydHttp}/big`, connections: 16 },
+  { name: 'tcp, keep-alive', url: `${URLS.gantrydTcp}/`, connections: 64 },
+  { name: 'tcp, new connections', url: `${URLS.gantrydTcp}/`, connections: 64, close: true },
+];
+
+const [out, , seconds] = process.argv.slice(2);
+const folder = await mkdtemp(join(tmpdir(), 'gb-'));
+const opened = [];
+try {
+  prepareNetwork();
+  opened.push(await startBackend(folder, []));
+  const profiles = [];
+  for (const load of LOADS) profiles.push({ load: load.name, ...(await profiled(load, Number(seconds))) });
+  await writeFile(out, JSON.stringify({ profiles, markdown: markdown(profiles) }));
+} finally {
+  for (const running of opened) await running.close();
+  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+}
+
+async function profiled({ name, ...load }, seconds) {
+  process.stderr.write(`bench: profile, ${name}\n`);
+  const place = join(folder, name.replace(/\W+/g, '-'));
+  await mkdir(place);
+  const args = ['--cpu-prof', '--cpu-prof-dir', place, MAIN, '--state-dir', place];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  child.stdout.resume();
+  const ended = once(child, 'exit');
+  try {
+    const client = new ProxyClient({ stateDir: place });
+    await until(
+      () => client.put('bench', { ifRevision: 0, table: TABLE }).then(Boolean, () => false),
+      START_MS,
+    );
+    const { perSecond } = await wrk({ ...load, seconds });
+    await client.stop(true);
+    await ended;
+    return { perSecond, ...(await selfTimes(place)) };
+  } finally {
+    child.kill('SIGKILL');
+  }
+}
+
+/** Self time by function and by where the function is from; idle time left out. */
+async function selfTimes(place) {
+  const file = (await readdir(place)).find((name) => name.endsWith('.cpuprofile'));
+  const { nodes, samples, timeDeltas } = JSON.parse(await readFile(join(place, file), 'utf8'));
+  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+  const samplesOf = (name) => {
+    const times = new Map();
+    samples.forEach((id, at) => {
+      const key = name(frames.get(id));
+      if (key !== '(idle)') times.set(key, (times.get(key) ?? 0) + timeDeltas[at]);
+    });
+    return shares(times);
+  };
+  return { origins: samplesOf(originOf), top: samplesOf(nameOf).slice(0, TOP) };
+}
+
+/** The largest first. */
+function shares(times) {
+  const all = [...times.values()].reduce((sum, time) => sum + time, 0);
+  const sorted = [...times].sort(([, a], [, b]) => b - a);
+  return sorted.map(([name, time]) => ({ name, share: time / all }));
+}
+
+/** Native functions without a file are system calls and the engine's own work. */
+function originOf({ functionName, url }) {
+  if (url.startsWith('node:')) return 'Node, JavaScript';
+  if (url.includes('/node_modules/')) return url.replace(/^.*\/node_modules\/([^/]+).*$/, '$1');
+  if (url !== '') return 'gantryd';
+  return functionName.startsWith('(') ? functionName : 'Node, native (mostly system calls)';
+}
+
+function nameOf({ functionName, url, lineNumber }) {
+  const name = functionName || '(anonymous)';
+  return url === '' ? name : `${name} ${url.replace(/^.*\/(node_modules|dist)\//, '')}:${lineNumber + 1}`;
+}
+
+function markdown(profiles) {
+  const rows = (field) =>
+    profiles.flatMap((profile) =>
+      profile[field].map(({ name, share }, at) => [
+        at === 0 ? profile.load : '',
+        `\`${name}\``,
+        number(share * 100, 1),
+      ]),
+    );
+  return [
+    '## Profile\n',
+    table(['load', 'origin', 'self time %'], rows('origins')),
+    '',
+    table(['load', 'function', 'self time %'], rows('top')),
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,131 @@
+/**
+ * `npm run bench [-- proxy|update|cli|profile …] [--rounds N] [--seconds S] [--json FILE]`: measures side by side and
+ * prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all of it down.
+ * Never part of the tests: numbers are for reading, on a machine that does nothing else.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { hasCommand, installMissing } from '../ground/packages.mjs';
+import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
+import { describeMachine } from './machine.mjs';
+import { isolated } from './network.mjs';
+import { reportCli, reportMachine, reportProxy, reportUpdate } from './report.mjs';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const HERE = join('test', 'bench');
+const TOOLS = [
+  { name: 'wrk', present: () => hasCommand('wrk') },
+  { name: 'haproxy', present: () => hasCommand('haproxy') },
+  { name: 'nginx-light', present: () => hasCommand('nginx') },
+  { name: 'iproute2', present: () => hasCommand('ip') },
+];
+
+/** `engine`: needs Docker. `rounds`: unless --rounds says otherwise. */
+const PARTS = {
+  proxy: { rounds: 5, report: reportProxy },
+  update: { rounds: 10, engine: true, report: reportUpdate },
+  cli: { rounds: 20, engine: true, report: reportCli },
+  profile: { rounds: 1, report: ({ markdown }) => markdown, onlyIfNamed: true },
+};
+
+process.chdir(ROOT);
+process.exitCode = await main();
+
+async function main() {
+  const stop = stopRequest();
+  const folder = mkdtempSync(join(tmpdir(), 'gantryd-bench-'));
+  try {
+    const options = readArguments();
+    await prepare(options.parts, stop);
+    const machine = describeMachine();
+    const results = await withGround(options.parts, (ground) => runParts(ground, folder, options, stop));
+    tell(options, { machine, ...results });
+    return 0;
+  } catch (error) {
+    console.error(`bench: ${error.message}`);
+    return stop.code ?? 1;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function readArguments() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string' },
+      seconds: { type: 'string', default: '4' },
+      json: { type: 'string' },
+    },
+  });
+  const unknown = positionals.find((name) => !(name in PARTS));
+  if (unknown !== undefined)
+    throw new Error(`no part ${unknown}; there are ${Object.keys(PARTS).join(', ')}`);
+  const usual = Object.keys(PARTS).filter((name) => PARTS[name].onlyIfNamed !== true);
+  const rounds = values.rounds === undefined ? undefined : count(values.rounds, '--rounds');
+  const parts = positionals.length > 0 ? positionals : usual;
+  return { parts, rounds, seconds: count(values.seconds, '--seconds'), json: values.json };
+}
+
+function count(text, name) {
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  throw new Error(`${name} must be a whole number, 1 or more, not ${text}`);
+}
+
+async function prepare(parts, stop) {
+  if (!existsSync('node_modules'))
+    await must(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], stop);
+  await must(['npm', 'run', '--silent', 'build'], stop);
+  if (parts.some((part) => PARTS[part].engine !== true)) installMissing(TOOLS, say);
+}
+
+async function withGround(parts, use) {
+  if (!parts.some((part) => PARTS[part].engine === true)) return use(undefined);
+  const ground = await ensureEngine({ say });
+  try {
+    if (ground.address === undefined) throw new Error('the parts update and cli need a Docker engine');
+    return await use(ground);
+  } finally {
+    await ground.close();
+  }
+}
+
+async function runParts(ground, folder, { parts, rounds, seconds }, stop) {
+  const results = {};
+  for (const part of parts) {
+    say(part);
+    const out = join(folder, `${part}.json`);
+    const own = `${rounds ?? PARTS[part].rounds}`;
+    const command = [process.execPath, join(HERE, `${part}.mjs`), out, own, `${seconds}`];
+    const code = PARTS[part].engine
+      ? await runInside(ground, command, { stop })
+      : await runIsolated(command, stop);
+    if (code !== 0) throw new Error(`part ${part} ended with ${code}`);
+    results[part] = JSON.parse(readFileSync(out, 'utf8'));
+  }
+  return results;
+}
+
+function runIsolated(command, stop) {
+  const [file, ...args] = isolated(command);
+  return runCommand(file, args, { stop });
+}
+
+async function must([file, ...args], stop) {
+  const code = await runCommand(file, args, { stop });
+  if (code !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${code}`);
+}
+
+function tell({ json }, results) {
+  const parts = Object.keys(PARTS).filter((part) => part in results);
+  console.log(reportMachine(results.machine));
+  for (const part of parts) console.log(PARTS[part].report(results[part]));
+  if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
+}
+
+function say(line) {
+  console.error(`bench: ${line}`);
+}
