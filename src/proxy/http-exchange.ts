@@ -76,6 +76,7 @@ export class HttpExchange implements Work, DispatchOutcome {
     upstream.on('information', ({ statusCode, headers }) => relayInterim(statusCode, headers, this.#res));
     upstream.once('response', (from) => {
       keepMs = Math.min(keepMs, (keepAliveHintMs(from) ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS);
+      from.once('end', () => keepDraining(upstream, socket));
       this.#respond(from);
     });
     upstream.once('close', () => this.#upstreamClosed(upstream));
@@ -126,6 +127,7 @@ export class HttpExchange implements Work, DispatchOutcome {
       ...headers,
     });
     this.#res.end(text);
+    this.#discardBody();
   }
 
   /** A reset where only the end of the connection ends the body, else the client could not tell. */
@@ -143,7 +145,15 @@ export class HttpExchange implements Work, DispatchOutcome {
   #upstreamClosed(upstream: ClientRequest): void {
     if (upstream !== this.#upstream) return;
     this.#upstream = undefined;
+    this.#discardBody();
     if (this.#res.writableFinished) this.#finish();
+  }
+
+  /** Nobody takes the rest of an upload any more; left unread it would block the client's connection. */
+  #discardBody(): void {
+    if (this.#req.complete) return;
+    this.#req.unpipe();
+    this.#req.resume();
   }
 
   #finish(): void {
@@ -152,4 +162,12 @@ export class HttpExchange implements Work, DispatchOutcome {
     this.#dispatch.cancel();
     this.#client.end(this);
   }
+}
+
+/** Node stops telling a request about its socket once the answer is whole, even if the upload is not. */
+function keepDraining(upstream: ClientRequest, socket: Socket): void {
+  if (upstream.writableFinished) return;
+  const drained = () => void upstream.emit('drain');
+  socket.on('drain', drained);
+  upstream.once('close', () => socket.removeListener('drain', drained));
 }

@@ -229,6 +229,32 @@ test('a 64 MiB upload goes through no faster than the backend reads it, in bound
   await untilIdle(g.plane);
 });
 
+for (const after of ['keep-alive', 'close'])
+  test(`an answer before the whole upload reaches the client and its connection goes on (backend: ${after})`, async (t) => {
+    const g = await ground(t);
+    const respond = (status: string, text: string) =>
+      `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${text.length}\r\n\r\n${text}`;
+    const closing = afterHead((socket, head) => {
+      socket.end(head.startsWith('GET') ? respond('200 OK', 'next') : respond('413 Too Large', 'too much'));
+      socket.resume();
+    });
+    const keeping = (req: http.IncomingMessage, res: http.ServerResponse) => {
+      req.resume();
+      res.writeHead(req.method === 'GET' ? 200 : 413, { 'Content-Length': req.method === 'GET' ? 4 : 8 });
+      res.end(req.method === 'GET' ? 'next' : 'too much');
+    };
+    const backend = after === 'close' ? await g.tcp('a', closing) : await g.http('a', keeping);
+    await g.route([backend]);
+    const client = await g.dial();
+    const { text } = heard(client);
+    const half = 'x'.repeat(4_000_000);
+    client.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n${half}`);
+    await until('it is refused', () => text().endsWith('too much'));
+    client.write(`${half}GET / HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until('the next request is answered', () => text().endsWith('next'));
+    await untilIdle(g.plane);
+  });
+
 test('an answer goes to a slow client in bounded memory', async (t) => {
   const g = await ground(t);
   let stalled = false;

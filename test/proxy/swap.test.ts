@@ -35,7 +35,12 @@ const run = promisify(execFile);
 test('200 swaps under load lose nothing and lead nothing to where the table no longer leads', async (t) => {
   const g = await ground(t);
   const tcpPort = g.port + 1;
+  const held: http.ServerResponse[] = [];
   const answer = (id: string) => (req: http.IncomingMessage, res: http.ServerResponse) => {
+    if (req.url === '/hold') {
+      res.write('held ');
+      return void held.push(res);
+    }
     let bytes = 0;
     req.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
@@ -55,6 +60,8 @@ test('200 swaps under load lose nothing and lead nothing to where the table no l
     swapping = false;
   };
   await swap('a');
+  const long = [g.url, `http://${g.address}:${tcpPort}`].map((url) => ask(url, { path: '/hold' }));
+  await until('long answers are under way', () => held.length === 2);
 
   const agent = new http.Agent({ keepAlive: true });
   t.after(() => agent.destroy());
@@ -87,6 +94,7 @@ test('200 swaps under load lose nothing and lead nothing to where the table no l
   const loops = [...names, ...names].map(loop);
   for (let i = 1; i <= SWAPS; i++) {
     await swap(i % 2 === 0 ? 'a' : 'b');
+    assert.ok(openOn(g.plane, 'a') >= 2, 'what is held is counted throughout');
     const routed = g.plane.status().backends.filter((backend) => backend.routed);
     assert.deepEqual(
       routed.map((backend) => backend.id),
@@ -98,6 +106,8 @@ test('200 swaps under load lose nothing and lead nothing to where the table no l
   running = false;
   await Promise.all(loops);
   assert.deepEqual(wrong, []);
+  for (const res of held) res.end('to the end');
+  for (const answered of long) assert.equal((await answered).body, 'held to the end');
   for (const name of names) assert.ok(done[name] > SWAPS / 10, `${name}: only ${done[name]}`);
   await untilIdle(g.plane);
   const left = leads === 'a' ? backends.b : backends.a;
