@@ -1,9 +1,10 @@
 /** `gantry CONFIG ACTION COMPONENT` and `gantryd local ACTION CONFIG COMPONENT`. */
 import { explain } from '../agent/explain.ts';
-import { LocalHost, type Outcome } from '../agent/local.ts';
-import { openStateDir } from '../agent/state-dir.ts';
+import { LocalHost, type Outcome, rememberedComponent } from '../agent/local.ts';
+import { openStateDir, type StateDir } from '../agent/state-dir.ts';
 import { loadProject } from '../config/load.ts';
 import type { Project } from '../config/project.ts';
+import { didYouMean } from '../config/suggest.ts';
 import { openEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { interruptible } from './interrupt.ts';
@@ -14,23 +15,16 @@ import { renderList } from './render.ts';
 type Changing = 'update' | 'start' | 'stop' | 'kill';
 
 export async function runLocal(args: LocalArguments): Promise<number> {
-  const { json, logLevel } = args;
-  const output = openOutput({
-    json,
-    debug: logLevel === 'debug',
-    quiet: logLevel === 'error' || logLevel === 'silent',
-  });
-  const project = await loadProject(
-    args.config,
-    args.set,
-    args.component === undefined ? {} : { component: args.component },
-  );
+  const output = openOutput({ json: args.json, level: args.logLevel });
+  const project = await loadProject(args.config, args.set, { component: args.component });
   if (args.action === 'check') return check(args, project, output);
-  const name = requireComponent(args, project);
-  const { host, close } = await openHost(args, project, output);
+  const name = requireName(args, project);
+  const stateDir = await openStateDir(args.stateDir);
+  const known = await withRemembered(args, name, project, stateDir);
+  const { host, close } = openHost(args, known, stateDir, output);
   try {
-    if (args.dryRun && args.action !== 'list')
-      return await dryRun(host, name, args.action as Changing, output);
+    if (args.action === 'list') return await list(host, name, output);
+    if (args.dryRun) return await dryRun(host, name, args.action, output);
     return await act(host, name, args, output);
   } finally {
     output.end();
@@ -38,71 +32,73 @@ export async function runLocal(args: LocalArguments): Promise<number> {
   }
 }
 
-async function openHost(args: LocalArguments, project: Project, output: Output) {
-  const stateDir = await openStateDir(args.stateDir);
+function openHost(args: LocalArguments, project: Project, stateDir: StateDir, output: Output) {
   const engine = openEngine(args.docker === undefined ? {} : { address: args.docker });
   const emit = (event: Parameters<Output['event']>[0]) => output.event(event);
   const host = new LocalHost({ stateDir: stateDir.path, hostId: stateDir.hostId, engine, project, emit });
   return { host, close: () => engine.close() };
 }
 
-async function act(host: LocalHost, name: string, args: LocalArguments, output: Output): Promise<number> {
-  if (args.action === 'list') return list(host, name, output);
+function act(host: LocalHost, name: string, args: LocalArguments, output: Output): Promise<number> {
   return interruptible(async (signal) => {
-    if (args.action === 'stop') return end(host.stop(name, signal), name, 'stopped', output);
-    if (args.action === 'kill') return end(host.kill(name, signal), name, 'killed', output);
-    const code = await deploy(host, name, args, signal, output);
-    if (code === 0 && args.monitor && !signal.aborted) await host.monitor(name, signal);
-    return code;
+    if (args.action === 'stop') return end(host.stop(name, signal), name, 'stop', output);
+    if (args.action === 'kill') return end(host.kill(name, signal), name, 'kill', output);
+    const action = args.action === 'start' ? 'start' : 'update';
+    await deploy(host, name, { ...args, action }, signal, output);
+    if (args.monitor && !signal.aborted) await host.monitor(name, signal);
+    return 0;
   });
 }
 
 async function deploy(
   host: LocalHost,
   name: string,
-  args: LocalArguments,
+  args: LocalArguments & { readonly action: 'start' | 'update' },
   signal: AbortSignal,
   output: Output,
-): Promise<number> {
-  const options = { pull: args.pull, detach: args.detach };
+): Promise<void> {
+  const { action, pull, detach, monitor } = args;
+  const tell = (outcome: string, words: string) => {
+    output.end();
+    output.result({ kind: 'result', component: name, action, outcome }, words);
+  };
   try {
-    const run =
-      args.action === 'start' ? host.start(name, options, signal) : host.update(name, options, signal);
-    if ((await run) === 'draining') {
-      output.end();
-      output.line(
-        'The new containers serve. The old ones drain on; the next command on the component removes them.',
-      );
-    }
-    return 0;
+    const outcome = await host[action](name, { pull, detach }, signal);
+    const done = action === 'start' ? `Component ${name} is running` : `Component ${name} is updated`;
+    tell(outcome, outcome === 'draining' ? DRAINING : done);
   } catch (error) {
     // start -m on a component that runs: there is nothing to start, and it is monitored as asked.
-    if (!args.monitor || !isGantryError(error, 'already-running')) throw error;
-    output.line(error.message);
-    return 0;
+    if (!monitor || !isGantryError(error, 'already-running')) throw error;
+    tell('already-running', error.message);
   }
 }
 
-async function end(run: Promise<Outcome>, name: string, word: string, output: Output): Promise<number> {
-  if (word === 'stopped') output.line('Draining all containers...');
+const DRAINING =
+  'The new containers serve. The old ones drain on; the next command on the component removes them.';
+
+async function end(
+  run: Promise<Outcome>,
+  name: string,
+  action: 'stop' | 'kill',
+  output: Output,
+): Promise<number> {
   const outcome = await run;
   output.end();
-  if (outcome === 'draining') {
-    output.line(
-      `Interrupted: ${name} gets no traffic and drains on; the next command on the component goes on.`,
-    );
-    return 1;
-  }
-  output.line(
-    outcome === 'not-running' ? `Component ${name} is not running` : `Component ${name} is ${word}`,
-  );
-  return 0;
+  output.result({ kind: 'result', component: name, action, outcome }, endWords(name, action, outcome));
+  return outcome === 'draining' ? 1 : 0;
+}
+
+function endWords(name: string, action: 'stop' | 'kill', outcome: Outcome): string {
+  if (outcome === 'not-running') return `Component ${name} is not running`;
+  if (outcome === 'done') return `Component ${name} is ${action === 'stop' ? 'stopped' : 'killed'}`;
+  return `Interrupted: ${name} gets no traffic and drains on; the next command on the component goes on.`;
 }
 
 async function list(host: LocalHost, name: string, output: Output): Promise<number> {
   const containers = await host.list(name);
-  const rows = containers.map(({ container, status, held }) => ({
+  const rows = containers.map(({ container, image, status, held }) => ({
     ...container,
+    image,
     uptime: container.status,
     status,
     connections: held,
@@ -120,34 +116,81 @@ async function dryRun(host: LocalHost, name: string, action: Changing, output: O
   return 0;
 }
 
-/** Validates; with an engine at hand also says what an update would do. */
+/** Validates; where the host can be looked at, also says what an update would do. */
 async function check(args: LocalArguments, project: Project, output: Output): Promise<number> {
-  const names =
-    args.component === undefined ? project.components.map((c) => c.name) : [requireComponent(args, project)];
-  output.line(
-    `${args.config} is valid: project ${project.name}, ${names.length} component${names.length === 1 ? '' : 's'}`,
+  const all = project.components.map((c) => c.name);
+  if (args.component !== undefined && !all.includes(args.component)) throw unknown(args, project);
+  const names = args.component === undefined ? all : [args.component];
+  const count = `${names.length} component${names.length === 1 ? '' : 's'}`;
+  output.document(
+    { valid: true, project: project.name, components: names },
+    `${args.config} is valid: project ${project.name}, ${count}`,
   );
-  const { host, close } = await openHost(args, project, output);
   try {
-    for (const name of names) await dryRun(host, name, 'update', output);
+    await forecastAll(args, project, names, output);
   } catch (error) {
-    if (!isGantryError(error, 'engine-unreachable')) throw error;
-    output.document({ valid: true, project: project.name, plan: null }, `No plan: ${error.message}`);
-  } finally {
-    close();
+    if (!isGantryError(error) || error.code === 'internal' || error.code === 'usage') throw error;
+    output.document({ plan: null, why: error.message }, `No plan: ${error.message}`);
   }
   return 0;
 }
 
-function requireComponent(args: LocalArguments, project: Project): string {
-  const known = project.components.map((c) => c.name);
-  if (args.component === undefined) {
-    throw new GantryError('usage', `${args.action} needs the name of a component`, {
-      hint: `The components of ${args.config} are: ${known.join(', ')}.`,
-    });
+async function forecastAll(args: LocalArguments, project: Project, names: readonly string[], output: Output) {
+  const { host, close } = openHost(args, project, await openStateDir(args.stateDir), output);
+  try {
+    for (const name of names) await forecastOne(host, name, output);
+  } finally {
+    close();
   }
-  if (known.includes(args.component)) return args.component;
-  throw new GantryError('component-unknown', `${args.config} has no component ${args.component}`, {
-    hint: `Its components are: ${known.join(', ')}.`,
+}
+
+async function forecastOne(host: LocalHost, name: string, output: Output): Promise<void> {
+  try {
+    await dryRun(host, name, 'update', output);
+  } catch (error) {
+    // What other components must be started first for says nothing about these.
+    if (!isGantryError(error, 'link-unavailable')) throw error;
+    const why = error.message;
+    output.document({ component: name, action: 'update', plan: null, why }, `${name}: no plan: ${why}`);
+  }
+}
+
+function requireName(args: LocalArguments, project: Project): string {
+  if (args.component !== undefined) return args.component;
+  throw new GantryError('usage', `${args.action} needs the name of a component`, {
+    hint: `The components of ${args.config} are: ${namesIn(project)}.`,
   });
+}
+
+/** What this host runs can be listed and ended even when the config does not have it any more. */
+async function withRemembered(
+  args: LocalArguments,
+  name: string,
+  project: Project,
+  stateDir: StateDir,
+): Promise<Project> {
+  if (project.components.some((c) => c.name === name)) return project;
+  const remembered = await rememberedComponent(stateDir.path, project.name, name);
+  if (remembered === undefined) throw unknown(args, project);
+  if (args.action === 'start' || args.action === 'update') throw removed(args, project);
+  return { ...project, components: [...project.components, remembered] };
+}
+
+function unknown({ config, component = '' }: LocalArguments, project: Project): GantryError {
+  const names = project.components.map((c) => c.name);
+  return new GantryError(
+    'component-unknown',
+    `${config} has no component ${component}${didYouMean(component, names)}`,
+    { hint: `Its components are: ${namesIn(project)}.` },
+  );
+}
+
+function removed({ config, component }: LocalArguments, project: Project): GantryError {
+  return new GantryError('component-unknown', `${config} has no component ${component} any more`, {
+    hint: `It has: ${namesIn(project)}. What runs of ${component} is still known here to list, stop and kill.`,
+  });
+}
+
+function namesIn(project: Project): string {
+  return project.components.map((c) => c.name).join(', ');
 }

@@ -5,22 +5,29 @@
 import yargs, { type Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
-import { type LocalArguments, withCommon, withComponentOptions } from './options.ts';
-import { openOutput } from './output.ts';
-
-type Program = 'gantry' | 'gantryd';
+import {
+  LOG_LEVELS,
+  type LocalArguments,
+  type LogLevel,
+  withCommon,
+  withComponentOptions,
+  withProxyOptions,
+} from './options.ts';
+import { openOutput, watchStreams } from './output.ts';
+import { type Program, usageError } from './usage.ts';
 
 /** Runs the command in process.argv and exits: 0 done, 1 failed, 2 usage or config. */
 export async function main(program: Program): Promise<void> {
+  const lost = watchStreams();
   process.exitCode = await exitCodeOf(program, process.argv.slice(2));
   // Whatever a library left open must not keep a finished command alive.
-  process.stdout.write('', () => process.exit());
+  process.stdout.write('', () => process.exit(lost() ? 1 : process.exitCode));
 }
 
 async function exitCodeOf(program: Program, argv: readonly string[]): Promise<number> {
   try {
     let code = 0;
-    const parser = commands(yargs([]).scriptName(program), program, (c) => {
+    const parser = commands(yargs([]).scriptName(program), program, argv, (c) => {
       code = c;
     });
     await parser.parseAsync(argv);
@@ -30,7 +37,12 @@ async function exitCodeOf(program: Program, argv: readonly string[]): Promise<nu
   }
 }
 
-function commands(parser: Argv, program: Program, done: (code: number) => void): Argv {
+function commands(
+  parser: Argv,
+  program: Program,
+  argv: readonly string[],
+  done: (code: number) => void,
+): Argv {
   const withLocal = withCommon(parser)
     .command(
       'local <action> <config> [component]',
@@ -41,10 +53,7 @@ function commands(parser: Argv, program: Program, done: (code: number) => void):
     .command(
       'proxy <action>',
       'The process that carries the traffic of this host',
-      (y) =>
-        y
-          .positional('action', { choices: ['status', 'stop'] as const, demandOption: true })
-          .option('force', FORCE),
+      (y) => withProxyOptions(y),
       async (args) => {
         const { runProxy } = await import('./proxy.ts');
         done(await runProxy(args));
@@ -62,17 +71,13 @@ function commands(parser: Argv, program: Program, done: (code: number) => void):
     .epilogue('Exit codes: 0 done, 1 failed, 2 usage or config.')
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? usageError(program, message);
+      throw isUsage(error) ? usageError(program, argv, message ?? error?.message) : error;
     });
 }
 
-/** yargs' words are for programmers; these are for who typed the command. */
-function usageError(program: Program, message: string): GantryError {
-  const example = program === 'gantry' ? 'gantry shop.yaml update web' : 'gantryd local update shop.yaml web';
-  const words = message.startsWith('Not enough non-option arguments')
-    ? `Too few words: a command is like \`${example}\``
-    : message.replace(/\s*\n\s*/g, ' ').replace(/^Invalid values: Argument: /, 'Not a valid ');
-  return new GantryError('usage', words, { hint: `${program} --help shows the commands and options.` });
+/** Errors of commands pass through yargs as well. */
+function isUsage(error: Error | undefined): boolean {
+  return !error || error.name === 'YError';
 }
 
 /** `gantry CONFIG ACTION COMPONENT`: the order of the first gantry. */
@@ -84,12 +89,6 @@ function withDefault(parser: Argv, done: (code: number) => void): Argv {
     async (args) => done(await runLocal(args)),
   );
 }
-
-const FORCE = {
-  type: 'boolean',
-  default: false,
-  description: 'stop: even while connections are open; they are cut',
-} as const;
 
 async function runLocal(args: LocalArguments): Promise<number> {
   const local = await import('./local.ts');
@@ -103,7 +102,12 @@ function report(error: unknown, argv: readonly string[]): number {
         hint: 'This is a defect of gantryd. With --log-level debug the whole error is shown.',
         cause: error,
       });
-  const debug = argv.join(' ').includes('--log-level debug') || argv.includes('--log-level=debug');
-  openOutput({ json: argv.includes('--json'), debug }).error(known);
+  openOutput({ json: argv.includes('--json'), level: levelIn(argv) }).error(known);
   return ERROR_CODES[known.code].exit;
+}
+
+/** The command line may be what is wrong, so it is not asked of the parser. */
+function levelIn(argv: readonly string[]): LogLevel {
+  const given = argv.join(' ').match(/--log-level[= ](\S+)/)?.[1];
+  return LOG_LEVELS.find((level) => level === given) ?? 'info';
 }

@@ -3,74 +3,108 @@
  * value a line on stdout and nothing else. On a terminal one line is kept for what is waited for.
  */
 import { styleText } from 'node:util';
-import type { GantryError } from '../errors.ts';
+import { codeOf } from '../durable-file.ts';
+import { type GantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
-import { renderError, renderEvent, renderProgress } from './render.ts';
+import type { LogLevel } from './options.ts';
+import { isBadNews, renderError, renderEvent, renderProgress } from './render.ts';
 
 export interface OutputOptions {
   readonly json: boolean;
-  /** Tell more, and whole errors. */
-  readonly debug?: boolean;
-  /** Tell only errors. */
-  readonly quiet?: boolean;
+  readonly level: LogLevel;
 }
 
 export interface Output {
   event(event: AgentEvent): void;
-  /** A document for programs, and its words for people. */
+  /** What was asked for: a value for programs, and its words for people. Told at every level. */
   document(value: unknown, words: string): void;
-  line(words: string): void;
+  /** How an action ended. */
+  result(value: unknown, words: string): void;
   error(error: GantryError): void;
   /** Removes the line of what is waited for. */
   end(): void;
 }
 
-export function openOutput({ json, debug = false, quiet = false }: OutputOptions): Output {
-  return json ? jsonOutput() : humanOutput(debug, quiet);
+/** A reader that went away, or a terminal that was closed: nobody is there to be told. */
+const NOBODY_READS = new Set(['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED']);
+
+const ERASE_LINE = '\r\u001b[2K';
+/** Of a terminal that does not tell. */
+const COLUMNS = 80;
+const LEAST_COLUMNS = 20;
+
+export function openOutput({ json, level }: OutputOptions): Output {
+  return json ? jsonOutput(level) : humanOutput(level);
 }
 
-function jsonOutput(): Output {
+/**
+ * Call once: output that cannot be written must not end a command that is changing something. Answers
+ * whether any was lost (a full disk) that somebody would have read; that is told on stderr.
+ */
+export function watchStreams(): () => boolean {
+  let lost = false;
+  process.stderr.on('error', () => undefined); // nowhere left to tell it
+  process.stdout.on('error', (error) => {
+    if (lost || NOBODY_READS.has(codeOf(error))) return;
+    lost = true;
+    process.stderr.write(`Error: the output could not be written: ${messageOf(error)}\n`);
+  });
+  return () => lost;
+}
+
+function jsonOutput(level: LogLevel): Output {
   const write = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);
   return {
-    event: write,
+    event(event) {
+      if (tells(level, event)) write(event);
+    },
     document: write,
-    line() {},
+    result: write,
     error: ({ code, message, hint, retryable }) => write({ kind: 'error', code, message, hint, retryable }),
     end() {},
   };
 }
 
-function humanOutput(debug: boolean, quiet: boolean): Output {
-  const live = process.stdout.isTTY === true;
+function humanOutput(level: LogLevel): Output {
+  const debug = level === 'debug';
+  const live = process.stdout.isTTY === true && (debug || level === 'info');
   let shown = '';
   const clear = () => {
-    if (shown !== '') process.stdout.write('\r\u001b[2K');
+    if (shown !== '') process.stdout.write(ERASE_LINE);
     shown = '';
   };
   const line = (words: string) => {
     clear();
-    if (!quiet) process.stdout.write(`${words}\n`);
+    process.stdout.write(`${words}\n`);
   };
   const progress = (words: string) => {
-    if (!live || quiet || words === shown) return;
+    const fitting = words.slice(0, Math.max(LEAST_COLUMNS, (process.stdout.columns || COLUMNS) - 1));
+    if (!live || fitting === shown) return;
     clear();
-    shown = words.slice(0, Math.max(20, (process.stdout.columns ?? 80) - 1));
+    shown = fitting;
     process.stdout.write(styleText('dim', shown));
   };
   const told = new Set<string>();
   return {
     event(event) {
+      if (!tells(level, event)) return;
       const words = renderEvent(event, { debug, told });
       if (words !== undefined) line(words);
       const waiting = renderProgress(event);
       if (waiting !== undefined) progress(waiting);
     },
     document: (_, words) => line(words),
-    line,
+    result(_, words) {
+      if (debug || level === 'info') line(words);
+    },
     error(error) {
       clear();
-      process.stderr.write(`${renderError(error, debug)}\n`);
+      if (level !== 'silent') process.stderr.write(`${renderError(error, debug)}\n`);
     },
     end: clear,
   };
+}
+
+function tells(level: LogLevel, event: AgentEvent): boolean {
+  return level === 'debug' || level === 'info' || (level === 'warn' && isBadNews(event));
 }

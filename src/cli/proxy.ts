@@ -1,57 +1,59 @@
 /** `gantryd proxy status|stop`. */
-
+import { setTimeout as delay } from 'node:timers/promises';
 import { openStateDir } from '../agent/state-dir.ts';
-import { isGantryError } from '../errors.ts';
+import { GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import type { ProxyStatus } from '../proxy/protocol.ts';
 import type { CommonArguments } from './options.ts';
 import { openOutput } from './output.ts';
-import { table } from './render.ts';
+import { renderProxy } from './render.ts';
+
+/** How long a proxy without connections, or told to cut them, may take to leave. */
+const LEAVE_MS = 15_000;
+const POLL_MS = 25;
 
 export async function runProxy(
   args: CommonArguments & { readonly action: 'status' | 'stop'; readonly force: boolean },
 ): Promise<number> {
-  const output = openOutput({ json: args.json });
+  const output = openOutput({ json: args.json, level: args.logLevel });
   const stateDir = await openStateDir(args.stateDir);
   const proxy = new ProxyClient({ stateDir: stateDir.path });
-  try {
-    if (args.action === 'status') {
-      const status = await proxy.status();
-      output.document({ running: true, ...status }, renderStatus(status));
-    } else {
-      await proxy.stop(args.force);
-      output.document(
-        { running: false },
-        'The proxy has stopped; its ports are closed until a command starts it again.',
-      );
-    }
-  } catch (error) {
-    if (!isGantryError(error, 'proxy-unreachable')) throw error;
+  const status = await statusIfAny(proxy);
+  if (status === undefined) {
     output.document({ running: false }, `No proxy runs for ${stateDir.path}`);
+  } else if (args.action === 'status') {
+    output.document({ running: true, ...status }, renderProxy(status));
+  } else {
+    await stop(proxy, args.force, status.pid);
+    const words = 'The proxy has stopped; its ports are closed until a command starts it again.';
+    output.document({ running: false, stopped: status.pid }, words);
   }
   return 0;
 }
 
-function renderStatus(status: ProxyStatus): string {
-  const listeners = status.listeners.map((l) => [
-    `${l.address}:${l.port}`,
-    l.kind,
-    `${l.owner}/${l.component}`,
-    String(l.connections),
-  ]);
-  const backends = status.backends.map((b) => [
-    b.id.slice(0, 12),
-    `${b.owner}/${b.component}`,
-    b.routed ? 'serving' : 'draining',
-    String(b.open),
-    `${Math.round(b.oldestMs / 1000)} s`,
-  ]);
-  return [
-    `proxy ${status.version}, pid ${status.pid}, since ${status.startedAt}`,
-    ...(status.persistError === undefined ? [] : [`Its tables are not on disk: ${status.persistError}`]),
-    '',
-    table(['LISTENER', 'KIND', 'COMPONENT', 'CLIENTS'], listeners),
-    '',
-    table(['CONTAINER ID', 'COMPONENT', 'STATUS', 'CONNECTIONS', 'OLDEST'], backends),
-  ].join('\n');
+async function stop(proxy: ProxyClient, force: boolean, pid: number): Promise<void> {
+  await proxy.stop(force);
+  const end = performance.now() + LEAVE_MS;
+  while (await isThere(proxy, pid)) {
+    if (performance.now() >= end) {
+      throw new GantryError('proxy-failed', `The proxy (process ${pid}) agreed to stop and is still there`, {
+        hint: 'A connection may have come in between; gantryd proxy status shows it, stop --force cuts it.',
+        retryable: true,
+      });
+    }
+    await delay(POLL_MS);
+  }
+}
+
+async function isThere(proxy: ProxyClient, pid: number): Promise<boolean> {
+  return (await statusIfAny(proxy))?.pid === pid;
+}
+
+async function statusIfAny(proxy: ProxyClient): Promise<ProxyStatus | undefined> {
+  try {
+    return await proxy.status();
+  } catch (error) {
+    if (isGantryError(error, 'proxy-unreachable')) return undefined;
+    throw error;
+  }
 }

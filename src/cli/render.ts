@@ -3,8 +3,11 @@ import { stripVTControlCharacters } from 'node:util';
 import type { ListedContainer } from '../agent/local.ts';
 import type { GantryError } from '../errors.ts';
 import type { AgentEvent, LastWords } from '../events.ts';
+import type { ProxyStatus } from '../proxy/protocol.ts';
 
 const COLUMN = 20;
+/** Of one line that a container printed. */
+const SHOWN_CHARACTERS = 500;
 
 export interface Telling {
   readonly debug: boolean;
@@ -68,6 +71,12 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
   }
 }
 
+/** What is told even to those who want bad news alone. */
+export function isBadNews(event: AgentEvent): boolean {
+  if (event.kind === 'health-changed') return event.now !== 'healthy';
+  return ['release-failed', 'container-failed', 'drain-cut', 'trouble'].includes(event.kind);
+}
+
 /** What a terminal shows while it waits. */
 export function renderProgress(event: AgentEvent): string | undefined {
   if (event.kind === 'waiting') return event.why;
@@ -80,14 +89,42 @@ export function renderProgress(event: AgentEvent): string | undefined {
 /** The columns of the first gantry, and what each container carries. */
 export function renderList(component: string, containers: readonly ListedContainer[]): string {
   if (containers.length === 0) return `Component ${component} is not running`;
-  const rows = containers.map(({ container, status, held }) => [
+  const rows = containers.map(({ container, image, status, held }) => [
     short(container.id),
     container.status,
-    container.image.startsWith('sha256:') ? shortImage(container.image) : container.image,
+    image.startsWith('sha256:') ? shortImage(image) : image,
     status,
     held === undefined ? '-' : connections(held.open, held.oldestMs),
   ]);
   return table(['CONTAINER ID', 'UPTIME', 'IMAGE ID', 'STATUS', 'CONNECTIONS'], rows);
+}
+
+/** `gantryd proxy status`. */
+export function renderProxy(status: ProxyStatus): string {
+  const listeners = status.listeners.map((l) => [
+    `${l.address}:${l.port}`,
+    l.kind,
+    `${l.owner}/${l.component}`,
+    String(l.connections),
+  ]);
+  const backends = status.backends.map((b) => [
+    short(b.id),
+    `${b.owner}/${b.component}`,
+    b.routed ? 'serving' : 'draining',
+    connections(b.open, b.oldestMs),
+  ]);
+  const leaves = status.stopping === true ? ', stops with its last connection' : '';
+  return [
+    `The proxy (${status.version}, process ${status.pid}) runs since ${status.startedAt}${leaves}`,
+    ...(status.persistError === undefined ? [] : [`Its tables are not on disk: ${status.persistError}`]),
+    '',
+    ...(listeners.length === 0
+      ? ['It listens on no port.']
+      : [table(['LISTENER', 'KIND', 'COMPONENT', 'CLIENTS'], listeners)]),
+    ...(backends.length === 0
+      ? []
+      : ['', table(['CONTAINER ID', 'COMPONENT', 'STATUS', 'CONNECTIONS'], backends)]),
+  ].join('\n');
 }
 
 /** Left-aligned columns, 20 wide or as wide as their longest cell. */
@@ -134,12 +171,20 @@ function lastWords({ exitCode, oomKilled, error, logs }: LastWords): string[] {
   const exit =
     exitCode === undefined ? [] : [`  exit code ${exitCode}${oomKilled === true ? ', out of memory' : ''}`];
   const engine = error === undefined ? [] : [`  the engine says: ${error}`];
-  const tail = logs.map((l) => `  | ${stripVTControlCharacters(l)}`);
+  const tail = logs.map((l) => `  | ${printable(l)}`);
   return [
     ...exit,
     ...engine,
     ...(tail.length > 0 ? ['  its last lines:', ...tail] : ['  it printed nothing']),
   ];
+}
+
+/** A line of somebody else's output: it must not steer the terminal, nor fill it. */
+function printable(line: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: removing them is the point
+  const plain = stripVTControlCharacters(line).replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '');
+  const more = plain.length - SHOWN_CHARACTERS;
+  return more > 0 ? `${plain.slice(0, SHOWN_CHARACTERS)}… (${more} more characters)` : plain;
 }
 
 function connections(open: number, oldestMs: number): string {
