@@ -3,23 +3,16 @@
  * host is there. Killing a command at any point loses nothing: the next one goes on from what it finds.
  */
 import type { Component, Project } from '../config/project.ts';
-import type { Container, Engine, Image } from '../docker/engine.ts';
+import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
-import type { BackendReport } from '../proxy/protocol.ts';
 import { Agent, type View } from './agent.ts';
 import { forecast } from './forecast.ts';
+import { type ListedContainer, listed } from './listed.ts';
 import type { Plan } from './plan.ts';
 import { pause } from './poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
-import {
-  type ComponentRecord,
-  recordedComponents,
-  recordFile,
-  withFailedRelease,
-  withRelease,
-  withStatus,
-} from './record.ts';
+import { recordedComponents, recordFile, withFailedRelease, withRelease, withStatus } from './record.ts';
 import { makeRelease } from './release.ts';
 import type { DesiredStatus, Release } from './state.ts';
 
@@ -48,14 +41,7 @@ export interface UpdateOptions {
 /** How a command ended that did not fail. */
 export type Outcome = 'done' | 'draining' | 'not-running';
 
-export interface ListedContainer {
-  readonly container: Container;
-  /** As the config named it when its release was made; its id when that is forgotten. */
-  readonly image: string;
-  readonly status: 'running' | 'draining' | 'starting' | 'failed';
-  /** undefined: no proxy answers. */
-  readonly held: BackendReport | undefined;
-}
+export type { ListedContainer } from './listed.ts';
 
 export class LocalHost {
   readonly #input: LocalInput;
@@ -133,13 +119,7 @@ export class LocalHost {
       passive.status(project.name),
       recordFile(stateDir, project.name, name).read(),
     ]);
-    return [...containers]
-      .sort((a, b) => b.createdAt - a.createdAt || b.release - a.release)
-      .map((container) => {
-        const held = status.backends.find((b) => b.id === container.id);
-        const image = record.releases.find((r) => r.number === container.release)?.image ?? container.image;
-        return { container, image, held, status: listedStatus(container, record, held) };
-      });
+    return listed(containers, status, record);
   }
 
   /** Everything the action would do, as if each step worked. Changes nothing. */
@@ -389,18 +369,6 @@ function superseded(name: string, view: View): GantryError {
   return new GantryError('superseded', `Another command changed ${name} meanwhile: it is to be ${now}`, {
     hint: 'That command goes on; nothing is left to do for this one.',
   });
-}
-
-function listedStatus(
-  c: Container,
-  record: ComponentRecord,
-  held: BackendReport | undefined,
-): ListedContainer['status'] {
-  const mark = record.marks[c.id];
-  // Also when it is stopped already and only waits for its removal.
-  if (mark?.drainSince !== undefined) return 'draining';
-  if (c.state !== 'running' && c.state !== 'created') return 'failed';
-  return mark?.servedAt !== undefined || held?.routed === true ? 'running' : 'starting';
 }
 
 function troubleOf(error: unknown) {
