@@ -54,9 +54,10 @@ async function updateUnder(traffic, stage, signal) {
   say('Updating to version 2, while the clients ask');
   const update = stage.gantry('update web --set tag=v2');
   await Promise.race([traffic.firstAnswer('v2'), update.done]);
+  await pause(WHILE_DRAINING_MS / 2);
   say('Version 2 answers. The WebSocket and the event stream are still on version 1, which lives for them:');
   await stage.gantry('list web').done;
-  await pause(WHILE_DRAINING_MS);
+  await pause(WHILE_DRAINING_MS / 2);
 
   say('Closing the WebSocket and the event stream. The old container may go now');
   const closedAt = await traffic.closeStreams();
