@@ -64,6 +64,19 @@ export async function removeAbandoned(folder: string, now: number = Date.now()):
   }
 }
 
+/** Removes what writers of `path` that died left beside it. Only for who keeps every other writer out. */
+export async function removeTemporaries(path: string): Promise<void> {
+  const folder = dirname(path);
+  const own = `.${basename(path)}.`;
+  const names = await readdir(folder).catch((error: unknown) => {
+    throw stateWriteError(path, error);
+  });
+  for (const name of names) {
+    if (!name.startsWith(own) || !/^\d+\.[0-9a-f]{12}\.tmp$/.test(name.slice(own.length))) continue;
+    await removeIfThere(join(folder, name));
+  }
+}
+
 export async function removeIfThere(path: string): Promise<void> {
   await unlink(path).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw stateWriteError(path, error);

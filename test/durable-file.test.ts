@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { removeAbandoned, writeDurably } from '../src/durable-file.ts';
+import { removeAbandoned, removeTemporaries, temporaryPath, writeDurably } from '../src/durable-file.ts';
 import { isGantryError } from '../src/errors.ts';
 
 const run = promisify(execFile);
@@ -68,6 +68,15 @@ test('temporary files of dead processes go, those of living ones and other files
   await removeAbandoned(folder);
   const left = [...old.slice(1), name(dead, 'ffffffffffff')];
   assert.deepEqual((await readdir(folder)).sort(), left.sort());
+});
+
+test('what dead writers of a file left goes at once, that of other files stays', async (t) => {
+  const folder = await scratch(t);
+  const others = ['.tables.json.old.1.00112233aabb.tmp', '.tables.tmp', 'tables.json'];
+  for (const file of others) await writeFile(join(folder, file), '');
+  await writeFile(temporaryPath(join(folder, 'tables.json')), '');
+  await removeTemporaries(join(folder, 'tables.json'));
+  assert.deepEqual((await readdir(folder)).sort(), others.sort());
 });
 
 async function deadPid(): Promise<number> {

@@ -240,11 +240,16 @@ export function executors(input: ExecutionInput): Executors {
   }
 }
 
-/** The record without marks of containers that no longer exist. */
+/**
+ * The record without marks of containers that no longer exist, and with those that whoever routed did not live
+ * to write.
+ */
 export function tidied(record: ComponentRecord, observed: Observed): ComponentRecord {
   const there = new Set(observed.containers.map((c) => c.id));
   const gone = Object.keys(record.marks).filter((id) => !there.has(id));
-  return gone.length === 0 ? record : withoutMarks(record, gone);
+  const served = observed.containers.filter((c) => c.routed && record.marks[c.id]?.servedAt === undefined);
+  const kept = gone.length === 0 ? record : withoutMarks(record, gone);
+  return served.reduce((r, c) => withMark(r, c.id, { servedAt: observed.now }), kept);
 }
 
 function releaseOf(round: Round, number: number | undefined): Release | undefined {

@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { stateWriteError, writeDurably } from '../durable-file.ts';
+import { removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
@@ -58,6 +58,7 @@ export interface RecordFile {
 
 export function recordFile(stateDir: string, project: string, component: string): RecordFile {
   const path = join(stateDir, 'components', project, `${component}.json`);
+  let tidy = false;
   return {
     path,
     lockPath: join(stateDir, 'components', project, `${component}.lock`),
@@ -69,6 +70,8 @@ export function recordFile(stateDir: string, project: string, component: string)
     },
     version: () => versionOf(path),
     async write(record) {
+      if (!tidy) await removeTemporaries(path);
+      tidy = true;
       await writeDurably(path, `${JSON.stringify(record, null, 1)}\n`);
     },
   };
