@@ -1,9 +1,9 @@
 /**
- * The tables on disk: written beside, flushed, renamed, so that a crash or a full disk leaves
- * either the old file or the new one. What cannot be read back is put aside and reported.
+ * The tables on disk, whole or not at all (durable-file.ts). What cannot be read back is put aside and
+ * reported.
  */
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, rename } from 'node:fs/promises';
+import { writeDurably } from '../durable-file.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { OwnedTable } from './protocol.ts';
 import { checkOwner, checkTable } from './table-check.ts';
@@ -25,19 +25,7 @@ const NOTHING: SavedTables = { lastRevision: 0, owners: [] };
 
 /** Throws GantryError state-write; the file on disk is then the one from before. */
 export async function saveTables(path: string, tables: SavedTables): Promise<void> {
-  const temporary = `${path}.tmp`;
-  try {
-    await writeThrough(temporary, `${JSON.stringify({ format: FORMAT, ...tables })}\n`);
-    await rename(temporary, path);
-    await flushFolder(dirname(path));
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw new GantryError('state-write', `cannot write ${path}: ${messageOf(error)}`, {
-      retryable: true,
-      hint: 'Free space on that file system; the routes in force are not affected.',
-      cause: error,
-    });
-  }
+  await writeDurably(path, `${JSON.stringify({ format: FORMAT, ...tables })}\n`);
 }
 
 /** No file: nothing to restore. An unreadable one is moved aside to `<path>.bad`. */
@@ -66,23 +54,4 @@ function parseTables(value: { format?: unknown; lastRevision?: unknown; owners?:
     else problems.push(`the table of ${String(owner)} is left out: ${wrong.join('; ')}`);
   }
   return { lastRevision: Number(value.lastRevision) || 0, owners, problems };
-}
-
-async function writeThrough(path: string, text: string): Promise<void> {
-  const file = await open(path, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-}
-
-async function flushFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
