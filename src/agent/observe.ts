@@ -6,6 +6,7 @@
 import type { Check, Target, Verdict } from '../checks/check.ts';
 import { Monitor } from '../checks/monitor.ts';
 import type { Surroundings } from '../checks/probes.ts';
+import type { Component } from '../config/project.ts';
 import type { Container, Engine } from '../docker/engine.ts';
 import type { Tell } from '../events.ts';
 import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
@@ -161,7 +162,7 @@ export class Observer {
     const timeoutMs = release?.component.drainTimeoutMs;
     return {
       since: mark.drainSince,
-      signalled: mark.signalledAt !== undefined || (release?.component.terminationSignals.length ?? 0) === 0,
+      signalled: isSignalled(mark, release?.component),
       mayStop: free && passed,
       heldBy: free ? (this.lastVerdict(id)?.saw ?? 'its termination checks') : describe(held),
       connections,
@@ -201,6 +202,8 @@ export class Observer {
     if (component === undefined || stateOf(c) !== 'running') return undefined;
     const mark = record.marks[c.id];
     if (mark?.drainSince !== undefined) {
+      // What passed before the signals may not hold after them: a worker between two jobs is idle, too.
+      if (!isSignalled(mark, component)) return undefined;
       return ifAny(
         'termination',
         component.terminationChecks.filter((k) => k.kind !== 'connection'),
@@ -253,6 +256,11 @@ export class Observer {
 
 function addressesOf(containers: readonly Container[]): ReadonlyMap<ContainerId, string> {
   return new Map(containers.flatMap((c) => (c.address === undefined ? [] : [[c.id, c.address] as const])));
+}
+
+/** Its termination signals are sent, or there are none. */
+function isSignalled(mark: Mark, component: Component | undefined): boolean {
+  return mark.signalledAt !== undefined || (component?.terminationSignals.length ?? 0) === 0;
 }
 
 function ifAny(purpose: Purpose, checks: readonly Check[]) {
