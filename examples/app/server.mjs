@@ -164,9 +164,10 @@ async function ask(_, response, query) {
   if (address === undefined) return text(response, 'no such link\n', 404);
   try {
     const answer = await fetch(address, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
-    json(response, { version: VERSION, address, answer: await answer.json() }, answer.status);
+    if (answer.ok) json(response, { version: VERSION, address, answer: await answer.json() });
+    else text(response, `${address} answered ${answer.status}: ${await answer.text()}`, 502);
   } catch (error) {
-    text(response, `${error.message}: ${error.cause?.message}\n`, 502);
+    text(response, `${address}: ${error.message} (${error.cause?.message})\n`, 502);
   }
 }
 
