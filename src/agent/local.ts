@@ -18,6 +18,9 @@ import type { DesiredStatus, Release } from './state.ts';
 
 /** How long a withdrawn release may take to leave, on top of its stopTimeout. */
 const WITHDRAW_MS = 20_000;
+/** How long the engine may be away while a release is withdrawn, and how often it is tried. */
+const ENGINE_BACK_MS = 5_000;
+const ENGINE_PAUSE_MS = 200;
 /** Pause of a monitor after a round that failed. */
 const TROUBLE_PAUSE_MS = 2_000;
 
@@ -139,7 +142,7 @@ export class LocalHost {
         const file = recordFile(stateDir, project.name, name);
         const image = await this.#input.engine.image(component.image);
         const { release } = await makeRelease({
-          ...this.#releaseInput(component, image ?? { id: component.image, digests: [], tags: [] }),
+          ...(await this.#releaseInput(component, image ?? { id: component.image, digests: [], tags: [] })),
           record: await file.read(),
         });
         const next = withRelease(record, release);
@@ -224,17 +227,36 @@ export class LocalHost {
       if (proven) return record;
       return withFailedRelease(record, release.number, aborted ? 'interrupted' : messageOf(error));
     }, AbortSignal.timeout(WITHDRAW_MS));
+    const { name } = release.component;
     if (proven && aborted) return 'draining';
-    if (proven) throw error;
-    await this.#untilGone(agent, release);
-    if (!aborted) throw error;
+    if (proven) throw hinted(error, `The new containers of ${name} serve; the next command on it goes on.`);
+    const removed = await this.#isRemoved(agent, release);
+    const left = removed
+      ? 'Its new containers are removed'
+      : 'The next command on it removes its new containers';
+    if (!aborted)
+      throw hinted(error, `The update of ${name} is given up. ${left}; what served before serves on.`);
     throw new GantryError(
       'interrupted',
       `The update of ${release.component.name} was interrupted before the switch`,
       {
-        hint: 'Its new containers are removed; what served before serves on.',
+        hint: `${left}; what served before serves on.`,
       },
     );
+  }
+
+  /** Whether they are gone in the end. An engine that is away is given a moment to come back. */
+  async #isRemoved(agent: Agent, release: Release): Promise<boolean> {
+    const bound = AbortSignal.timeout(ENGINE_BACK_MS);
+    for (;;) {
+      try {
+        await this.#untilGone(agent, release);
+        return true;
+      } catch (error) {
+        if (bound.aborted || !isGantryError(error) || !error.retryable) return false;
+        await pause(ENGINE_PAUSE_MS, bound);
+      }
+    }
   }
 
   async #untilGone(agent: Agent, release: Release): Promise<void> {
@@ -275,7 +297,10 @@ export class LocalHost {
     const { project } = this.#input;
     let made: Release | undefined;
     await agent.change(async (record) => {
-      const { release, linkPorts } = await makeRelease({ ...this.#releaseInput(component, image), record });
+      const { release, linkPorts } = await makeRelease({
+        ...(await this.#releaseInput(component, image)),
+        record,
+      });
       const route = { component: component.name, listeners: release.listeners, backends: [] };
       // A taken port is found before anything starts.
       await this.#proxy.setRoute(project.name, component.name, route, project.limits, { dryRun: true });
@@ -286,10 +311,12 @@ export class LocalHost {
     return made;
   }
 
-  #releaseInput(component: Component, image: Image) {
-    const { project, engine, stateDir } = this.#input;
+  async #releaseInput(component: Component, image: Image) {
+    const { project, engine, stateDir, hostId } = this.#input;
     const recordOf = (other: string) => recordFile(stateDir, project.name, other);
-    return { project, component, image, engine, recordOf, now: this.#now() };
+    const here = await engine.containers({ project: project.name, component: component.name, host: hostId });
+    const newestHere = Math.max(0, ...here.map((c) => c.release));
+    return { project, component, image, engine, recordOf, newestHere, now: this.#now() };
   }
 
   async #ensureImage(component: Component, pull: boolean, tell: Tell, signal: AbortSignal): Promise<Image> {
@@ -362,6 +389,14 @@ function isSettled(view: View, detach: boolean): boolean {
 
 function belongsToDrain(action: Plan[number]): boolean {
   return action.kind === 'wait' || action.kind === 'stop-container' || action.kind === 'remove-container';
+}
+
+/** The error with how things stand now, behind what it says itself. */
+function hinted(error: unknown, standing: string): unknown {
+  if (!isGantryError(error)) return error;
+  const { code, message, hint, retryable, cause } = error;
+  const whole = hint === undefined ? standing : `${hint.replace(/[^.!?]$/, '$&.')} ${standing}`;
+  return new GantryError(code, message, { hint: whole, retryable, cause });
 }
 
 function superseded(name: string, view: View): GantryError {

@@ -29,6 +29,8 @@ export interface ComponentRecord {
   readonly release: number;
   /** Why the desired release is not the newest one. */
   readonly reason?: string;
+  /** The component was to be stopped when the desired release was made, so there is none to return to. */
+  readonly startedFresh?: true;
   readonly releases: readonly Release[];
   readonly marks: Readonly<Record<ContainerId, Mark>>;
   /** Host ports of the links it defines, chosen once. */
@@ -94,6 +96,7 @@ export function desiredOf(project: string, component: string, record: ComponentR
 }
 
 function previousOf(record: ComponentRecord): Release | undefined {
+  if (record.startedFresh === true) return undefined;
   return record.releases.filter((r) => r.proven && r.number < record.release).at(-1);
 }
 
@@ -103,12 +106,20 @@ export function newestNumber(record: ComponentRecord): number {
 
 /** The record with a new release, which is what is wanted from now on. */
 export function withRelease(record: ComponentRecord, release: Release): ComponentRecord {
-  const { reason: _, ...rest } = record;
+  const { reason: _, startedFresh: __, ...rest } = record;
   const releases = [...record.releases, release];
   const newest = releases.slice(-RELEASES_KEPT);
   const needed = stillNeeded(record);
   const kept = releases.filter((r) => newest.includes(r) || needed.has(r.number));
-  return { ...rest, status: 'ready', release: release.number, releases: kept };
+  const fresh = isFresh(record) ? { startedFresh: true as const } : {};
+  return { ...rest, ...fresh, status: 'ready', release: release.number, releases: kept };
+}
+
+/** Nothing is to serve now: stopped, or started from there by a release that has not served yet. */
+function isFresh(record: ComponentRecord): boolean {
+  if (record.status !== 'ready') return true;
+  const isProven = record.releases.some((r) => r.number === record.release && r.proven);
+  return record.startedFresh === true && !isProven;
 }
 
 /** What a failure would return to, and what containers that drain were made from. */

@@ -19,6 +19,8 @@ export interface ReleaseInput {
   readonly component: Component;
   readonly image: Image;
   readonly record: ComponentRecord;
+  /** Highest release number among the component's containers: the record may have been lost. */
+  readonly newestHere: number;
   readonly recordOf: (component: string) => RecordFile;
   readonly engine: Engine;
   readonly now: number;
@@ -40,7 +42,7 @@ export async function makeRelease(input: ReleaseInput): Promise<MadeRelease> {
     ...linkListeners(component, linkPorts, addresses),
   ];
   const release: Release = {
-    number: newestNumber(record) + 1,
+    number: Math.max(newestNumber(record), input.newestHere) + 1,
     image: component.image,
     imageId: input.image.id,
     component,

@@ -41,6 +41,7 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
     case 'release-proven':
       return debug ? `Release ${event.release} serves` : undefined;
     case 'release-failed':
+      told.add(lastWordsOf(event.container));
       return [`Release ${event.release} failed: ${event.why}`, ...lastWords(event.lastWords)].join('\n');
     case 'drain-started':
       return `Draining container ${short(event.container)}`;
@@ -55,6 +56,7 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
     case 'container-removed':
       return debug ? `Removed container ${short(event.container)} (${event.why})` : undefined;
     case 'container-failed':
+      if (told.has(lastWordsOf(event.container))) return undefined;
       return [`Container ${short(event.container)} failed: ${event.why}`, ...lastWords(event.lastWords)].join(
         '\n',
       );
@@ -185,6 +187,11 @@ function printable(line: string): string {
   const plain = stripVTControlCharacters(line).replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '');
   const more = plain.length - SHOWN_CHARACTERS;
   return more > 0 ? `${plain.slice(0, SHOWN_CHARACTERS)}… (${more} more characters)` : plain;
+}
+
+/** What `told` calls the last words of a container, which are told once. */
+function lastWordsOf(container: string): string {
+  return `last words of ${container}`;
 }
 
 function connections(open: number, oldestMs: number): string {

@@ -88,6 +88,16 @@ describe('a failed release', () => {
     assert.deepEqual([back.status, back.release, back.reason], ['stopped', 1, 'it was late']);
   });
 
+  test('stops the component again when it was stopped before', () => {
+    const stopped = withStatus(record([1], [1]), 'stopped');
+    const started = withRelease(withRelease(stopped, release(2)), release(3));
+    assert.equal(desiredOf('shop', 'web', started).previous, undefined);
+    const back = withFailedRelease(started, 3, 'it was late');
+    assert.deepEqual([back.status, back.reason], ['stopped', 'it was late']);
+    const settled = withRelease(withProven(started, 3), release(4));
+    assert.equal(withFailedRelease(settled, 4, 'it was late').release, 3);
+  });
+
   test('is nothing to a record that wants another one by now', () => {
     const later = record([1, 2, 3], [1]);
     assert.equal(withFailedRelease(later, 2, 'it was late'), later);
