@@ -362,9 +362,9 @@ function drainReason(c: ObservedContainer, why: string): string {
   return c.health === 'unhealthy' ? `unhealthy: ${c.saw}` : why;
 }
 
-/** Nobody asked it to go: how it ended is worth telling. */
-function diedByItself(c: ObservedContainer, desired: Desired): boolean {
-  return c.drain === undefined && (c.served || c.release === desired.release?.number);
+/** Nobody asked it to go: how it ended is worth telling. What made its release fail has been told already. */
+function diedByItself(c: ObservedContainer, { status, release }: Desired): boolean {
+  return c.drain === undefined && (c.served || (status === 'ready' && c.release === release?.number));
 }
 
 function busy(component: string, c: ObservedContainer): Action {

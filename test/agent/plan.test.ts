@@ -99,11 +99,7 @@ describe('a first start', () => {
       seen([exited('a', 1)]),
       'give up release 1 (container a exited before all of release 1 was ready)',
     );
-    expectPlan(
-      unwanted('stopped', release(1)),
-      seen([exited('a', 1)]),
-      'keep the last words of a and remove it (it exited)',
-    );
+    expectPlan(unwanted('stopped', release(1)), seen([exited('a', 1)]), 'remove a (it has exited)');
   });
 });
 
