@@ -5,6 +5,11 @@ export class Poke {
   #poked = false;
   #wake: (() => void) | undefined;
 
+  /** Whether a poke came since the last clear. */
+  get poked(): boolean {
+    return this.#poked;
+  }
+
   poke(): void {
     this.#poked = true;
     this.#wake?.();

@@ -10,6 +10,7 @@ test('a poke wakes who waits', async () => {
   const waiting = poke.wait(LONG_MS, never);
   poke.poke();
   await waiting;
+  assert.equal(poke.poked, true);
 });
 
 test('a poke that comes before the wait is not lost', async () => {
@@ -24,6 +25,7 @@ test('clear forgets the pokes so far, and the time bounds the wait', async () =>
   poke.clear();
   const before = performance.now();
   await poke.wait(20, never);
+  assert.equal(poke.poked, false);
   assert.ok(performance.now() - before >= 15);
 });
 
