@@ -1,0 +1,77 @@
+/**
+ * A proxy that is killed must not stop a command half way: it comes back with its routes and the command ends
+ * as it would have. (The connections through it die with it.)
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { skipWithoutEngine, until } from '../ground/harness.ts';
+import { openTcp } from '../ground/streams.ts';
+import { exitedWith, getText, opened, openShop, type Shop, tells, version, WAIT_MS } from './shop.ts';
+
+const skip = skipWithoutEngine;
+
+test('killed at any step of an update, which goes through all the same', { skip }, async (t) => {
+  const shop = await openShop(t, { web: { instances: 2 } });
+  await shop.must('start', ...version('first'));
+  for (const step of [
+    'release-made',
+    'container-created',
+    'container-started',
+    'switched',
+    'drain-started',
+  ]) {
+    const update = shop.begin('update', ...version(step));
+    await tells(update, step);
+    await killProxy(shop);
+    exitedWith(0, await update.ended);
+    assert.equal(await getText(shop.http, '/version'), step);
+    const rows = await shop.list();
+    assert.deepEqual(
+      rows.map(({ status }) => status),
+      ['running', 'running'],
+      step,
+    );
+  }
+});
+
+test('killed while nothing else runs: the next command brings it back', { skip }, async (t) => {
+  const shop = await openShop(t);
+  await shop.must('start', ...version('v1'));
+  await killProxy(shop);
+  await assert.rejects(getText(shop.http, '/version'));
+  const [row] = await shop.list();
+  assert.deepEqual([row?.status, row?.connections], ['running', undefined], 'a look starts nothing');
+  await assert.rejects(getText(shop.http, '/version'));
+  await shop.must('update', ...version('v2'));
+  assert.equal(await getText(shop.http, '/version'), 'v2');
+});
+
+test('killed while a container drains: what held it is gone, and so is the container', {
+  skip,
+}, async (t) => {
+  const shop = await openShop(t);
+  await shop.must('start', ...version('v1'));
+  const stream = await opened(t, openTcp(shop.tcp));
+  const stop = shop.begin('stop');
+  await tells(stop, 'drain-started');
+  assert.equal(stream.cutAt, undefined);
+  await killProxy(shop);
+  exitedWith(0, await stop.ended);
+  await shop.untilContainers([]);
+});
+
+/** Returns once it is dead; whoever needs it starts another. */
+async function killProxy(shop: Shop): Promise<void> {
+  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
+  const { pid } = JSON.parse(stdout);
+  process.kill(pid, 'SIGKILL');
+  await until(() => !isAlive(pid), { timeoutMs: WAIT_MS, what: 'the proxy to be dead' });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
