@@ -9,7 +9,7 @@ import type { Hold } from './backend.ts';
 import { Dispatch, type DispatchOutcome } from './dispatch.ts';
 import { type ExchangeEvents, forward, relay, relayInterim } from './hardening.ts';
 import { isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
-import type { HttpClient, HttpEntrance, Work } from './http.ts';
+import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
 
 /** Kept shorter than the backend says, for the time a request is on its way. */

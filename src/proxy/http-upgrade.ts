@@ -8,7 +8,7 @@ import type { Hold } from './backend.ts';
 import { Dispatch, type DispatchOutcome, TCP_KEEPALIVE_MS } from './dispatch.ts';
 import { forwardUpgrade } from './hardening.ts';
 import { upgradeHeaders } from './headers.ts';
-import type { HttpClient, HttpEntrance, Work } from './http.ts';
+import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { shareFate } from './tunnel.ts';
 
 export class HttpUpgrade implements Work, DispatchOutcome {

@@ -5,9 +5,9 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Entrance } from './dispatch.ts';
 import { MAX_HEADER_BYTES } from './hardening.ts';
 import { hasBody } from './headers.ts';
+import { HttpClient, type HttpEntrance } from './http-client.ts';
 import { HttpExchange } from './http-exchange.ts';
 import { HttpUpgrade } from './http-upgrade.ts';
 import type { ProxyLimits } from './routes.ts';
@@ -16,17 +16,6 @@ import type { ProxyLimits } from './routes.ts';
 const HEADERS_CHECK_MS = 1_000;
 /** How long a keep-alive client is left to come back before an idle connection that must go is closed. */
 export const CLOSE_GRACE_MS = 1_500;
-
-/** What http needs of the listener; it changes under a living connection. */
-export interface HttpEntrance extends Entrance {
-  /** Clients are to leave: say so on the next response. */
-  readonly retiring: boolean;
-}
-
-/** What is under way on one client connection, in order of arrival. */
-export interface Work {
-  abort(): void;
-}
 
 export class HttpSide {
   readonly #entrance: HttpEntrance;
@@ -92,33 +81,6 @@ export class HttpSide {
     if (head.length > 0) socket.unshift(head);
     socket.unshift(Buffer.from(headWithoutUpgrade(req), 'latin1'));
     this.#server.emit('connection', socket);
-  }
-}
-
-/** One client connection. Answers go out in order, but work on several requests may overlap. */
-export class HttpClient {
-  readonly #work = new Set<Work>();
-  #idleSince = performance.now();
-
-  get busy(): boolean {
-    return this.#work.size > 0;
-  }
-
-  begin(work: Work): void {
-    this.#work.add(work);
-  }
-
-  end(work: Work): void {
-    this.#work.delete(work);
-    if (this.#work.size === 0) this.#idleSince = performance.now();
-  }
-
-  abort(): void {
-    for (const work of [...this.#work]) work.abort();
-  }
-
-  idleMs(now: number): number {
-    return this.busy ? 0 : now - this.#idleSince;
   }
 }
 
