@@ -10,7 +10,7 @@ const QUIET_WAIT_MS = 5_000;
 
 const [out, rounds] = process.argv.slice(2);
 const stage = await openStage();
-let ended = false;
+let ending;
 for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => void finish().then(() => process.exit(1)));
 try {
   await writeFile(out, JSON.stringify(await measure(Number(rounds))));
@@ -18,10 +18,10 @@ try {
   await finish();
 }
 
-async function finish() {
-  if (ended) return;
-  ended = true;
-  await stage.close();
+/** Once, whoever asks first; nobody leaves before it is done. */
+function finish() {
+  ending ??= stage.close();
+  return ending;
 }
 
 async function measure(rounds) {

@@ -28,7 +28,9 @@ const LOADS = [
 
 const [out, , seconds] = process.argv.slice(2);
 const folder = await mkdtemp(join(tmpdir(), 'gb-'));
-const opened = [];
+const opened = [{ close: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }) }];
+let ending;
+for (const name of ['SIGINT', 'SIGTERM']) process.once(name, () => void finish().then(() => process.exit(1)));
 try {
   prepareNetwork();
   opened.push(await startBackend(folder, []));
@@ -36,8 +38,17 @@ try {
   for (const load of LOADS) profiles.push({ load: load.name, ...(await profiled(load, Number(seconds))) });
   await writeFile(out, JSON.stringify({ profiles, markdown: markdown(profiles) }));
 } finally {
-  for (const running of opened) await running.close();
-  await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+  await finish();
+}
+
+/** Once, whoever asks first; nobody leaves before it is done. */
+function finish() {
+  ending ??= closeAll();
+  return ending;
+}
+
+async function closeAll() {
+  for (const running of opened.reverse()) await running.close();
 }
 
 async function profiled({ name, ...load }, seconds) {
@@ -48,6 +59,7 @@ async function profiled({ name, ...load }, seconds) {
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   child.stdout.resume();
   const ended = once(child, 'exit');
+  opened.push({ close: () => child.kill('SIGKILL') });
   try {
     const client = new ProxyClient({ stateDir: place });
     await until(
@@ -60,6 +72,7 @@ async function profiled({ name, ...load }, seconds) {
     return { perSecond, ...(await selfTimes(place)) };
   } finally {
     child.kill('SIGKILL');
+    await ended;
   }
 }
 
