@@ -5,7 +5,8 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { LiveBackend, LiveRoute } from './backend.ts';
 import { TCP_KEEPALIVE_MS } from './dispatch.ts';
-import { type HttpEntrance, HttpSide } from './http.ts';
+import { HttpSide } from './http.ts';
+import type { HttpEntrance } from './http-client.ts';
 import type { RoutedListener } from './routes.ts';
 import { acceptTcp } from './tcp.ts';
 
