@@ -2,9 +2,12 @@
  * `npm test`, whole: install, build, check, ground, tests, clean up. Plain JavaScript and Node alone, since it
  * starts on a bare checkout. `npm test -- PATTERN…` runs only the test files whose path contains a PATTERN.
  */
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installPackages, refuseOldNode } from './ground/checkout.mjs';
+import { GROUND_VARIABLE } from './ground/leftovers.mjs';
+import { closing, readResults } from './ground/results.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from './ground/setup.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -12,7 +15,6 @@ const GROUPS = [
   { title: 'unit and integration', concurrency: 2, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) },
   { title: 'end to end', concurrency: 1, timeoutMs: 300_000, holds: isEndToEnd },
 ];
-const OLDEST_NODE = [20, 19];
 
 process.chdir(ROOT);
 process.exitCode = await main(process.argv.slice(2));
@@ -34,12 +36,14 @@ async function main(patterns) {
 }
 
 function install(stop) {
-  if (isInstalled()) return 0;
-  return runCommand('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { stop });
+  return installPackages(stop);
 }
 
-function build(stop) {
-  return runCommand('npm', ['run', '--silent', 'build'], { stop });
+/** As `npm run build`, but committed files made from the schema are only compared: stale ones fail the run. */
+async function build(stop) {
+  const generate = [join('dist', 'src', 'config', 'generate.js'), '--check'];
+  const code = await runCommand(join('node_modules', '.bin', 'tsc'), [], { stop });
+  return code || runCommand(process.execPath, generate, { stop });
 }
 
 function check(stop) {
@@ -66,34 +70,28 @@ async function cleanUp(ground) {
 }
 
 async function testGroups(ground, files, stop) {
-  const totals = new Map();
+  const results = [];
   let worst = 0;
   for (const group of GROUPS) {
     const chosen = files.filter(group.holds);
-    if (chosen.length === 0) continue;
-    const code = await phase(`${group.title} tests`, () => testGroup(ground, group, chosen, totals, stop));
+    if (chosen.length === 0 || stop.code !== undefined) continue;
+    const file = join(ground.env[GROUND_VARIABLE], `results-${results.length}`);
+    results.push(file);
+    const code = await phase(`${group.title} tests`, () => testGroup(ground, group, chosen, file, stop));
     worst = worst || code;
-    if (stop.code !== undefined) return stop.code;
   }
-  console.log(`\nAll groups: ${[...totals].map(([name, count]) => `${name} ${count}`).join(', ')}`);
+  console.log(`\n${closing(readResults(results))}`);
   return worst;
 }
 
-function testGroup(ground, { concurrency, timeoutMs }, files, totals, stop) {
+/** For people on stdout; for the closing lines into `results`. */
+function testGroup(ground, { concurrency, timeoutMs }, files, results, stop) {
   const options = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${timeoutMs}`];
-  const reporter = ['--test-reporter=spec', '--test-reporter-destination=stdout'];
-  const onOutput = (chunk) => {
-    process.stdout.write(chunk);
-    addSummary(totals, chunk.toString());
-  };
-  const env = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
-  return runInside(ground, [process.execPath, ...options, ...reporter, ...files], { stop, env, onOutput });
-}
-
-/** Adds node's closing lines (`ℹ pass 12`) up over the groups. */
-function addSummary(totals, text) {
-  for (const [, name, count] of text.matchAll(/ℹ (tests|pass|fail|cancelled|skipped|todo) (\d+)/g))
-    totals.set(name, (totals.get(name) ?? 0) + Number(count));
+  const reporters = [
+    ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
+    ...['--test-reporter=./test/ground/results.mjs', `--test-reporter-destination=${results}`],
+  ];
+  return runInside(ground, [process.execPath, ...options, ...reporters, ...files], { stop });
 }
 
 /** Taken from the sources, so that what an earlier build left in dist is not run. */
@@ -108,17 +106,6 @@ function testFiles(patterns) {
 
 function isEndToEnd(file) {
   return file.startsWith(join('dist', 'test', 'e2e'));
-}
-
-function isInstalled() {
-  const installed = join('node_modules', '.package-lock.json');
-  return existsSync(installed) && statSync(installed).mtimeMs >= statSync('package-lock.json').mtimeMs;
-}
-
-function refuseOldNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1]))
-    throw new Error(`gantryd needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.version}`);
 }
 
 async function phase(title, run) {

@@ -3,13 +3,13 @@
  * or starts a Docker engine, runs demo.mjs on it and takes everything down again, whatever happened. Plain
  * JavaScript and Node alone, since it starts on a bare checkout. What there is to see is in demo.mjs.
  */
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installPackages, isInstalled, refuseOldNode } from '../../test/ground/checkout.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from '../../test/ground/setup.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const OLDEST_NODE = [20, 19];
 /** Whoever has just installed and built, as the tests have, need not do so again. */
 const PREPARED = process.env.GANTRYD_QUICKSTART_PREPARED === '1';
 
@@ -32,10 +32,8 @@ async function main() {
 }
 
 function install(stop) {
-  const installed = join('node_modules', '.package-lock.json');
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync('package-lock.json').mtimeMs) return 0;
-  say('installing the npm packages');
-  return runCommand('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { stop });
+  if (!isInstalled()) say('installing the npm packages');
+  return installPackages(stop);
 }
 
 function build(stop) {
@@ -63,12 +61,6 @@ async function demonstrate(ground, stop) {
   if (cleaned === 0) say('removed containers, images, proxy and files');
   else console.error('The clean-up failed, see above.');
   return shown || cleaned;
-}
-
-function refuseOldNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1]))
-    throw new Error(`gantryd needs Node ${OLDEST_NODE.join('.')} or newer; this is ${process.version}`);
 }
 
 function say(line) {

@@ -45,17 +45,16 @@ export async function runOnGround(command, options = {}) {
   }
 }
 
-/** Runs one command in a ground. `stop`: from stopRequest. `onOutput`: gets stdout instead of the terminal. */
-export function runInside(made, command, { stop, env = {}, onOutput } = {}) {
+/** Runs one command in a ground. `stop`: from stopRequest. */
+export function runInside(made, command, { stop } = {}) {
   const [file, ...args] = made.enter(command);
-  return runCommand(file, args, { stop, onOutput, env: { ...process.env, ...made.env, ...env } });
+  return runCommand(file, args, { stop, env: { ...process.env, ...made.env } });
 }
 
 /** Answers the exit code; 128 + n when it ended by signal n or a stop was asked for. */
-export function runCommand(file, args, { stop, env = process.env, onOutput } = {}) {
+export function runCommand(file, args, { stop, env = process.env } = {}) {
   if (stop?.code !== undefined) return Promise.resolve(stop.code);
-  const child = spawn(file, args, { env, stdio: ['ignore', onOutput ? 'pipe' : 'inherit', 'inherit'] });
-  if (onOutput) child.stdout.on('data', onOutput);
+  const child = spawn(file, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
   const forward = (name) => child.kill(name);
   stop?.listeners.add(forward);
   return new Promise((resolve, reject) => {
