@@ -64,7 +64,7 @@ test('Ctrl-C at every stage of an update', { skip: skipWithoutEngine }, async (t
 
 test('SIGKILL at every stage of an update, and another command', { skip: skipWithoutEngine }, async (t) => {
   const { shop, load } = await servingUnderLoad(t);
-  for (const [n, stage] of [...STAGES, ...moments()].entries()) {
+  for (const [n, stage] of [...STAGES.slice(1, -1), ...moments()].entries()) {
     const was = await getText(shop.http, '/version');
     const update = shop.begin('update', ...version(`k${n}`), ...(stage.args ?? []));
     await stage.reached(update);
