@@ -83,6 +83,7 @@ export class Observer {
       containers: observed,
       listeners: route?.listeners ?? [],
       startAfter: memory.startAfter,
+      heals: this.#input.heal,
     };
   }
 

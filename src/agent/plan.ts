@@ -294,11 +294,11 @@ function leaving(
   const why = `release ${release.number} ${complete ? 'serves' : 'is wanted'}`;
   return observed.containers
     .filter((c) => !serving.includes(c))
-    .filter((c) => complete || !mayStillServe(c, release))
+    .filter((c) => (complete && observed.heals) || !mayStillServe(c, release))
     .flatMap((c) => leave(desired, observed, c, why));
 }
 
-/** On its way up, or a spare that is not in the way. */
+/** On its way up, or a spare that is not in the way: a monitor may have begun to replace what it found unhealthy. */
 function mayStillServe(c: ObservedContainer, release: Release): boolean {
   return c.release === release.number && !isLeaving(c) && !hasFailed(c);
 }

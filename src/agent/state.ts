@@ -87,6 +87,8 @@ export interface Observed {
   readonly listeners: readonly Listener[];
   /** Epoch milliseconds before which no container is started: the backoff after failures. */
   readonly startAfter: number;
+  /** Health checks run here: only who runs them knows which of too many containers may go. */
+  readonly heals: boolean;
 }
 
 export type Phase = 'created' | 'starting' | 'ready' | 'serving' | 'draining' | 'stopped' | 'failed';

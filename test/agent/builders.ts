@@ -93,7 +93,7 @@ export function unwanted(status: DesiredStatus, last?: Release): Desired {
 /** These containers, behind the usual listener if any of them is routed. */
 export function seen(containers: readonly ObservedContainer[], over: Partial<Observed> = {}): Observed {
   const listeners = containers.some((c) => c.routed) ? [PORT_80] : [];
-  return { now: NOW, imagePresent: true, containers, listeners, startAfter: 0, ...over };
+  return { now: NOW, imagePresent: true, containers, listeners, startAfter: 0, heals: true, ...over };
 }
 
 type Over = Partial<ObservedContainer>;

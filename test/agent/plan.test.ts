@@ -329,6 +329,17 @@ describe('healing', () => {
     expectPlan(two, seen([serving('a', 1), ready('b', 1)]), 'route to a, b (release 1 is ready)');
   });
 
+  test('leaves a replacement to whoever asked the health checks', () => {
+    for (const replacement of [starting('b', 1), ready('b', 1)]) {
+      expectPlan(one, seen([serving('a', 1), replacement], { heals: false }));
+    }
+    expectPlan(
+      one,
+      seen([serving('a', 1), exited('b', 1)], { heals: false }),
+      'keep the last words of b and remove it (it exited)',
+    );
+  });
+
   test('drains the replacement when the unhealthy container recovers first', () => {
     expectPlan(one, seen([serving('a', 1), starting('b', 1)]), 'drain b (release 1 serves)');
     expectPlan(one, seen([serving('a', 1), ready('b', 1)]), 'drain b (release 1 serves)');

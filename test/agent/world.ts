@@ -107,6 +107,7 @@ export class World {
       containers,
       listeners: this.listeners,
       startAfter: this.#startAfter,
+      heals: true,
     };
   }
 
