@@ -11,7 +11,7 @@ import { GantryError } from '../errors.ts';
 import { type EngineAddress, engineAddress } from './address.ts';
 import { within } from './deadline.ts';
 import type { EngineInfo } from './engine.ts';
-import { isVersionRefused, translate } from './failures.ts';
+import { foreign, isVersionRefused, translate } from './failures.ts';
 
 /** What gantryd is tested with. The engine's newest within it is spoken. */
 export const API_RANGE = { from: '1.41', to: '1.52' } as const;
@@ -111,7 +111,7 @@ export class Connection {
       const slow = new Dockerode(options(address, single, info.apiVersion));
       return { info, quick, slow };
     } catch (error) {
-      throw translate(error, what, address.text);
+      throw foreign(error, address.text) ?? translate(error, what, address.text);
     }
   }
 

@@ -47,11 +47,22 @@ export function translate(error: unknown, what: string, address: string): Gantry
   if (UNREACHABLE.has(code)) return unreachable(address, error);
   if (FORBIDDEN.has(code)) return forbidden(address, error);
   if (UNTRUSTED.test(code)) return untrusted(address, error);
-  if (BROKEN_OFF.has(code)) return brokenOff(what, address, error);
+  if (isBrokenOff(error)) return brokenOff(what, address, error);
   return new GantryError('engine-failed', `The Docker engine refused to ${what}: ${wordsOf(error)}`, {
     cause: error,
     // A container that the runtime cannot make fails with 500, too, and always will.
     retryable: (statusOf(error) ?? 0) >= 500 && !/OCI runtime/i.test(wordsOf(error)),
+  });
+}
+
+/** What only something else than a Docker engine answers when asked for its version; undefined: it may be one. */
+export function foreign(error: unknown, address: string): GantryError | undefined {
+  const unknownPath = [404, 405].includes(statusOf(error) ?? 0);
+  const noHttp = String(field(error, 'code') ?? '').startsWith('HPE_') && !isBrokenOff(error);
+  if (!unknownPath && !noHttp && !(error instanceof SyntaxError)) return undefined;
+  return new GantryError('engine-unreachable', `What answers at ${address} is no Docker engine.`, {
+    cause: error,
+    hint: 'Say where it is with --docker or DOCKER_HOST, as unix:///var/run/docker.sock.',
   });
 }
 
@@ -147,6 +158,10 @@ function untrusted(address: string, cause: unknown): GantryError {
     cause,
     hint: 'For an engine behind TLS set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of its ca.pem, cert.pem and key.pem.',
   });
+}
+
+function isBrokenOff(error: unknown): boolean {
+  return BROKEN_OFF.has(String(field(error, 'code') ?? ''));
 }
 
 function brokenOff(what: string, address: string, cause: unknown): GantryError {
