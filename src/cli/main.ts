@@ -21,7 +21,8 @@ export async function main(program: Program): Promise<void> {
   const lost = watchStreams();
   process.exitCode = await exitCodeOf(program, process.argv.slice(2));
   // Whatever a library left open must not keep a finished command alive.
-  process.stdout.write('', () => process.exit(lost() ? 1 : process.exitCode));
+  // Output that is lost is told a tick after its write.
+  process.stdout.write('', () => setImmediate(() => process.exit(process.exitCode || (lost() ? 1 : 0))));
 }
 
 async function exitCodeOf(program: Program, argv: readonly string[]): Promise<number> {
@@ -59,7 +60,9 @@ function commands(
         done(await runProxy(args));
       },
     );
-  const all = program === 'gantry' ? withDefault(withLocal, done) : withLocal;
+  // yargs runs the default command after printing the completion script.
+  const isDefault = program === 'gantry' && argv[0] !== 'completion';
+  const all = isDefault ? withDefault(withLocal, done) : withLocal;
   return all
     .strict()
     .demandCommand(1, 'Say what to do.')

@@ -16,6 +16,8 @@ export interface Relay {
   mend(): Promise<void>;
   /** Cuts when a request whose first line contains `words` arrives; that request does not get through. */
   cutAt(words: string): void;
+  /** Settles once a cut that cutAt set has happened. */
+  cutDone(): Promise<void>;
 }
 
 /** `target`: the engine's own address, `unix://…` or `tcp://host:port`. */
@@ -23,6 +25,8 @@ export async function relay(t: Cleanup, folder: string, target: string): Promise
   const path = join(folder, 'engine.sock');
   const sockets = new Set<Socket>();
   let trap: string | undefined;
+  let sprung = () => {};
+  let done = Promise.resolve();
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const engine = connect(where(target));
     for (const socket of [client, engine]) {
@@ -46,6 +50,7 @@ export async function relay(t: Cleanup, folder: string, target: string): Promise
     for (const socket of sockets) socket.destroy();
     await closed;
     await rm(path, { force: true });
+    sprung();
   }
 
   async function mend(): Promise<void> {
@@ -63,7 +68,11 @@ export async function relay(t: Cleanup, folder: string, target: string): Promise
     mend,
     cutAt(words) {
       trap = words;
+      done = new Promise((resolve) => {
+        sprung = resolve;
+      });
     },
+    cutDone: () => done,
   };
 }
 
