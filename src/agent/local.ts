@@ -6,21 +6,17 @@ import type { Component, Project } from '../config/project.ts';
 import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
-import { Agent, type View } from './agent.ts';
+import { Agent } from './agent.ts';
+import { follow, type Outcome, superseded } from './deployment.ts';
 import { forecast } from './forecast.ts';
 import { type ListedContainer, listed } from './listed.ts';
 import type { Plan } from './plan.ts';
 import { pause } from './poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
-import { recordedComponents, recordFile, withFailedRelease, withRelease, withStatus } from './record.ts';
+import { recordedComponents, recordFile, withRelease, withStatus } from './record.ts';
 import { makeRelease } from './release.ts';
 import type { DesiredStatus, Release } from './state.ts';
 
-/** How long a withdrawn release may take to leave, on top of its stopTimeout. */
-const WITHDRAW_MS = 20_000;
-/** How long the engine may be away while a release is withdrawn, and how often it is tried. */
-const ENGINE_BACK_MS = 5_000;
-const ENGINE_PAUSE_MS = 200;
 /** Pause of a monitor after a round that failed. */
 const TROUBLE_PAUSE_MS = 2_000;
 
@@ -41,9 +37,7 @@ export interface UpdateOptions {
   readonly detach: boolean;
 }
 
-/** How a command ended that did not fail. */
-export type Outcome = 'done' | 'draining' | 'not-running';
-
+export type { Outcome } from './deployment.ts';
 export type { ListedContainer } from './listed.ts';
 
 export class LocalHost {
@@ -67,7 +61,7 @@ export class LocalHost {
     return this.#withAgent(name, false, async (agent, tell) => {
       const release = await this.#prepare(agent, component, options.pull, tell, signal);
       tell({ kind: 'release-made', release: release.number, image: release.image, imageId: release.imageId });
-      return this.#follow(agent, release, options.detach, signal);
+      return follow(agent, release, { detach: options.detach, now: this.#now }, signal);
     });
   }
 
@@ -195,75 +189,6 @@ export class LocalHost {
     });
   }
 
-  async #follow(agent: Agent, release: Release, detach: boolean, signal: AbortSignal): Promise<Outcome> {
-    try {
-      const view = await agent.run((v) => isOver(v, release) || isSettled(v, detach), signal);
-      if (!isOver(view, release)) return view.plan.length === 0 ? 'done' : 'draining';
-      throw await this.#whyOver(agent, view, release);
-    } catch (error) {
-      if (isGantryError(error, 'release-failed') || isGantryError(error, 'superseded')) throw error;
-      return this.#withdraw(agent, release, error, signal.aborted);
-    }
-  }
-
-  /** The release is not wanted any more: because it failed, or because somebody wants something newer. */
-  async #whyOver(agent: Agent, view: View, release: Release): Promise<GantryError> {
-    const failed = view.record.reason !== undefined && view.record.releases.at(-1)?.number === release.number;
-    if (!failed) return superseded(release.component.name, view);
-    await this.#untilGone(agent, release);
-    const serves =
-      view.desired.status === 'ready'
-        ? `release ${view.record.release} serves on`
-        : 'nothing served before it';
-    const message = `Release ${release.number} of ${release.component.name} failed: ${view.record.reason}`;
-    return new GantryError('release-failed', message, { hint: `Its containers are removed; ${serves}.` });
-  }
-
-  /** Something went wrong or Ctrl-C came. Before the switch the release is taken back, after it only the drain is left. */
-  async #withdraw(agent: Agent, release: Release, error: unknown, aborted: boolean): Promise<Outcome> {
-    let proven = false;
-    await agent.change((record) => {
-      proven = record.releases.some((r) => r.number === release.number && r.proven);
-      if (proven) return record;
-      return withFailedRelease(record, release.number, aborted ? 'interrupted' : messageOf(error));
-    }, AbortSignal.timeout(WITHDRAW_MS));
-    const { name } = release.component;
-    if (proven && aborted) return 'draining';
-    if (proven) throw hinted(error, `The new containers of ${name} serve; the next command on it goes on.`);
-    const removed = await this.#isRemoved(agent, release);
-    const left = removed
-      ? 'Its new containers are removed'
-      : 'The next command on it removes its new containers';
-    if (!aborted)
-      throw hinted(error, `The update of ${name} is given up. ${left}; what served before serves on.`);
-    throw new GantryError(
-      'interrupted',
-      `The update of ${release.component.name} was interrupted before the switch`,
-      {
-        hint: `${left}; what served before serves on.`,
-      },
-    );
-  }
-
-  /** Whether they are gone in the end. An engine that is away is given a moment to come back. */
-  async #isRemoved(agent: Agent, release: Release): Promise<boolean> {
-    const bound = AbortSignal.timeout(ENGINE_BACK_MS);
-    for (;;) {
-      try {
-        await this.#untilGone(agent, release);
-        return true;
-      } catch (error) {
-        if (bound.aborted || !isGantryError(error) || !error.retryable) return false;
-        await pause(ENGINE_PAUSE_MS, bound);
-      }
-    }
-  }
-
-  async #untilGone(agent: Agent, release: Release): Promise<void> {
-    const bound = AbortSignal.timeout(WITHDRAW_MS + release.component.stopTimeoutMs);
-    await agent.run((v) => v.observed.containers.every((c) => c.release !== release.number), bound);
-  }
-
   /** All that comes before the first container. Interrupted here, nothing has changed. */
   async #prepare(
     agent: Agent,
@@ -375,35 +300,6 @@ export async function rememberedComponent(
 ): Promise<Component | undefined> {
   if (!(await recordedComponents(stateDir, project)).includes(name)) return undefined;
   return (await recordFile(stateDir, project, name).read()).releases.at(-1)?.component;
-}
-
-/** The record no longer wants this release. */
-function isOver(view: View, release: Release): boolean {
-  return view.desired.status !== 'ready' || view.record.release !== release.number;
-}
-
-function isSettled(view: View, detach: boolean): boolean {
-  if (view.plan.length === 0) return true;
-  return detach && view.desired.release?.proven === true && view.plan.every(belongsToDrain);
-}
-
-function belongsToDrain(action: Plan[number]): boolean {
-  return action.kind === 'wait' || action.kind === 'stop-container' || action.kind === 'remove-container';
-}
-
-/** The error with how things stand now, behind what it says itself. */
-function hinted(error: unknown, standing: string): unknown {
-  if (!isGantryError(error)) return error;
-  const { code, message, hint, retryable, cause } = error;
-  const whole = hint === undefined ? standing : `${hint.replace(/[^.!?]$/, '$&.')} ${standing}`;
-  return new GantryError(code, message, { hint: whole, retryable, cause });
-}
-
-function superseded(name: string, view: View): GantryError {
-  const now = view.desired.status === 'ready' ? `release ${view.record.release}` : view.desired.status;
-  return new GantryError('superseded', `Another command changed ${name} meanwhile: it is to be ${now}`, {
-    hint: 'That command goes on; nothing is left to do for this one.',
-  });
 }
 
 function troubleOf(error: unknown) {
