@@ -55,17 +55,7 @@ async function withGround(use) {
   try {
     return await use(ground);
   } finally {
-    await phase('clean up', () => cleanUp(ground));
-  }
-}
-
-/** A foreign engine stays, so what the tests made of the example application must go from it. */
-async function cleanUp(ground) {
-  try {
-    if (ground.address !== undefined && !ground.own)
-      await runInside(ground, [process.execPath, join('examples', 'app', 'image.mjs'), 'remove']);
-  } finally {
-    await ground.close();
+    await phase('clean up', () => ground.close());
   }
 }
 

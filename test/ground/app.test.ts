@@ -1,9 +1,13 @@
 /** The example application as a container on the real engine: made on the spot, told apart by version. */
 import assert from 'node:assert/strict';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { PACKAGE_ROOT } from '../../src/version.ts';
 import { buildAppImage, containersWith, dockerCall, removeAppImages, removeContainer } from './docker.ts';
-import { skipWithoutEngine, until } from './harness.ts';
+import { type Cleanup, engineAddress, skipWithoutEngine, tempFolder, until } from './harness.ts';
 import { startLoad } from './load.ts';
+import { run } from './processes.ts';
 
 const START_MS = 20_000;
 const NAME = `ground-${process.pid}`;
@@ -39,6 +43,39 @@ test('versions are images of their own, and are gone when removed', {
   await removeAppImages(tags);
   for (const tag of tags) await dockerCall('GET', `/images/${tag}/json`, undefined, [404]);
 });
+
+test('what a killed run made on an engine that stays is removed by the next, and nothing else', {
+  skip: skipWithoutEngine,
+}, async (t) => {
+  const [tag, copy, box] = [`${NAME}-three:v1`, `${NAME}-left:v1`, `${NAME}-left`];
+  const env = { ...process.env, TMPDIR: await tempFolder(t) };
+  t.after(async () => {
+    await removeContainer(box);
+    await removeAppImages([copy, tag]);
+  });
+  const record = `m.recordForeignEngine(folder, ${JSON.stringify(engineAddress())})`;
+  const ground = await leftovers(t, env, `const folder = m.openFolder(); ${record}; console.log(folder)`);
+  await buildAppImage({ tag });
+  const labels = { 'io.gantryd.example': basename(ground).toLowerCase() };
+  await dockerCall('POST', `/containers/create?name=${box}`, { Image: tag, Labels: labels });
+  await dockerCall('POST', `/containers/${box}/start`);
+  await dockerCall('POST', `/commit?container=${box}&repo=${copy.replace(':', '&tag=')}`, {});
+
+  assert.equal(await leftovers(t, env, 'console.log(await m.removeLeftovers())'), '1');
+
+  await dockerCall('GET', `/containers/${box}/json`, undefined, [404]);
+  await dockerCall('GET', `/images/${copy}/json`, undefined, [404]);
+  await dockerCall('GET', `/images/${tag}/json`);
+});
+
+/** Runs `script` on the module `m` in a process of its own, and answers what it printed. */
+async function leftovers(t: Cleanup, env: NodeJS.ProcessEnv, script: string): Promise<string> {
+  const file = pathToFileURL(join(PACKAGE_ROOT, 'test', 'ground', 'leftovers.mjs')).href;
+  const text = `const m = await import('${file}'); ${script}`;
+  const result = await run(t, process.execPath, ['--input-type=module', '-e', text], { env });
+  assert.equal(result.code, 0, result.stderr);
+  return result.stdout.trim();
+}
 
 interface Inspected {
   readonly Image: string;

@@ -4,28 +4,17 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:http';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { GROUND_VARIABLE, recordEngine } from './leftovers.mjs';
+import { answers } from './foreign-engine.mjs';
+import { GROUND_VARIABLE, recordOwnEngine } from './leftovers.mjs';
 
 const START_MS = 60_000;
-const PING_MS = 3_000;
 const LOG_TAIL_LINES = 25;
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Whether a Docker engine answers at `unix://…` or `tcp://…`. */
-export function answers(address) {
-  return new Promise((resolve) => {
-    const ping = request({ ...connection(address), path: '/_ping', timeout: PING_MS }, (answer) => {
-      answer.resume();
-      resolve(answer.statusCode === 200);
-    });
-    ping.on('error', () => resolve(false));
-    ping.on('timeout', () => ping.destroy());
-    ping.end();
-  });
-}
+/** What the caller has set for another engine is not meant for this one, nor for its clients. */
+export const UNSET = { DOCKER_TLS_VERIFY: undefined, DOCKER_CERT_PATH: undefined, DOCKER_CONTEXT: undefined };
 
 /** Starts the engine and waits until it answers; it is ended by removing the ground. */
 export async function startEngine(folder) {
@@ -33,7 +22,7 @@ export async function startEngine(folder) {
   mkdirSync(engine);
   const address = `unix://${join(engine, 'docker.sock')}`;
   const child = spawnDetached(folder, engine, address);
-  recordEngine(folder, child.pid);
+  recordOwnEngine(folder, child.pid);
   await answering(child, address, join(engine, 'log'));
   return { address, pid: child.pid };
 }
@@ -43,7 +32,8 @@ function spawnDetached(folder, engine, address) {
   const log = openSync(join(engine, 'log'), 'a');
   const own = 'ip link set lo up && exec "$0" "$@"';
   const args = ['--net', '--', 'sh', '-c', own, 'dockerd', ...flags(folder, engine, address)];
-  const env = { ...process.env, PATH: `${process.env.PATH}:${SYSTEM_PATH}`, [GROUND_VARIABLE]: folder };
+  const path = `${process.env.PATH}:${SYSTEM_PATH}`;
+  const env = { ...process.env, ...UNSET, PATH: path, [GROUND_VARIABLE]: folder };
   // A session of its own: Ctrl-C on the terminal must not reach it before the containers are gone.
   const child = spawn('unshare', args, { detached: true, stdio: ['ignore', log, log], env });
   closeSync(log);
@@ -71,10 +61,4 @@ async function answering(child, address, logFile) {
   }
   const tail = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
   throw new Error(`the private Docker engine did not start; the end of its log:\n${tail}`);
-}
-
-function connection(address) {
-  if (address.startsWith('unix://')) return { socketPath: address.slice('unix://'.length) };
-  const { hostname, port } = new URL(address.replace(/^tcp:/, 'http:'));
-  return { host: hostname, port: port || 2375 };
 }

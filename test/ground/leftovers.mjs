@@ -4,13 +4,25 @@
  * A process is known by pid and start time; a recycled pid is never signalled.
  */
 import { execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { answers, removeMadeBy } from './foreign-engine.mjs';
 
 export const GROUND_VARIABLE = 'GANTRYD_GROUND';
 const PREFIX = 'gantryd-ground-';
+/** What the ground's processes get as their temporary folder. */
+export const TEMP = 't';
 const OWNER_FILE = 'owner.json';
 const ENGINE_FILE = 'engine.json';
 const ENGINE_STOP_MS = 30_000;
@@ -20,34 +32,44 @@ const KILL_MS = 5_000;
 export function openFolder() {
   const folder = mkdtempSync(join(tmpdir(), PREFIX));
   writeFileSync(join(folder, OWNER_FILE), JSON.stringify(identity(process.pid)));
-  mkdirSync(join(folder, 't'));
+  mkdirSync(join(folder, TEMP));
   return folder;
 }
 
-export function recordEngine(folder, pid) {
+/** The engine that was started for the ground, by its pid. */
+export function recordOwnEngine(folder, pid) {
   writeFileSync(join(folder, ENGINE_FILE), JSON.stringify(identity(pid)));
+}
+
+/** The engine that was there before: it stays, and what the ground's processes made on it goes. */
+export function recordForeignEngine(folder, address) {
+  writeFileSync(join(folder, ENGINE_FILE), JSON.stringify({ address }));
 }
 
 /** Removes the grounds of runs that are no more. Answers how many. */
 export async function removeLeftovers() {
-  const folders = readdirSync(tmpdir())
-    .filter((name) => name.startsWith(PREFIX))
-    .map((name) => join(tmpdir(), name))
-    .filter((folder) => isOurs(folder) && !isAlive(readRecord(folder, OWNER_FILE)));
+  const folders = groundsIn(tmpdir()).filter((folder) => !isAlive(readRecord(folder, OWNER_FILE)));
   for (const folder of folders) await removeGround(folder);
   return folders.length;
 }
 
-/** Ends every process of the ground, the engine first and gracefully, and deletes the folder. */
+/**
+ * Ends every process of the ground, its own engine first and gracefully, takes what they made from an engine
+ * that stays, and deletes the folder; before that the same for the grounds that its processes had opened.
+ */
 export async function removeGround(folder) {
-  await stopEngine(folder);
+  const engine = readRecord(folder, ENGINE_FILE);
+  if (isAlive(engine)) await stopEngine(engine);
   await killMarked(folder);
+  for (const inner of groundsIn(join(folder, TEMP))) await removeGround(inner);
+  if (engine?.address && (await answers(engine.address)))
+    await removeMadeBy(basename(folder), engine.address);
   unmountBelow(folder);
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
 export function isAlive(record) {
-  return record !== undefined && startTime(record.pid) === record.start;
+  return record?.start !== undefined && startTime(record.pid) === record.start;
 }
 
 function identity(pid) {
@@ -70,6 +92,14 @@ function bootId() {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
+function groundsIn(parent) {
+  const names = existsSync(parent) ? readdirSync(parent) : [];
+  return names
+    .filter((name) => name.startsWith(PREFIX))
+    .map((name) => join(parent, name))
+    .filter(isOurs);
+}
+
 function isOurs(folder) {
   const stat = lstatSync(folder, { throwIfNoEntry: false });
   return stat?.isDirectory() === true && stat.uid === process.getuid();
@@ -83,9 +113,7 @@ function readRecord(folder, file) {
   }
 }
 
-async function stopEngine(folder) {
-  const engine = readRecord(folder, ENGINE_FILE);
-  if (!isAlive(engine)) return;
+async function stopEngine(engine) {
   process.kill(engine.pid, 'SIGTERM');
   await gone(() => !isAlive(engine), ENGINE_STOP_MS);
 }

@@ -5,8 +5,16 @@
  */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { answers, startEngine } from './dockerd.mjs';
-import { GROUND_VARIABLE, openFolder, removeGround, removeLeftovers } from './leftovers.mjs';
+import { startEngine, UNSET } from './dockerd.mjs';
+import { answers } from './foreign-engine.mjs';
+import {
+  GROUND_VARIABLE,
+  openFolder,
+  recordForeignEngine,
+  removeGround,
+  removeLeftovers,
+  TEMP,
+} from './leftovers.mjs';
 import { ENGINE_PACKAGES, installMissing, isRoot, TOOL_PACKAGES } from './packages.mjs';
 
 const DEFAULT_ADDRESS = 'unix:///var/run/docker.sock';
@@ -15,7 +23,7 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 /**
  * Answers `{address, own, env, enter, close}`. `own`: the engine was started here. `env`: for the processes that
  * use the ground. `enter(command)`: the command line that runs inside the ground's network. `close()`, once: ends
- * every process of the ground and deletes its data. `tools`: also what only the tests need. Without an engine
+ * every process of the ground and deletes its data, also from an engine that stays. `tools`: also what only the tests need. Without an engine
  * and the rights to start one it throws, unless GANTRYD_TEST_NO_ENGINE=1; then `address` is undefined.
  */
 export async function ensureEngine({ tools = false, say = tell } = {}) {
@@ -89,8 +97,11 @@ async function findOrStart(folder, tools, say) {
   const found = await firstAnswering(places);
   if (found === undefined && !isRoot()) throw new Error(noEngine(places));
   installMissing([...(found ? [] : ENGINE_PACKAGES), ...(tools ? TOOL_PACKAGES : [])], say);
-  if (found) say(`using the Docker engine at ${found}`);
-  if (found) return { own: false, address: found };
+  if (found) {
+    recordForeignEngine(folder, found);
+    say(`using the Docker engine at ${found}`);
+    return { own: false, address: found };
+  }
   const started = await startEngine(folder);
   say(`no Docker engine at ${places.join(' or ')}: started a private one at ${started.address}`);
   return { own: true, ...started };
@@ -110,12 +121,13 @@ function noEngine(places) {
 }
 
 function ground(folder, { address, own, pid }) {
-  const engine = address === undefined ? {} : { DOCKER_HOST: address, GANTRYD_TEST_DOCKER: address };
+  const engine =
+    address === undefined ? {} : { ...UNSET, DOCKER_HOST: address, GANTRYD_TEST_DOCKER: address };
   let closing;
   return {
     address,
     own,
-    env: { TMPDIR: join(folder, 't'), [GROUND_VARIABLE]: folder, ...engine },
+    env: { TMPDIR: join(folder, TEMP), [GROUND_VARIABLE]: folder, ...engine },
     enter: (command) => (own ? ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...command] : command),
     close() {
       closing ??= removeGround(folder);
