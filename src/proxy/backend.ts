@@ -8,6 +8,8 @@ import type { BackendReport, Peer } from './protocol.ts';
 import type { ProxyLimits } from './routes.ts';
 
 const MAX_PEERS_REPORTED = 20;
+/** A backend that could not be dialled is left to one client in so long, unless there is no other. */
+const SHUNNED_MS = 5_000;
 
 export type HoldKind = Peer['kind'];
 
@@ -25,6 +27,8 @@ export class LiveBackend {
   #counts = { request: 0, upgraded: 0, tcp: 0 };
   #host: string;
   #routed = true;
+  /** 0: its last dial went well. */
+  #shunnedUntil = 0;
   /** Whether the last dial failed; held here so that only the change is logged. */
   reachable = true;
 
@@ -45,6 +49,24 @@ export class LiveBackend {
 
   get open(): number {
     return this.#holds.size;
+  }
+
+  /** Others are to be preferred: a dial of a container that is gone takes seconds to fail. */
+  get shunned(): boolean {
+    return this.#shunnedUntil > 0 && this.#shunnedUntil > performance.now();
+  }
+
+  shun(): void {
+    this.#shunnedUntil = performance.now() + SHUNNED_MS;
+  }
+
+  /** Somebody is about to find out whether it answers again: the others need not. */
+  picked(): void {
+    if (this.#shunnedUntil > 0) this.shun();
+  }
+
+  forgive(): void {
+    this.#shunnedUntil = 0;
   }
 
   /** Part of the table in force, reached at this address from now on. */
@@ -199,18 +221,23 @@ export class LiveRoute {
     this.limits = limits;
   }
 
-  /** The backend with the least open on it, in turns among equals. */
+  /** The backend with the least open on it, in turns among equals; one that could not be dialled comes last. */
   pick(tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
     const count = this.backends.length;
     let best: LiveBackend | undefined;
     for (let step = 0; step < count; step++) {
       const backend = this.backends[(this.#turn + step) % count];
       if (backend === undefined || tried?.has(backend)) continue;
-      if (best === undefined || backend.open < best.open) best = backend;
+      if (best === undefined || isBetter(backend, best)) best = backend;
     }
     this.#turn = count === 0 ? 0 : (this.#turn + 1) % count;
+    best?.picked();
     return best;
   }
+}
+
+function isBetter(a: LiveBackend, b: LiveBackend): boolean {
+  return a.shunned === b.shunned ? a.open < b.open : b.shunned;
 }
 
 function transferred(socket: Socket): number {

@@ -87,6 +87,7 @@ export class Dispatch {
       if (this.#dialling !== socket) return;
       this.#dialling = undefined;
       hold.release();
+      backend.shun();
       this.avoid(backend);
       this.#entrance.reached(backend, error);
       this.next(false);
@@ -98,6 +99,7 @@ export class Dispatch {
       if (this.#dialling !== socket) return void socket.destroy();
       this.#dialling = undefined;
       socket.removeListener('error', failed);
+      backend.forgive();
       this.#entrance.reached(backend);
       this.#outcome.found(socket, hold, false);
     });

@@ -84,6 +84,21 @@ test('a backend that says nothing while the dial lasts is given up after connect
   for (let i = 0; i < 4; i++) assert.equal((await ask(g.url)).body, 'alive');
 });
 
+test('a backend that cannot be dialled delays few requests, and is asked again once it answers', async (t) => {
+  const g = await ground(t);
+  const [silent, down] = [await g.silent('silent'), g.dead('down')];
+  const alive = await g.http('alive', (_req, res) => void res.end('alive'));
+  await g.route([silent, down, alive], { limits: { connectTimeoutMs: 1_000 } });
+  const began = performance.now();
+  for (let i = 0; i < 30; i++) assert.equal((await ask(g.url)).body, 'alive');
+  assert.ok(performance.now() - began < 8_000, 'not each request waits for the dial that fails');
+  const server = http.createServer((_req, res) => void res.end('up again'));
+  t.after(() => void server.close());
+  server.listen(g.containerPort, down.host);
+  await until('it is asked', async () => (await ask(g.url)).body === 'up again', 20_000);
+  await untilIdle(g.plane);
+});
+
 test('answers without a body keep their length and the connection', async (t) => {
   const g = await ground(t);
   const backend = await g.http('a', (req, res) => {

@@ -206,8 +206,6 @@ test('a listener changes its kind without refusing anybody', async (t) => {
     (req, res) => void res.end(String(req.headers['x-forwarded-for'] ?? 'direct')),
   );
   await g.route([backend]);
-  const early = await g.dial();
-  const earlySaid = heard(early);
   const failed: unknown[] = [];
   let running = true;
   const load = (async () => {
@@ -222,6 +220,8 @@ test('a listener changes its kind without refusing anybody', async (t) => {
   running = false;
   await load;
   assert.deepEqual(failed, []);
+  const early = await g.dial();
+  const earlySaid = heard(early);
   await g.route([backend], { kind: 'tcp' });
   early.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
   await until('the old connection is answered and closed', earlySaid.ended);
