@@ -50,17 +50,22 @@ test('a sandbox fails the test that leaves a process or a temporary file, and re
 test('what a killed run left behind is removed by the next, and a living run is spared', async (t) => {
   const folder = await tempFolder(t);
   const env = { ...process.env, TMPDIR: folder };
-  const dead = start(t, process.execPath, ['--input-type=module', '-e', runThatMarks('sleep')], { env });
-  const alive = start(t, process.execPath, ['--input-type=module', '-e', runThatMarks('sleep')], { env });
-  await Promise.all([dead.says('marked', WAIT_MS), alive.says('marked', WAIT_MS)]);
-  t.after(() => void [dead, alive].map(killMarked));
-  dead.signal('SIGKILL');
-  await dead.ended;
+  const startRun = (mark: Mark) =>
+    start(t, process.execPath, ['--input-type=module', '-e', runThatMarks(mark)], { env });
+  const dead = [startRun('environment'), startRun('state-dir')];
+  const alive = startRun('environment');
+  const runs = [...dead, alive];
+  t.after(() => void runs.map(killMarked));
+  await Promise.all(runs.map((each) => each.says('marked', WAIT_MS)));
+  for (const each of dead) each.signal('SIGKILL');
+  await Promise.all(dead.map((each) => each.ended));
   const script = `console.log(await (await import('${LEFTOVERS}')).removeLeftovers())`;
   const result = await run(t, process.execPath, ['--input-type=module', '-e', script], { env });
-  assert.equal(result.stdout.trim(), '1', result.stderr);
-  assert.equal(isRunning(pidIn(dead.stdout)), false);
-  assert.equal(isRunning(pidIn(alive.stdout)), true);
+  assert.equal(result.stdout.trim(), '2', result.stderr);
+  assert.deepEqual(
+    runs.map((each) => isRunning(pidIn(each.stdout))),
+    [false, false, true],
+  );
   assert.equal((await readdir(folder)).length, 1);
 });
 
@@ -71,13 +76,20 @@ test('temporary folders are deep enough for a unix socket and a free port can be
   assert.ok((await freePort()) > 0);
 });
 
+/** How a process shows whose it is; the proxy, which takes no environment along, by its state directory. */
+type Mark = 'environment' | 'state-dir';
+
 /** A run with a ground of its own and one process in it that outlives it. */
-function runThatMarks(command: string): string {
+function runThatMarks(mark: Mark): string {
   return `
     import { spawn } from 'node:child_process';
     import { GROUND_VARIABLE, openFolder } from '${LEFTOVERS}';
-    const env = { ...process.env, [GROUND_VARIABLE]: openFolder() };
-    const child = spawn('${command}', ['1000'], { detached: true, stdio: 'ignore', env });
+    const folder = openFolder();
+    const byEnvironment = ${mark === 'environment'};
+    const env = byEnvironment ? { [GROUND_VARIABLE]: folder } : {};
+    const words = byEnvironment ? [] : ['--state-dir', folder + '/t/s'];
+    const args = ['-e', 'setTimeout(() => {}, 1_000_000)', '--', ...words];
+    const child = spawn(process.execPath, args, { detached: true, stdio: 'ignore', env });
     child.once('spawn', () => console.log('marked', child.pid));
   `;
 }

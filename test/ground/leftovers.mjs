@@ -1,7 +1,7 @@
 /**
- * A ground is one folder. Everything a run makes lives in it, and every process it starts carries the
- * folder in its environment, so that what a killed run left behind can be found and removed by the next.
- * A process is known by pid and start time; a recycled pid is never signalled.
+ * A ground is one folder. Everything a run makes lives in it, and every process it starts names the folder in
+ * its environment or as the place of its state, so that what a killed run left behind can be found and removed
+ * by the next. A process is known by pid and start time; a recycled pid is never signalled.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -140,11 +140,19 @@ function markedProcesses(folder) {
   return [...marked].map(Number).filter((pid) => startTime(pid) !== undefined);
 }
 
+/** The proxy, which outlives its caller, takes no environment along; its command line names its state. */
 function carries(pid, folder) {
+  const inEnvironment = procList(pid, 'environ').includes(`${GROUND_VARIABLE}=${folder}`);
+  const words = procList(pid, 'cmdline');
+  const states = words.filter((_, i) => words[i - 1] === '--state-dir');
+  return inEnvironment || states.some((path) => path.startsWith(`${folder}/`));
+}
+
+function procList(pid, file) {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`${GROUND_VARIABLE}=${folder}`);
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
   } catch {
-    return false; // gone meanwhile, or another user's
+    return []; // gone meanwhile, or another user's
   }
 }
 
