@@ -196,10 +196,16 @@ export function executors(input: ExecutionInput): Executors {
 
   async function startIt(id: ContainerId, release: number, round: Round): Promise<void> {
     // The mark starts the ready deadline; written before the start, so that it cannot be missed.
-    await save(round, (record) => withMark(record, id, { startedAt: now(), release }));
+    const marked = save(round, (record) => withMark(record, id, { startedAt: now(), release }));
+    await Promise.all([marked, input.proxy.unrouteGone(runningHere)]);
     const checks = releaseOf(round, release)?.component.readyChecks ?? [];
     await Promise.all([engine.start(id), prepareProbes(checks)]);
     tell({ kind: 'container-started', container: id, release });
+  }
+
+  async function runningHere(): Promise<ReadonlySet<ContainerId>> {
+    const all = await engine.containers({ host: input.hostId });
+    return new Set(all.filter((c) => ['running', 'paused', 'restarting'].includes(c.state)).map((c) => c.id));
   }
 
   function routeFor(action: Extract<Action, { kind: 'route' }>): Route | undefined {

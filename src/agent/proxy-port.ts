@@ -6,7 +6,7 @@ import { GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy } from '../proxy/launch.ts';
 import { type OwnedTable, PROTOCOL_VERSION, type ProxyStatus } from '../proxy/protocol.ts';
-import { type ProxyLimits, type Route, withRoute } from '../proxy/routes.ts';
+import { type ProxyLimits, type Route, withBackends, withRoute } from '../proxy/routes.ts';
 import { pause } from './poke.ts';
 
 /** Tries against other commands that write the same owner's table at the same moment. */
@@ -24,6 +24,11 @@ export interface ProxyPort {
     limits: ProxyLimits,
     options?: { readonly dryRun?: boolean },
   ): Promise<void>;
+  /**
+   * Takes every backend that `running` does not name out of the tables of all owners: its address is free, and
+   * what starts next may get it and with it the requests. `running` is asked after the tables.
+   */
+  unrouteGone(running: () => Promise<ReadonlySet<string>>): Promise<void>;
   /** Calls `listener` when counts or tables may have changed, until aborted. */
   watch(owner: string, listener: () => void, signal: AbortSignal): void;
 }
@@ -74,6 +79,26 @@ export function proxyPort(stateDir: string): ProxyPort {
     }
   }
 
+  async function unrouteGone(running: () => Promise<ReadonlySet<string>>): Promise<void> {
+    for (let left = WRITE_TRIES; ; left--) {
+      try {
+        const { owners } = await ask((proxy) => proxy.status());
+        const ids = await running();
+        for (const owned of owners) await keepOnly(owned, ids);
+        return;
+      } catch (error) {
+        if (!isGantryError(error, 'route-conflict') || left <= 1) throw error;
+      }
+    }
+  }
+
+  async function keepOnly({ owner, revision, table }: OwnedTable, ids: ReadonlySet<string>): Promise<void> {
+    const next = withBackends(table, (id) => ids.has(id));
+    if (next === table) return;
+    known.delete(owner);
+    await ask((proxy) => proxy.put(owner, { ifRevision: revision, table: next }));
+  }
+
   return {
     async status(owner) {
       const status = await ask((proxy) => proxy.status(owner));
@@ -81,6 +106,7 @@ export function proxyPort(stateDir: string): ProxyPort {
       return status;
     },
     setRoute,
+    unrouteGone,
     watch(owner, listener, signal) {
       watch(connected, owner, listener, signal).catch(() => listener());
     },
@@ -117,9 +143,14 @@ export function passiveProxyPort(stateDir: string): ProxyPort {
         throw error;
       }
     },
-    setRoute: () => Promise.reject(new GantryError('internal', 'a look at the proxy must not change it')),
+    setRoute: refuseChange,
+    unrouteGone: refuseChange,
     watch() {},
   };
+}
+
+function refuseChange(): Promise<never> {
+  return Promise.reject(new GantryError('internal', 'a look at the proxy must not change it'));
 }
 
 const NO_PROXY: ProxyStatus = {

@@ -62,6 +62,13 @@ export function withRoute(table: RouteTable, component: string, route: Route | u
   return { ...table, routes: route === undefined ? others : [...others, route] };
 }
 
+/** The table with these backends only; the same table when that is all of them. */
+export function withBackends(table: RouteTable, stays: (id: string) => boolean): RouteTable {
+  if (table.routes.every((r) => r.backends.every((b) => stays(b.id)))) return table;
+  const routes = table.routes.map((r) => ({ ...r, backends: r.backends.filter((b) => stays(b.id)) }));
+  return { ...table, routes };
+}
+
 export function routeOf(table: RouteTable, component: string): Route | undefined {
   return table.routes.find((r) => r.component === component);
 }

@@ -7,6 +7,7 @@ import {
   placesOverlap,
   type RoutedListener,
   routeOf,
+  withBackends,
   withRoute,
 } from '../../src/proxy/routes.ts';
 import { checkOwner, checkTable } from '../../src/proxy/table-check.ts';
@@ -22,6 +23,25 @@ test('a route is replaced in its table and the others stay', () => {
   assert.deepEqual(routeOf(table, 'web'), web);
   assert.deepEqual(withRoute(table, 'web', undefined).routes, [api]);
   assert.deepEqual(EMPTY_TABLE.routes, []);
+});
+
+test('a table is kept to the backends that are there, and is the same one when all are', () => {
+  const [a, b] = [
+    { id: 'a', host: '10.0.0.1' },
+    { id: 'b', host: '10.0.0.2' },
+  ];
+  const table = withRoute(EMPTY_TABLE, 'web', { component: 'web', listeners: [], backends: [a, b] });
+  assert.deepEqual(
+    routeOf(
+      withBackends(table, (id) => id === 'b'),
+      'web',
+    )?.backends,
+    [b],
+  );
+  assert.equal(
+    withBackends(table, () => true),
+    table,
+  );
 });
 
 test('two places overlap when the kernel would let only one of them listen', () => {
