@@ -3,7 +3,7 @@
  * the whole old one. Knows nothing about what is written.
  */
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { GantryError, messageOf } from './errors.ts';
 
@@ -74,6 +74,28 @@ export async function removeTemporaries(path: string): Promise<void> {
   for (const name of names) {
     if (!name.startsWith(own) || !/^\d+\.[0-9a-f]{12}\.tmp$/.test(name.slice(own.length))) continue;
     await removeIfThere(join(folder, name));
+  }
+}
+
+/**
+ * Makes the folder and those above it, mode 0700; one that is there is success. Throws what mkdir throws.
+ * Node's own recursive mkdir never ends where the file system denies that the parent exists, as in /proc.
+ */
+export async function makeFolder(folder: string): Promise<void> {
+  try {
+    await makeOne(folder);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' || dirname(folder) === folder) throw error;
+    await makeFolder(dirname(folder));
+    await makeOne(folder);
+  }
+}
+
+async function makeOne(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST' || !(await stat(folder)).isDirectory()) throw error;
   }
 }
 

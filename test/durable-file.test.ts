@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { removeAbandoned, removeTemporaries, temporaryPath, writeDurably } from '../src/durable-file.ts';
+import {
+  makeFolder,
+  removeAbandoned,
+  removeTemporaries,
+  temporaryPath,
+  writeDurably,
+} from '../src/durable-file.ts';
 import { isGantryError } from '../src/errors.ts';
 
 const run = promisify(execFile);
@@ -77,6 +83,21 @@ test('what dead writers of a file left goes at once, that of other files stays',
   await writeFile(temporaryPath(join(folder, 'tables.json')), '');
   await removeTemporaries(join(folder, 'tables.json'));
   assert.deepEqual((await readdir(folder)).sort(), others.sort());
+});
+
+test('a folder is made with those above it, and one that is there is fine', async (t) => {
+  const folder = join(await scratch(t), 'a', 'b', 'c');
+  await makeFolder(folder);
+  await makeFolder(folder);
+  assert.equal((await stat(folder)).mode & 0o777, 0o700);
+});
+
+test('a folder that cannot be made is refused, and never waited for', async (t) => {
+  const file = join(await scratch(t), 'file');
+  await writeFile(file, '');
+  await assert.rejects(makeFolder(file), { code: 'EEXIST' });
+  await assert.rejects(makeFolder(join(file, 'below')), { code: 'ENOTDIR' });
+  await assert.rejects(makeFolder('/proc/gantryd/state'), { code: 'ENOENT' });
 });
 
 async function deadPid(): Promise<number> {

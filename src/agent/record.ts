@@ -3,9 +3,9 @@
  * on containers that Docker cannot hold (labels are written once). One small JSON file each, replaced
  * whole and durably; whoever changes it holds the component's lock.
  */
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
+import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
@@ -168,7 +168,7 @@ async function versionOf(path: string): Promise<string> {
 
 async function prepareFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
   } catch (error) {
     throw stateWriteError(folder, error);
   }

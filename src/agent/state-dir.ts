@@ -3,11 +3,12 @@
  * files in it mean is their writers' business.
  */
 import { randomUUID } from 'node:crypto';
-import { access, constants, link, mkdir, readFile, stat } from 'node:fs/promises';
+import { access, constants, link, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import {
   codeOf,
+  makeFolder,
   removeAbandoned,
   removeIfThere,
   stateWriteError,
@@ -70,7 +71,7 @@ function refuseLong(folder: string): void {
 
 async function make(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
   } catch (error) {
     if (codeOf(error) === 'ENOSPC') throw stateWriteError(folder, error);
     const notFolder = ['EEXIST', 'ENOTDIR'].includes(codeOf(error));

@@ -27,7 +27,7 @@ export async function probe(
   const at = surroundings.now();
   const began = performance.now();
   const seen = await ask(check, target, surroundings, signal);
-  return { check: check.id, at, latencyMs: performance.now() - began, ...seen };
+  return { check: check.id, at, latencyMs: Math.round(performance.now() - began), ...seen };
 }
 
 function ask(check: Check, target: Target, surroundings: Surroundings, signal: AbortSignal): Promise<Seen> {

@@ -18,7 +18,7 @@ export async function send(
   const at = surroundings.now();
   const began = performance.now();
   const seen = await deliver(signal, target, surroundings, abort);
-  return { check: signal.id, at, latencyMs: performance.now() - began, ...seen };
+  return { check: signal.id, at, latencyMs: Math.round(performance.now() - began), ...seen };
 }
 
 function deliver(

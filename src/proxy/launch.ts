@@ -5,10 +5,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import { type Log, SILENT } from '../log.ts';
 import { ProxyClient } from './client.ts';
@@ -39,7 +40,7 @@ export async function ensureProxy({ stateDir, log = SILENT }: LaunchOptions): Pr
 }
 
 async function start(folder: string, probe: ProxyClient, log: Log): Promise<void> {
-  await makeFolder(folder);
+  await prepareFolder(folder);
   const deadline = performance.now() + START_DEADLINE_MS;
   let child = launch(folder);
   while (performance.now() < deadline) {
@@ -107,8 +108,8 @@ function refuseOther(status: ProxyStatus): void {
   });
 }
 
-async function makeFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause) => {
+async function prepareFolder(folder: string): Promise<void> {
+  await makeFolder(folder).catch((cause) => {
     throw new GantryError('state-dir', `cannot make the state directory ${folder}: ${messageOf(cause)}`, {
       cause,
     });
