@@ -241,7 +241,8 @@ export class LocalHost {
     const recordOf = (other: string) => recordFile(stateDir, project.name, other);
     const here = await engine.containers({ project: project.name, component: component.name, host: hostId });
     const newestHere = Math.max(0, ...here.map((c) => c.release));
-    return { project, component, image, engine, recordOf, newestHere, now: this.#now() };
+    const runningHere = new Set(here.filter((c) => c.state === 'running').map((c) => c.release));
+    return { project, component, image, engine, recordOf, newestHere, runningHere, now: this.#now() };
   }
 
   async #ensureImage(component: Component, pull: boolean, tell: Tell, signal: AbortSignal): Promise<Image> {

@@ -13,6 +13,7 @@ import type { Release } from './state.ts';
 
 /** Where the link of a component on the host's own network is reached. */
 const LOOPBACK = '127.0.0.1';
+const HOST_NETWORK = 'host';
 
 export interface ReleaseInput {
   readonly project: Project;
@@ -21,6 +22,8 @@ export interface ReleaseInput {
   readonly record: ComponentRecord;
   /** Highest release number among the component's containers: the record may have been lost. */
   readonly newestHere: number;
+  /** The releases whose containers run. */
+  readonly runningHere: ReadonlySet<number>;
   readonly recordOf: (component: string) => RecordFile;
   readonly engine: Engine;
   readonly now: number;
@@ -32,9 +35,13 @@ export interface MadeRelease {
   readonly linkPorts: Readonly<Record<string, number>>;
 }
 
-/** link-unavailable when a required link's exporter does not run here. */
+/**
+ * link-unavailable when a required link's exporter does not run here; port-taken when the new container could not
+ * listen beside the one that runs.
+ */
 export async function makeRelease(input: ReleaseInput): Promise<MadeRelease> {
   const { component, record } = input;
+  refuseSharedPort(input);
   const addresses = component.definesLinks.length === 0 ? [] : await importerAddresses(input);
   const linkPorts = await chooseLinkPorts(component, record.linkPorts, addresses);
   const listeners: readonly Listener[] = [
@@ -52,6 +59,26 @@ export async function makeRelease(input: ReleaseInput): Promise<MadeRelease> {
     proven: false,
   };
   return { release, linkPorts };
+}
+
+/** On the host's network the checks of a new container would be answered by the one that has its port. */
+function refuseSharedPort({ component, record, runningHere }: ReleaseInput): void {
+  if (component.network !== HOST_NETWORK) return;
+  const beside = record.releases.filter((r) => runningHere.has(r.number)).map((r) => r.component);
+  const taken = new Set(beside.filter((c) => c.network === HOST_NETWORK).flatMap(innerPorts));
+  const port = innerPorts(component).find((p) => taken.has(p));
+  if (port === undefined) return;
+  throw new GantryError(
+    'port-taken',
+    `On the network "host" a new container of ${component.name} cannot listen on ${port}: the one that runs does`,
+    { hint: 'Give the new release another container port, or stop the component first.' },
+  );
+}
+
+/** Where a component's containers listen, as far as it says so. */
+function innerPorts({ ports, definesLinks, readyChecks }: Component): readonly number[] {
+  const checked = readyChecks.flatMap((c) => c.port ?? []);
+  return [...ports.map((p) => p.containerPort), ...definesLinks.map((l) => l.port), ...checked];
 }
 
 /** The host's address on every network that a component of the project is on. */
