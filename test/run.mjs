@@ -51,7 +51,7 @@ function check(stop) {
 }
 
 async function withGround(use) {
-  const ground = await phase('ground', () => ensureEngine({ tools: true }));
+  const ground = await phase('ground', () => ensureEngine({ tests: true }));
   try {
     return await use(ground);
   } finally {

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LABELS } from '../../src/docker/spec.ts';
 import { containersWith, type ObservedContainer, removeContainer } from './docker.ts';
-import { type Cleanup, until } from './harness.ts';
+import { type Cleanup, skipWithoutEngine, until } from './harness.ts';
 import { type Cli, cli, type RunResult } from './processes.ts';
 
 const PROXY_END_MS = 5_000;
@@ -49,6 +49,7 @@ function configWriter(folder: string) {
 }
 
 async function ownContainers(stateDir: string): Promise<readonly ObservedContainer[]> {
+  if (skipWithoutEngine !== false) return [];
   const host = await readFile(join(stateDir, 'host-id'), 'utf8').catch(() => undefined);
   return host === undefined ? [] : containersWith({ [LABELS.host]: host.trim() });
 }

@@ -23,33 +23,20 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 /**
  * Answers `{address, own, env, enter, close}`. `own`: the engine was started here. `env`: for the processes that
  * use the ground. `enter(command)`: the command line that runs inside the ground's network. `close()`, once: ends
- * every process of the ground and deletes its data, also from an engine that stays. `tools`: also what only the tests need. Without an engine
- * and the rights to start one it throws, unless GANTRYD_TEST_NO_ENGINE=1; then `address` is undefined.
+ * every process of the ground and removes what they made, also from an engine that stays. Throws without an
+ * engine and the rights to start one. `tests`: brings also what only the tests need, and heeds
+ * GANTRYD_TEST_NO_ENGINE=1, with which `address` is undefined.
  */
-export async function ensureEngine({ tools = false, say = tell } = {}) {
+export async function ensureEngine({ tests = false, say = tell } = {}) {
   const removed = await removeLeftovers();
   if (removed > 0) say(`removed what ${removed} killed run(s) had left behind`);
   const folder = openFolder();
   try {
-    const engine = await findOrStart(folder, tools, say);
+    const engine = await findOrStart(folder, tests, say);
     return ground(folder, engine);
   } catch (error) {
     await removeGround(folder);
     throw error;
-  }
-}
-
-/**
- * Makes a ground, runs `command` (an array) in it with this terminal, takes the ground down whatever
- * happens, and answers the exit code.
- */
-export async function runOnGround(command, options = {}) {
-  const stop = stopRequest();
-  const made = await ensureEngine(options);
-  try {
-    return await runInside(made, command, { stop });
-  } finally {
-    await made.close();
   }
 }
 
@@ -88,15 +75,15 @@ export function stopRequest() {
   return stop;
 }
 
-async function findOrStart(folder, tools, say) {
-  if (process.env.GANTRYD_TEST_NO_ENGINE === '1') {
+async function findOrStart(folder, tests, say) {
+  if (tests && process.env.GANTRYD_TEST_NO_ENGINE === '1') {
     say('GANTRYD_TEST_NO_ENGINE=1: every test that needs a Docker engine is SKIPPED');
     return { own: false };
   }
   const places = [...new Set([process.env.DOCKER_HOST || DEFAULT_ADDRESS, DEFAULT_ADDRESS])];
   const found = await firstAnswering(places);
-  if (found === undefined && !isRoot()) throw new Error(noEngine(places));
-  installMissing([...(found ? [] : ENGINE_PACKAGES), ...(tools ? TOOL_PACKAGES : [])], say);
+  if (found === undefined && !isRoot()) throw new Error(noEngine(places, tests));
+  installMissing([...(found ? [] : ENGINE_PACKAGES), ...(tests ? TOOL_PACKAGES : [])], say);
   if (found) {
     recordForeignEngine(folder, found);
     say(`using the Docker engine at ${found}`);
@@ -112,11 +99,11 @@ async function firstAnswering(places) {
   return undefined;
 }
 
-function noEngine(places) {
+function noEngine(places, tests) {
   return [
     `No Docker engine answers at ${places.join(' or ')}, and starting one takes root.`,
     'Start Docker, point DOCKER_HOST to an engine, or run this as root.',
-    'GANTRYD_TEST_NO_ENGINE=1 runs only the tests that need none.',
+    ...(tests ? ['GANTRYD_TEST_NO_ENGINE=1 runs only the tests that need none.'] : []),
   ].join('\n');
 }
 
