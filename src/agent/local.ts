@@ -13,7 +13,14 @@ import { type ListedContainer, listed } from './listed.ts';
 import type { Plan } from './plan.ts';
 import { pause } from './poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
-import { recordedComponents, recordFile, withRelease, withStatus } from './record.ts';
+import {
+  type ComponentRecord,
+  recordedComponents,
+  recordFile,
+  withProven,
+  withRelease,
+  withStatus,
+} from './record.ts';
 import { makeRelease } from './release.ts';
 import type { DesiredStatus, Release } from './state.ts';
 
@@ -230,10 +237,18 @@ export class LocalHost {
       // A taken port is found before anything starts.
       await this.#proxy.setRoute(project.name, component.name, route, project.limits, { dryRun: true });
       made = release;
-      return { ...withRelease(record, release), linkPorts };
+      return { ...withRelease(await this.#asItServes(record, component.name), release), linkPorts };
     }, signal);
     if (made === undefined) throw new GantryError('internal', 'no release was made');
     return made;
+  }
+
+  /** What serves is what a failure returns to, even if whoever routed it was killed before settling on it. */
+  async #asItServes(record: ComponentRecord, name: string): Promise<ComponentRecord> {
+    if (record.status !== 'ready') return record;
+    const containers = await this.list(name);
+    const serves = containers.some((c) => c.container.release === record.release && c.held?.routed === true);
+    return serves ? withProven(record, record.release) : record;
   }
 
   async #releaseInput(component: Component, image: Image) {
