@@ -38,10 +38,10 @@ export function installMissing(packages, say) {
   withoutServiceStart(() => {
     const first = apt(['install', ...missing]);
     if (first.status === 0) return;
-    apt(['update']);
+    const update = apt(['update']); // warns of no network and still exits with 0
     const second = apt(['install', ...missing]);
     if (second.status !== 0)
-      throw new Error(`apt-get could not install ${missing.join(', ')}:\n${second.output}`);
+      throw new Error(`apt-get could not install ${missing.join(', ')}:\n${update.output}${second.output}`);
   });
 }
 
