@@ -41,6 +41,7 @@ type Purpose = 'ready' | 'health' | 'termination';
 
 interface Watched {
   readonly purpose: Purpose;
+  readonly host: string;
   readonly monitor: Monitor;
 }
 
@@ -65,9 +66,11 @@ export class Observer {
       proxy.status(project),
     ]);
     const route = tableRoute(status, project, component);
-    const routed = new Set(route?.backends.map((b) => b.id));
     const at = now();
     this.#addresses = addressesOf(containers);
+    // One that was started again by hand may have another address: what is sent to the old one is not sent to it.
+    const reached = route?.backends.filter((b) => (this.#addresses.get(b.id) ?? b.host) === b.host);
+    const routed = new Set(reached?.map((b) => b.id));
     await this.#watch(containers, record, routed);
     const observed = containers.map((c) =>
       this.#container(c, record, {
@@ -184,8 +187,9 @@ export class Observer {
         wanted.set(c.id, { ...due, target: { container: c.id, host: c.address } });
       }
     }
-    for (const [id, { purpose, monitor }] of this.#watched) {
-      if (wanted.get(id)?.purpose === purpose) continue;
+    for (const [id, { purpose, host, monitor }] of this.#watched) {
+      const due = wanted.get(id);
+      if (due?.purpose === purpose && due.target.host === host) continue;
       this.#watched.delete(id);
       await monitor.close();
     }
@@ -230,7 +234,7 @@ export class Observer {
         told = now;
       },
     });
-    this.#watched.set(id, { purpose, monitor });
+    this.#watched.set(id, { purpose, host: target.host, monitor });
     monitor.start();
   }
 
