@@ -3,6 +3,7 @@
  * counts. A swap is prepared (all new sockets bound) and then applied in one synchronous step, so
  * that no request sees half of it. Knows nothing of the control socket or of processes.
  */
+import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { LiveBackend, LiveRoute } from './backend.ts';
@@ -145,13 +146,18 @@ export class DataPlane {
     return owned;
   }
 
-  /** A socket that is to go anyway and is in the way of a new one goes first, and comes back if that fails. */
+  /**
+   * A socket that is to go anyway and is in the way of a new one (the same port at another address) goes first, and
+   * comes back if that fails. Who connects in between is refused: the kernel cannot have both at a time.
+   */
   async #bindInstead(
     present: OwnedTable,
     missing: readonly RoutedListener[],
     leaving: readonly RoutedListener[],
   ): Promise<Door[]> {
     const inTheWay = leaving.filter((old) => missing.some((listener) => placesOverlap(old, listener)));
+    // Whoever has connected already is accepted first: closing would reset them.
+    if (inTheWay.length > 0) await acceptsTaken();
     for (const door of inTheWay.flatMap((listener) => this.#doors.at(listener) ?? []))
       this.#doors.retire(door);
     try {

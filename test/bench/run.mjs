@@ -3,11 +3,12 @@
  * prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all of it down.
  * Never part of the tests: numbers are for reading, on a machine that does nothing else.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { installPackages } from '../ground/checkout.mjs';
 import { hasCommand, installMissing } from '../ground/packages.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
 import { describeMachine } from './machine.mjs';
@@ -76,8 +77,7 @@ function count(text, name) {
 }
 
 async function prepare(parts, stop) {
-  if (!existsSync('node_modules'))
-    await must(['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], stop);
+  if ((await installPackages(stop)) !== 0) throw new Error('npm ci failed');
   await must(['npm', 'run', '--silent', 'build'], stop);
   if (parts.some((part) => PARTS[part].engine !== true)) installMissing(TOOLS, say);
 }

@@ -5,7 +5,11 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { EngineApi } from './api.ts';
+
+/** Whose the images are, so that the ground finds what a killed run left. */
+const OWNER = basename(process.env.GANTRYD_GROUND ?? 'anyone').toLowerCase();
 
 export interface TarEntry {
   readonly path: string;
@@ -24,6 +28,7 @@ export async function busyboxImage(engineAddress: string | undefined, tag: strin
   const query = new URLSearchParams({ fromSrc: '-', repo: tag.slice(0, colon), tag: tag.slice(colon + 1) });
   query.append('changes', 'ENV PATH=/bin');
   query.append('changes', 'CMD ["sleep","3600"]');
+  query.append('changes', `LABEL io.gantryd.example=${OWNER}`);
   const api = new EngineApi(engineAddress);
   const answer = await api.send('POST', `/images/create?${query}`, busyboxTar());
   if (answer.status !== 200 || answer.text.includes('"error"'))

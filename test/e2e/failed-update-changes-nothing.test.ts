@@ -21,8 +21,8 @@ interface Failure {
 const FAILURES: readonly Failure[] = [
   {
     name: 'never ready',
-    args: [...variable('READY_AFTER_MS', 600_000), '--set', 'readyTimeout=1500'],
-    says: [/not ready within 1500 ms/, /answered 503 .*starting/, /\| example app bad listens on 8080/],
+    args: [...variable('READY_AFTER_MS', 600_000), '--set', 'readyTimeout=4000'],
+    says: [/not ready within 4000 ms/, /answered 503 .*starting/, /\| example app bad listens on 8080/],
   },
   {
     name: 'exits at once',
