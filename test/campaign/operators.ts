@@ -21,6 +21,8 @@ export interface Field {
   /** Failures from now on for so long are the fault's own. */
   excuse(ms: number): void;
   monitors: Set<Command>;
+  /** Keeps what a command told, to find out afterwards who did what. */
+  keep(name: string, told: string): void;
 }
 
 type Operator = (field: Field) => Promise<void>;
@@ -66,6 +68,7 @@ export async function over(field: Field, name: string, command: Command): Promis
     return;
   }
   const said = `${result.stdout}${result.stderr}`;
+  field.keep(name, said);
   field.say(`${name} ended with ${result.code ?? result.signal} ${reasonIn(said)}`);
   if (/"internal"|Unexpected/.test(said)) field.problem(`${name} met a defect: ${said.slice(-800)}`);
   if (result.code !== undefined && result.code > 1)
@@ -88,7 +91,7 @@ async function interrupted(field: Field, action: string, args: readonly string[]
 
 async function startMonitor(field: Field): Promise<void> {
   if (field.monitors.size > 1) return;
-  const { name, command } = begun(field, 'start', ['-m']);
+  const { name, command } = begun(field, 'start', ['-m', ...next(field)]);
   field.monitors.add(command);
   void over(field, name, { ...command, ended: command.ended } as Command).finally(() =>
     field.monitors.delete(command),

@@ -4,7 +4,8 @@
  * thought of. Ends with 1 when a request failed, a connection was cut or the end was not as one update leaves it.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { appendFileSync, copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -35,6 +36,7 @@ const { values } = parseArgs({
 
 const began = performance.now();
 const problems: string[] = [];
+const kept = mkdtempSync(join(tmpdir(), 'gantryd-campaign-'));
 const cleanups: (() => Promise<void> | void)[] = [];
 const t = { after: (clean: () => Promise<void> | void) => void cleanups.push(clean) };
 
@@ -45,6 +47,8 @@ await campaign(Number(values.seed), Number(values.minutes) * 60_000, Number(valu
 );
 for (const clean of cleanups.reverse())
   await Promise.resolve(clean()).catch((error) => problem(`clean up: ${error}`));
+if (problems.length === 0) rmSync(kept, { recursive: true });
+else say(`what the commands and the proxy told is in ${kept}`);
 say(problems.length === 0 ? 'nothing failed' : `${problems.length} problems, the first: ${problems[0]}`);
 process.exit(problems.length === 0 ? 0 : 1);
 
@@ -55,13 +59,18 @@ async function campaign(seed: number, ms: number, hands: number): Promise<void> 
   say(`state in ${shop.box.stateDir}, project ${shop.box.project}`);
   await shop.must('update', ...version('web0'));
   const traffic = await startTraffic(t, shop, diceOf(seed + 1), { say, problem });
-  const field: Field = { shop, dice, say, problem, excuse: traffic.excuse, monitors: new Set() };
+  const field: Field = { shop, dice, say, problem, excuse: traffic.excuse, monitors: new Set(), keep };
   const end = performance.now() + ms;
   const isOver = () => performance.now() >= end || stopping.signal.aborted;
   const watching = watchServing(shop, isOver);
   await Promise.all(Array.from({ length: hands }, () => hand(field, dice, isOver)));
   await watching;
   await settles(field, traffic);
+  if (problems.length > 0) copyFileSync(join(shop.box.stateDir, 'proxy.log'), join(kept, 'proxy.log'));
+}
+
+function keep(name: string, told: string): void {
+  appendFileSync(join(kept, 'commands.log'), `# ${name}\n${told}\n`);
 }
 
 /** One operator after the other, at a bounded pace. */
