@@ -126,10 +126,11 @@ async function pauseOne(field: Field): Promise<void> {
   await dockerCall('POST', `/containers/${container.id}/unpause`, undefined, [204, 404, 409, 500]);
 }
 
-/** Only while somebody watches: without, its place in the table stays until the next command. */
+/** Only while somebody watches, and never the last that serves: what follows from that is no fault of gantryd. */
 async function killOne(field: Field): Promise<void> {
   const container = await oneOf(field, 'web');
-  if (container === undefined || field.monitors.size === 0) return;
+  const serving = (await field.shop.list().catch(() => [])).filter((row) => row.status === 'running');
+  if (container === undefined || field.monitors.size === 0 || serving.length < 2) return;
   field.say(`docker kill ${container.name}`);
   field.excuse(KILL_WINDOW_MS);
   await dockerCall('POST', `/containers/${container.id}/kill`, undefined, [204, 404, 409]);
