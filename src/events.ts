@@ -2,7 +2,7 @@
  * What gantryd tells about what it does: one union, for the terminal, --json, logs and tests alike.
  * Every event is a transition that happened, with why; nothing is told twice.
  */
-import type { Verdict } from './checks/check.ts';
+import type { Health, Verdict } from './checks/check.ts';
 
 /** What a container leaves behind when it fails. */
 export interface LastWords {
@@ -45,12 +45,14 @@ type Fact =
       readonly purpose: 'ready' | 'health' | 'termination';
       readonly verdict: Verdict;
     }
-  | { readonly kind: 'container-ready'; readonly container: string; readonly release: number }
+  /** Its ready checks pass. A container without any is ready once it is started, and only that is told. */
+  | { readonly kind: 'container-ready'; readonly container: string }
   | {
       readonly kind: 'health-changed';
       readonly container: string;
-      readonly was: string;
-      readonly now: string;
+      readonly was: Health;
+      readonly now: Health;
+      /** What the check saw. */
       readonly why: string;
     }
   | {
@@ -104,9 +106,6 @@ type Fact =
 
 /** `at`: epoch milliseconds. */
 export type AgentEvent = Fact & { readonly component: string; readonly at: number };
-
-export type EventKind = Fact['kind'];
-export type FactOf<Kind extends EventKind> = Extract<Fact, { kind: Kind }>;
 
 /** Tells one fact; whoever made the function adds component and time. */
 export type Tell = (fact: Fact) => void;

@@ -3,7 +3,7 @@
  * puts it together into an Observed value. Decides nothing. Its monitors are its only memory, and
  * they can be thrown away at any time.
  */
-import type { Check, Target, Verdict } from '../checks/check.ts';
+import type { Check, Health, Target, Verdict } from '../checks/check.ts';
 import { Monitor } from '../checks/monitor.ts';
 import type { Surroundings } from '../checks/probes.ts';
 import type { Component } from '../config/project.ts';
@@ -90,7 +90,7 @@ export class Observer {
     };
   }
 
-  /** The last thing the ready checks of a container saw. */
+  /** What its checks saw last: the first that failed, else the first. */
   lastVerdict(id: ContainerId): Verdict | undefined {
     const verdicts = this.#watched.get(id)?.monitor.last ?? [];
     return verdicts.find((v) => !v.ok) ?? verdicts[0];
@@ -220,22 +220,35 @@ export class Observer {
 
   #start(id: ContainerId, purpose: Purpose, checks: readonly Check[], target: Target): void {
     const { tell, poke } = this.#input;
-    let told: string | undefined;
+    const told = new Map<Check, string>();
+    let was: Health = 'unknown';
     const monitor = new Monitor({
       checks,
       target,
       surroundings: this.#surroundings(),
       ramp: purpose === 'ready',
-      onChange: () => poke(),
-      onVerdict: (verdict: Verdict) => {
+      onChange: () => {
+        this.#tellHealth(id, purpose, was, monitor.health);
+        was = monitor.health;
+        poke();
+      },
+      onVerdict: (verdict, check) => {
         // Transitions, not polls: a check is told when its answer changes.
-        const now = `${verdict.check} ${verdict.ok} ${verdict.status ?? ''}`;
-        if (now !== told) tell({ kind: 'check', container: id, purpose, verdict });
-        told = now;
+        const now = `${verdict.ok} ${verdict.status ?? ''}`;
+        if (now !== told.get(check)) tell({ kind: 'check', container: id, purpose, verdict });
+        told.set(check, now);
       },
     });
     this.#watched.set(id, { purpose, host: target.host, monitor });
     monitor.start();
+  }
+
+  #tellHealth(id: ContainerId, purpose: Purpose, was: Health, now: Health): void {
+    const { tell } = this.#input;
+    if (purpose === 'ready' && now === 'healthy') tell({ kind: 'container-ready', container: id });
+    if (purpose !== 'health') return;
+    const why = this.lastVerdict(id)?.saw ?? 'no check has answered yet';
+    tell({ kind: 'health-changed', container: id, was, now, why });
   }
 
   #surroundings(): Surroundings {

@@ -15,7 +15,7 @@ export interface MonitorOptions {
   /** A poke: health is another than before. */
   readonly onChange: () => void;
   /** For display. */
-  readonly onVerdict?: (verdict: Verdict) => void;
+  readonly onVerdict?: (verdict: Verdict, check: Check) => void;
 }
 
 export interface Clock {
@@ -58,7 +58,6 @@ export class Monitor {
   readonly #closing = new AbortController();
   #loops: Promise<unknown> | undefined;
   #health: Health;
-  #since: number;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -70,16 +69,10 @@ export class Monitor {
       last: undefined,
     }));
     this.#health = together(this.#courses);
-    this.#since = this.#clock.now();
   }
 
   get health(): Health {
     return this.#health;
-  }
-
-  /** Epoch milliseconds from when health is what it is. */
-  get since(): number {
-    return this.#since;
   }
 
   /** The latest verdict of each check that has answered, in the order of the checks. */
@@ -119,11 +112,10 @@ export class Monitor {
       course.history = [...course.history, verdict].slice(-needed);
       course.health = judge(course.history, course.check, course.health);
     }
-    this.#options.onVerdict?.(verdict);
+    this.#options.onVerdict?.(verdict, course.check);
     const health = together(this.#courses);
     if (health === this.#health) return;
     this.#health = health;
-    this.#since = this.#clock.now();
     this.#options.onChange();
   }
 

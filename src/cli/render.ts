@@ -33,8 +33,10 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
     case 'check':
       return renderCheck(event, debug);
     case 'container-ready':
-      return undefined;
+      return debug ? `Container ${short(event.container)} is ready` : undefined;
     case 'health-changed':
+      // What its first checks find well is what everybody expects.
+      if (event.was === 'unknown' && event.now === 'healthy' && !debug) return undefined;
       return `Container ${short(event.container)} is ${event.now}: ${event.why}`;
     case 'switched':
       return renderSwitch(event);
@@ -48,7 +50,7 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
     case 'signals-sent':
       return event.verdicts.map((v) => `Termination signal ${v.check}: ${v.saw}`).join('\n') || undefined;
     case 'drain-cut':
-      return `The drain timeout cut ${event.connections} connections of container ${short(event.container)}`;
+      return renderCut(event);
     case 'container-stopping':
       return `Shutting down container: ${short(event.container)}${debug ? ` (${event.why})` : ''}`;
     case 'container-killed':
@@ -158,6 +160,12 @@ function renderSwitch(event: Extract<AgentEvent, { kind: 'switched' }>): string 
   if (event.containers.length === 0)
     return event.release === undefined ? undefined : `Nothing serves: ${event.why}`;
   return `Redirecting traffic to ${event.containers.length === 1 ? 'new container' : `${event.containers.length} containers`}`;
+}
+
+/** Not always the drain timeout's doing: termination checks of one's own may pass over open connections. */
+function renderCut({ container, connections, why }: Extract<AgentEvent, { kind: 'drain-cut' }>): string {
+  const what = connections === 1 ? '1 connection' : `${connections} connections`;
+  return `Cut ${what} of container ${short(container)}: ${why}`;
 }
 
 function renderWaiting(

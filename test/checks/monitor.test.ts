@@ -56,7 +56,6 @@ test('health follows a real server down and up, with one poke per change', async
   status = 500;
   await until(() => monitor.health === 'unhealthy', 'unhealthy');
   assert.match(monitor.last[0]?.saw ?? '', /answered 500/);
-  assert.ok(monitor.since <= Date.now() && monitor.since > 0);
   status = 200;
   await until(() => monitor.health === 'healthy', 'healthy again');
   assert.deepEqual(pokes, ['healthy', 'unhealthy', 'healthy']);

@@ -258,8 +258,8 @@ test('log levels and --json tell what they say, and the answer always', { skip }
       .split('\n')
       .map((line) => JSON.parse(line).kind);
   const told = kinds(await shop.must('update', '--json'));
-  for (const kind of ['release-made', 'container-created', 'switched', 'drain-started', 'container-removed'])
-    assert.ok(told.includes(kind), kind);
+  const steps = ['release-made', 'container-created', 'container-ready', 'switched', 'drain-started'];
+  for (const kind of [...steps, 'container-removed']) assert.ok(told.includes(kind), kind);
   assert.equal(told.at(-1), 'result');
   assert.deepEqual(kinds(await shop.must('stop', '--json', '--log-level', 'error')), ['result']);
 });

@@ -30,7 +30,10 @@ test('tcp: drainTimeout cuts what stays too long, and says so', { skip: skipWith
   await tcp.gantry('start', 'echo', 'drainTimeout=500');
   const old = await connection(t, place);
   assert.equal(await old.line(), 'v1 hello');
-  assert.match(await tcp.gantry('update', 'echo', 'tag=v2'), /cut 1 connection/);
+  assert.match(
+    await tcp.gantry('update', 'echo', 'tag=v2'),
+    /Cut 1 connection of container .*: the drain timeout passed/,
+  );
   await old.closed;
   await tcp.gantry('stop', 'echo');
 });

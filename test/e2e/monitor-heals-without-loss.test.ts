@@ -47,6 +47,9 @@ test('an unhealthy container is replaced start-first, without a failed request',
   await untilServing(shop, (now) => now.length === 1 && !now.includes(broken));
   const [row] = (await shop.list()).filter(({ id }) => id === broken);
   assert.equal(row?.status, 'draining', 'its streams hold it');
+  const [fell] = monitor.events('health-changed').filter(({ now }) => now === 'unhealthy');
+  assert.equal(fell?.container, broken);
+  assert.match(String(fell?.why), /answered 5\d\d/);
   await load.closeStreams();
   await shop.untilContainers(await serving(shop));
   await lostNothing(load);
