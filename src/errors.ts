@@ -26,7 +26,6 @@ export const ERROR_CODES = {
   'route-conflict': { exit: 1, about: 'the route table changed between read and write' },
   'link-unavailable': { exit: 1, about: 'a required component link has no running exporter' },
   'already-running': { exit: 1, about: 'start was asked for a component that runs' },
-  'not-running': { exit: 1, about: 'the component does not run' },
   'release-failed': { exit: 1, about: 'the new containers did not become ready; the old ones serve' },
   superseded: { exit: 1, about: 'a later command changed what this one was working towards' },
   interrupted: { exit: 1, about: 'the command was interrupted before the switch' },

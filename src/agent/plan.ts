@@ -71,10 +71,6 @@ export function plan(desired: Desired, observed: Observed): Plan {
   return planReady(desired, desired.release, observed);
 }
 
-export function isConverged(actions: Plan): boolean {
-  return actions.length === 0;
-}
-
 function planReady(desired: Desired, release: Release, observed: Observed): Plan {
   const current = observed.containers.filter((c) => c.release === release.number && !isLeaving(c));
   const failed = current.find(hasFailed);

@@ -90,14 +90,3 @@ export interface Observed {
   /** Health checks run here: only who runs them knows which of too many containers may go. */
   readonly heals: boolean;
 }
-
-export type Phase = 'created' | 'starting' | 'ready' | 'serving' | 'draining' | 'stopped' | 'failed';
-
-/** Containers move forward only, in this order. */
-export function phaseOf(container: ObservedContainer): Phase {
-  if (container.state === 'exited') return container.drain === undefined ? 'failed' : 'stopped';
-  if (container.drain !== undefined) return 'draining';
-  if (container.routed) return 'serving';
-  if (container.state === 'created') return 'created';
-  return container.readiness === 'ready' ? 'ready' : 'starting';
-}
