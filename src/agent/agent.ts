@@ -76,7 +76,7 @@ export class Agent {
     });
   }
 
-  /** Subscribes to the hints; idempotent to close(). */
+  /** Subscribes to the hints, until close(). Call once. */
   start(): void {
     const { engine, proxy, project } = this.#input;
     engine.watch(() => this.#poke.poke(), this.#ended.signal);

@@ -26,6 +26,8 @@ import type { DesiredStatus, Release } from './state.ts';
 
 /** Pause of a monitor after a round that failed. */
 const TROUBLE_PAUSE_MS = 2_000;
+/** The same trouble, met again and again, is told once in so long. */
+const TROUBLE_TOLD_MS = 60_000;
 
 export interface LocalInput {
   /** Path of the state directory. */
@@ -93,6 +95,7 @@ export class LocalHost {
     this.#component(name);
     await this.#withAgent(name, true, async (agent, tell) => {
       tell({ kind: 'monitoring' });
+      let told = { message: '', at: 0 };
       while (!signal.aborted) {
         try {
           const view = await agent.run((v) => v.desired.status !== 'ready' && v.plan.length === 0, signal);
@@ -106,7 +109,12 @@ export class LocalHost {
           return;
         } catch (error) {
           if (signal.aborted) return;
-          tell(troubleOf(error));
+          const trouble = troubleOf(error);
+          const isNews = trouble.message !== told.message || this.#now() - told.at >= TROUBLE_TOLD_MS;
+          if (isNews) {
+            tell(trouble);
+            told = { message: trouble.message, at: this.#now() };
+          }
           await pause(TROUBLE_PAUSE_MS, signal);
         }
       }

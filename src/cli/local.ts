@@ -57,15 +57,18 @@ async function deploy(
   signal: AbortSignal,
   output: Output,
 ): Promise<void> {
-  const { action, pull, detach, monitor } = args;
+  const { action, pull, monitor } = args;
+  // Who stays need not wait for the drain before it watches: the monitor goes on with it.
+  const detach = args.detach || monitor;
   const tell = (outcome: string, words: string) => {
     output.end();
     output.result({ kind: 'result', component: name, action, outcome }, words);
   };
   try {
     const outcome = await host[action](name, { pull, detach }, signal);
+    const left = monitor && !signal.aborted ? WATCHED : LEFT;
     const done = action === 'start' ? `Component ${name} is running` : `Component ${name} is updated`;
-    tell(outcome, outcome === 'draining' ? DRAINING : done);
+    tell(outcome, outcome === 'draining' ? `${SWITCHED} ${left}` : done);
   } catch (error) {
     // start -m on a component that runs: there is nothing to start, and it is monitored as asked.
     if (!monitor || !isGantryError(error, 'already-running')) throw error;
@@ -73,8 +76,9 @@ async function deploy(
   }
 }
 
-const DRAINING =
-  'The new containers serve. The old ones drain on; the next command on the component removes them.';
+const SWITCHED = 'The new containers serve. The old ones drain on;';
+const LEFT = 'the next command on the component removes them.';
+const WATCHED = 'they are removed while the component is monitored.';
 
 async function end(
   run: Promise<Outcome>,

@@ -7,12 +7,14 @@ import { dockerCall } from '../ground/docker.ts';
 import { skipWithoutEngine, until } from '../ground/harness.ts';
 import { startLoad } from '../ground/load.ts';
 import { keepAliveClient, newConnectionClient } from '../ground/requests.ts';
+import { openTcp } from '../ground/streams.ts';
 import {
   type Command,
   directly,
   exitedWith,
   getText,
   lostNothing,
+  opened,
   openShop,
   type Shop,
   tells,
@@ -97,6 +99,24 @@ test('an update from another terminal goes through, and the monitor goes on with
   await dockerCall('POST', `/containers/${killed}/kill`);
   await untilServing(shop, (later) => later.length === 2 && !later.includes(killed));
   for (let n = 0; n < 4; n++) assert.equal(await getText(shop.http, '/version'), 'v2');
+  await ends(monitor);
+});
+
+test('update -m heals what is new while a stream still holds what is old', { skip }, async (t) => {
+  const shop = await openShop(t, { web: { healthChecks: [HEALTH] } });
+  await shop.must('start', ...version('v1'));
+  const [old = ''] = await serving(shop);
+  const stream = await opened(t, openTcp(shop.tcp));
+  const monitor = shop.begin('update', '-m', ...version('v2'));
+  await tells(monitor, 'monitoring');
+  const [killed = ''] = await serving(shop);
+  assert.notEqual(killed, old);
+  await kill(killed);
+  await untilServing(shop, (now) => now.length === 1 && !now.includes(killed) && !now.includes(old));
+  assert.equal((await shop.list()).find(({ id }) => id === old)?.status, 'draining');
+  assert.equal(stream.cutAt, undefined);
+  await stream.stop();
+  await shop.untilContainers(await serving(shop));
   await ends(monitor);
 });
 
