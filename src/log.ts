@@ -1,6 +1,6 @@
 /**
- * The log: constant message + fields, one JSON object a line. Processes that live on (the proxy)
- * write theirs to a file; commands write to stderr when --log-level asks for it. pino behind it.
+ * The log: constant message + fields, one JSON object a line, pino behind it. For processes that live on
+ * (the proxy); commands tell events instead (events.ts).
  */
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 

@@ -12,6 +12,7 @@ import {
   type ProxyProblem,
   type ProxyStatus,
   type PutTable,
+  type StopRequest,
 } from './protocol.ts';
 
 /** Generous: the proxy answers at once but for binding sockets and flushing the tables to disk. */
@@ -52,7 +53,7 @@ export class ProxyClient {
 
   /** Resolves when the proxy has agreed to stop; it is gone when `status` finds it unreachable. */
   async stop(force = false): Promise<void> {
-    await this.#call('POST', '/v1/stop', { force });
+    await this.#call('POST', '/v1/stop', { force } satisfies StopRequest);
   }
 
   /**

@@ -7,13 +7,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { VERSION } from '../version.ts';
-import { PROTOCOL_VERSION, type ProxyProblem, type ProxyStatus, type PutTable } from './protocol.ts';
+import {
+  PROTOCOL_VERSION,
+  type ProxyProblem,
+  type ProxyStatus,
+  type PutTable,
+  type StopRequest,
+} from './protocol.ts';
 import type { DataPlane } from './proxy.ts';
 import { checkOwner, checkTable } from './table-check.ts';
 
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** Of a change stream whose reader is slow; then it is ended. */
+const MAX_UNREAD_BYTES = 1024 * 1024;
 /** How often a change stream says that it is alive. */
-export const ALIVE_MS = 15_000;
+const ALIVE_MS = 15_000;
 
 export interface ControlOptions {
   readonly socketPath: string;
@@ -100,7 +108,10 @@ export class Control {
     res.flushHeaders();
     const alive = setInterval(() => res.write('\n'), ALIVE_MS);
     const unsubscribe = this.#options.proxy.subscribe((of, change) => {
-      if (of === owner) res.write(`${JSON.stringify(change)}\n`);
+      if (of !== owner) return;
+      // Who does not read comes back and looks at everything anew.
+      if (res.writableLength > MAX_UNREAD_BYTES) res.destroy();
+      else res.write(`${JSON.stringify(change)}\n`);
     });
     res.once('close', () => {
       clearInterval(alive);
@@ -109,7 +120,7 @@ export class Control {
   }
 
   #stop(body: unknown, res: ServerResponse): void {
-    const force = (body as { force?: unknown } | null)?.force === true;
+    const force = (body as Partial<StopRequest> | null)?.force === true;
     const { open } = this.#options.proxy;
     if (open > 0 && !force) throw inUse(open);
     res.once('finish', () => this.#options.stop(force));

@@ -11,7 +11,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
-import { type Log, SILENT } from '../log.ts';
 import { ProxyClient } from './client.ts';
 import { PROTOCOL_VERSION, PROXY_LOCK, PROXY_LOG, type ProxyStatus } from './protocol.ts';
 
@@ -23,32 +22,24 @@ const LOG_TAIL_LINES = 10;
 /** All of the starter's environment that the proxy gets: what it does must not depend on who started it. */
 const ENVIRONMENT = ['PATH', 'HOME', 'TZ', 'LANG'] as const;
 
-export interface LaunchOptions {
-  readonly stateDir: string;
-  readonly log?: Log;
-}
-
 /** Throws GantryError proxy-failed when it cannot be started, with the end of its log. */
-export async function ensureProxy({ stateDir, log = SILENT }: LaunchOptions): Promise<ProxyClient> {
+export async function ensureProxy({ stateDir }: { readonly stateDir: string }): Promise<ProxyClient> {
   const folder = resolve(stateDir);
   const client = new ProxyClient({ stateDir: folder });
   const probe = new ProxyClient({ stateDir: folder, deadlineMs: PROBE_DEADLINE_MS });
   const running = await statusIfAny(probe);
-  if (running === undefined) await start(folder, probe, log);
+  if (running === undefined) await start(folder, probe);
   else refuseOther(running);
   return client;
 }
 
-async function start(folder: string, probe: ProxyClient, log: Log): Promise<void> {
+async function start(folder: string, probe: ProxyClient): Promise<void> {
   await prepareFolder(folder);
   const deadline = performance.now() + START_DEADLINE_MS;
   let child = launch(folder);
   while (performance.now() < deadline) {
     const status = await statusIfAny(probe);
-    if (status !== undefined) {
-      log.info('proxy started', { pid: status.pid });
-      return refuseOther(status);
-    }
+    if (status !== undefined) return refuseOther(status);
     const end = child.end();
     // Another starter won, or a proxy is on its way out: its socket answers soon, or the lock is free soon.
     if (end === LOCK_HELD) child = launch(folder);

@@ -23,8 +23,9 @@ export interface OwnedTable {
 
 /**
  * PUT /v1/owners/{owner}. Applied only if the owner's revision is still `ifRevision` (else 409 route-conflict).
- * All new listeners are bound before anything changes: a port that cannot be bound leaves the old table in
- * force (409 port-taken, naming the owner or the foreign process). An empty table forgets the owner.
+ * All new listeners are bound before anything changes, but for one at another address of a port that the old table
+ * has: there the old one must close first, and comes back when it fails. A port that cannot be bound leaves the old
+ * table in force (409 port-taken, naming the owner or the foreign process). An empty table forgets the owner.
  * `dryRun`: bind, unbind, answer as if; nothing changes.
  */
 export interface PutTable {
@@ -93,7 +94,7 @@ export interface Change {
   readonly backend?: string;
 }
 
-/** POST /v1/stop {force}: without force refused (409 proxy-failed) while any connection is open. */
+/** POST /v1/stop: without force refused (409 proxy-failed) while any backend is held; idle clients do not count. */
 export interface StopRequest {
   readonly force: boolean;
 }
