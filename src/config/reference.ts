@@ -54,7 +54,8 @@ const INTRODUCTION = `# The project file
 
 A project file is JSON (\`.json\`) or YAML (\`.yaml\`, \`.yml\`). All durations are milliseconds, \`${MAX_MS}\`
 (24 days) at most. Fields that are not listed here are refused. \`gantry FILE check\` lists every problem with its
-line and column. Editors complete and check the file when it names the schema in \`$schema\`.
+line and column. Editors complete and check the file when it names the schema: JSON in \`$schema\`, YAML in its first
+line as \`# yaml-language-server: $schema=…\`.
 
 \`\`\`json
 ${EXAMPLE}
