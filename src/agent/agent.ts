@@ -264,21 +264,26 @@ function hasFailed(c: ObservedContainer): boolean {
   return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
 }
 
-/** Whether an action settles something that another process must not settle at the same time. */
 function decides(action: Action): boolean {
-  switch (action.kind) {
-    case 'create-container':
-    case 'start-container':
-    case 'route':
-    case 'prove-release':
-    case 'fail-release':
-    case 'drain':
-    case 'send-signals':
-      return true;
-    default:
-      return false;
-  }
+  return DECIDES[action.kind];
 }
+
+/** Whether an action settles something that another process must not settle at the same time. */
+const DECIDES: Readonly<Record<Action['kind'], boolean>> = {
+  'pull-image': false,
+  'create-container': true,
+  'start-container': true,
+  route: true,
+  'prove-release': true,
+  'fail-release': true,
+  drain: true,
+  'send-signals': true,
+  'stop-container': false,
+  'kill-container': false,
+  'remove-container': false,
+  'remove-failed': false,
+  wait: false,
+};
 
 function sideBySide(kind: Action['kind'] | undefined): boolean {
   return kind === 'create-container' || kind === 'start-container' || kind === 'send-signals';
