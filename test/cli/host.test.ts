@@ -122,6 +122,10 @@ describe('the host', () => {
         words.stdout,
         /valid: project shop, 2 components\nNo plan: No Docker engine answers at unix/,
       );
+      for (const program of ['gantry', 'gantryd'] as const) {
+        const same = await commands[program](['local', 'check', config], { env });
+        assert.deepEqual(same, words, `${program} local`);
+      }
       const json = await commands.gantry([config, 'check', '--json'], { env });
       assert.deepEqual(JSON.parse(json.stdout.split('\n')[0] ?? ''), {
         valid: true,

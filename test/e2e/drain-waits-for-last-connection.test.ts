@@ -42,6 +42,21 @@ test('an interrupted stop drains on, and the next command on the component ends 
   await shop.untilContainers([]);
 });
 
+test('kill waits for nobody, also for what drains already', { skip }, async (t) => {
+  const signal = { kind: 'exec', command: ['/bin/node', '-e', ''] };
+  const shop = await openShop(t, { web: { terminationSignals: [signal], stopTimeout: 60_000 } });
+  await shop.must('start', ...version('v1'));
+  const old = await opened(t, openTcp(shop.tcp));
+  await shop.must('update', '--detach', ...version('v2'));
+  const now = await opened(t, openWebSocket(shop.http));
+  const kill = shop.begin('kill');
+  exitedWith(0, await kill.ended);
+  assert.equal(kill.events('container-killed').length, 2);
+  assert.deepEqual(kill.events('signals-sent'), []);
+  for (const stream of [old, now]) await until(() => stream.cutAt, { timeoutMs: WAIT_MS, what: 'the cut' });
+  await shop.untilContainers([]);
+});
+
 test('drainTimeout cuts what is still open and says how many', { skip }, async (t) => {
   const shop = await openShop(t, { web: { drainTimeout: 1_500 } });
   await shop.must('start', ...version('v1'));
