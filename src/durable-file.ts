@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { GantryError, messageOf } from './errors.ts';
+import { codeOf, GantryError, messageOf } from './errors.ts';
 
 /** `.NAME.PID.RANDOM.tmp`, beside the file it becomes. */
 const TEMPORARY = /^\..+\.(\d+)\.[0-9a-f]{12}\.tmp$/;
@@ -122,11 +122,6 @@ const REASONS: Readonly<Record<string, readonly [reason: string, hint: string]>>
   ENOENT: ['the folder does not exist', 'was the state directory removed? The next command makes a new one'],
   EIO: ['the disk reported an input/output error', 'look at the kernel log: the disk may be failing'],
 };
-
-export function codeOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : '';
-}
 
 function isAlive(pid: number): boolean {
   try {

@@ -64,3 +64,9 @@ export function isGantryError(error: unknown, code?: ErrorCode): error is Gantry
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** What Node names a failure by, as `ENOENT`; '' when it has no such name. */
+export function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : '';
+}

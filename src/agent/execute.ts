@@ -11,7 +11,7 @@ import { containerSpec } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
 import type { ProxyLimits, Route } from '../proxy/routes.ts';
-import type { Action } from './plan.ts';
+import { type Action, short } from './plan.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
@@ -269,7 +269,7 @@ function requireRelease(round: Round, number: number): Release {
 }
 
 function noAddress(id: ContainerId): GantryError {
-  const message = `Container ${id.slice(0, 12)} has no address to send traffic to`;
+  const message = `Container ${short(id)} has no address to send traffic to`;
   return new GantryError('container-gone', message, {
     hint: 'It has just ended, or its network is `none`, which the proxy cannot reach.',
   });

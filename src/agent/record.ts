@@ -6,7 +6,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
-import { GantryError, messageOf } from '../errors.ts';
+import { codeOf, GantryError, messageOf } from '../errors.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
 /** Releases kept per component. */
@@ -188,7 +188,7 @@ function unreadable(path: string, error: unknown): GantryError {
 }
 
 function isAbsent(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return codeOf(error) === 'ENOENT';
 }
 
 function parse(path: string, text: string | undefined): ComponentRecord {

@@ -7,7 +7,6 @@ import { access, constants, link, readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import {
-  codeOf,
   makeFolder,
   removeAbandoned,
   removeIfThere,
@@ -16,7 +15,7 @@ import {
   temporaryPath,
   writeSynced,
 } from '../durable-file.ts';
-import { GantryError, messageOf } from '../errors.ts';
+import { codeOf, GantryError, messageOf } from '../errors.ts';
 import { PROXY_SOCKET } from '../proxy/protocol.ts';
 
 export interface StateDir {

@@ -2,7 +2,7 @@
  * The words for what a probe or a signal saw: one line for a person, never with raw control characters
  * from the container. Pure.
  */
-import { messageOf } from '../errors.ts';
+import { codeOf, messageOf } from '../errors.ts';
 
 /** A verdict without its when and who. */
 export interface Seen {
@@ -51,11 +51,6 @@ export function trouble(error: unknown, asked: string, place: string, timeoutMs:
 
 export function oneLine(text: string): string {
   return visible(text.trim().replace(/\s+/g, ' '));
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? code : '';
 }
 
 /** Node reports OpenSSL's verification results by their bare names, handshake failures as EPROTO or ERR_SSL_…. */

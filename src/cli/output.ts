@@ -3,8 +3,7 @@
  * value a line on stdout and nothing else. On a terminal one line is kept for what is waited for.
  */
 import { styleText } from 'node:util';
-import { codeOf } from '../durable-file.ts';
-import { type GantryError, messageOf } from '../errors.ts';
+import { codeOf, type GantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import type { LogLevel } from './options.ts';
 import { isBadNews, renderError, renderEvent, renderProgress } from './render.ts';
