@@ -23,6 +23,8 @@ import type { ContainerId, Desired, Observed, ObservedContainer } from './state.
 const RESYNC_MS = 1_000;
 /** How long another command's round may hold the lock. */
 const LOCK_TIMEOUT_MS = 60_000;
+/** Rounds are short: who waits longer than this for another one says so. */
+const LOCK_TOLD_MS = 1_000;
 
 export interface AgentInput {
   readonly project: string;
@@ -233,7 +235,18 @@ export class Agent {
 
   async #locked<T>(signal: AbortSignal, body: (held: AbortSignal) => Promise<T>): Promise<T> {
     await this.#input.file.prepare();
-    return withLock(this.#input.file.lockPath, { timeoutMs: LOCK_TIMEOUT_MS, signal }, body);
+    let late: NodeJS.Timeout | undefined;
+    const onWait = (holder: string | undefined) => {
+      const who = holder === undefined ? 'another process' : `process ${holder}`;
+      const why = `${who} works on ${this.#input.component}`;
+      const until = this.#now() + LOCK_TIMEOUT_MS;
+      late = setTimeout(() => this.#input.tell({ kind: 'waiting', for: 'lock', why, until }), LOCK_TOLD_MS);
+    };
+    const options = { timeoutMs: LOCK_TIMEOUT_MS, signal, onWait };
+    return withLock(this.#input.file.lockPath, options, (held) => {
+      clearTimeout(late);
+      return body(held);
+    }).finally(() => clearTimeout(late));
   }
 
   #throwTrouble(): void {

@@ -1,7 +1,9 @@
 /** Commands at the same time must not undo each other: the later one on a component wins, others do not meet. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { freePort, skipWithoutEngine } from '../ground/harness.ts';
+import { withLock } from '../../src/agent/lock.ts';
+import { freePort, skipWithoutEngine, until } from '../ground/harness.ts';
 import { startLoad } from '../ground/load.ts';
 import {
   type Command,
@@ -12,6 +14,7 @@ import {
   tells,
   variable,
   version,
+  WAIT_MS,
 } from './shop.ts';
 
 const skip = skipWithoutEngine;
@@ -61,6 +64,22 @@ test('of updates that begin together one wins, and all agree which', { skip }, a
   );
   await shop.untilContainers(rows.map(({ id }) => id));
   await lostNothing(load);
+});
+
+test('a command that waits for another one says for whom, and goes on after it', { skip }, async (t) => {
+  const shop = await openShop(t);
+  await shop.must('start');
+  const { stateDir, project } = shop.box;
+  const lock = join(stateDir, 'components', project, 'web.lock');
+  const stop = await withLock(lock, { timeoutMs: WAIT_MS }, async () => {
+    const waiting = shop.begin('stop');
+    const toldLock = () => waiting.events('waiting').find((event) => event.for === 'lock');
+    const told = await until(toldLock, { timeoutMs: WAIT_MS, what: 'the lock to be told' });
+    assert.match(String(told.why), new RegExp(`^process ${process.pid} .* works on web$`));
+    return waiting;
+  });
+  exitedWith(0, await stop.ended);
+  await shop.untilContainers([]);
 });
 
 test('a stop during an update ends it as superseded, and nothing stays', { skip }, async (t) => {
