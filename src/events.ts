@@ -1,6 +1,6 @@
 /**
  * What gantryd tells about what it does: one union, for the terminal, --json, logs and tests alike.
- * Every event is a transition that happened, with why; nothing is told twice.
+ * Every event is a transition that happened, with why; only `waiting` comes again, as what is waited for grows older.
  */
 import type { Health, Verdict } from './checks/check.ts';
 

@@ -159,7 +159,9 @@ export class Observer {
     if (mark.drainSince === undefined) return undefined;
     const connections = held?.open ?? 0;
     const checks = release?.component.terminationChecks ?? [];
-    const free = !checks.some((c) => c.kind === 'connection') || connections === 0;
+    // Of a container whose release is forgotten nothing is known, so its connections count.
+    const forConnections = release === undefined || checks.some((c) => c.kind === 'connection');
+    const free = !forConnections || connections === 0;
     const watched = this.#watched.get(id);
     const others = checks.some((c) => c.kind !== 'connection');
     const passed = !others || (watched?.purpose === 'termination' && watched.monitor.health === 'healthy');

@@ -32,6 +32,9 @@ const ERASE_LINE = '\r\u001b[2K';
 const COLUMNS = 80;
 const LEAST_COLUMNS = 20;
 
+/** In the words for what holds a drain. */
+const AGE = /, the oldest for \d+ s/g;
+
 export function openOutput({ json, level }: OutputOptions): Output {
   return json ? jsonOutput(level) : humanOutput(level);
 }
@@ -53,9 +56,16 @@ export function watchStreams(): () => boolean {
 
 function jsonOutput(level: LogLevel): Output {
   const write = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);
+  let waitedFor = '';
+  /** A long drain would otherwise be a line a second, each telling only that time passes. */
+  const isOnlyOlder = (event: AgentEvent) => {
+    const before = waitedFor;
+    waitedFor = event.kind === 'waiting' ? event.why.replace(AGE, '') : '';
+    return waitedFor !== '' && waitedFor === before;
+  };
   return {
     event(event) {
-      if (tells(level, event)) write(event);
+      if (!isOnlyOlder(event) && tells(level, event)) write(event);
     },
     document: write,
     result: write,
