@@ -1,0 +1,157 @@
+/**
+ * A real image registry on the loopback (the program docker-registry), one that never answers, and images to
+ * publish: each with content of its own, so that there is something to pull.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { EngineApi } from '../docker/api.ts';
+import { busyboxImage, removeImage, tarOf } from '../docker/images.ts';
+import { dockerCall, removeContainer } from './docker.ts';
+import { type Cleanup, engineAddress, freePort, skipWithoutEngine, tempFolder, until } from './harness.ts';
+import { start } from './processes.ts';
+
+const START_MS = 20_000;
+const ASK_MS = 1_000;
+const CONTENT_BYTES = 3 * 1024 * 1024;
+
+export interface User {
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface Registry {
+  /** `host:port` */
+  readonly address: string;
+  /**
+   * Makes an image `address/name:tag`, pushes it and takes it away from the engine; answers its id. `t` removes
+   * what was pulled of it: open what makes containers of it first, for it is taken down first.
+   */
+  publish(t: Cleanup, name: string, tag: string): Promise<string>;
+}
+
+export interface StalledRegistry {
+  readonly address: string;
+  readonly connections: number;
+}
+
+const missing = ['docker-registry', 'htpasswd'].filter((program) => !isInstalled(program));
+
+/** For the `skip` option of a test that needs a registry. */
+export const skipWithoutRegistry: string | false =
+  missing.length > 0
+    ? `not installed: ${missing.join(', ')} (docker-registry, apache2-utils)`
+    : skipWithoutEngine;
+
+/** With `user`, nobody else is let in. */
+export async function registry(t: Cleanup, user?: User): Promise<Registry> {
+  const folder = await tempFolder(t);
+  const address = `127.0.0.1:${await freePort()}`;
+  const file = join(folder, 'registry.yml');
+  await writeFile(file, await settings(folder, address, user));
+  const server = start(t, 'docker-registry', ['serve', file]);
+  const what = `a registry at ${address}`;
+  await until(() => answers(address), { timeoutMs: START_MS, what }).catch((error) => {
+    throw new Error(`${error.message}\n${server.stderr}`);
+  });
+  return {
+    address,
+    async publish(t, name, tag) {
+      const id = await makeImage(`${address}/${name}`, tag);
+      t.after(() => removeImage(engineAddress(), id));
+      await push(`${address}/${name}`, tag, user);
+      await removeImage(engineAddress(), id);
+      return id;
+    },
+  };
+}
+
+/** Takes every connection and says nothing. */
+export async function stalledRegistry(t: Cleanup): Promise<StalledRegistry> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy()); // the engine gave up
+    socket.on('close', () => sockets.delete(socket)).resume();
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, '127.0.0.1', resolve);
+  });
+  t.after(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return {
+    address: `127.0.0.1:${port}`,
+    get connections() {
+      return sockets.size;
+    },
+  };
+}
+
+async function settings(folder: string, address: string, user: User | undefined): Promise<string> {
+  const lines = [
+    'version: 0.1',
+    'log: {level: error}',
+    `storage: {filesystem: {rootdirectory: ${join(folder, 'data')}}}`,
+    `http: {addr: "${address}"}`,
+  ];
+  if (user !== undefined) {
+    const path = join(folder, 'htpasswd');
+    await writeFile(path, execFileSync('htpasswd', ['-Bbn', user.username, user.password]));
+    lines.push(`auth: {htpasswd: {realm: test, path: ${path}}}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+async function answers(address: string): Promise<boolean> {
+  const { status } = await fetch(`http://${address}/v2/`, { signal: AbortSignal.timeout(ASK_MS) });
+  return status === 200 || status === 401;
+}
+
+/** Busybox with a layer that no other image has. */
+async function makeImage(repo: string, tag: string): Promise<string> {
+  const base = `${repo}:${tag}-base`;
+  await busyboxImage(engineAddress(), base);
+  try {
+    return await withOwnLayer(base, repo, tag);
+  } finally {
+    await removeImage(engineAddress(), base); // its name; the rest goes with the image made of it
+  }
+}
+
+async function withOwnLayer(base: string, repo: string, tag: string): Promise<string> {
+  const { Id } = (await dockerCall('POST', '/containers/create', { Image: base })) as { Id: string };
+  try {
+    const content = tarOf([{ path: 'content', content: randomBytes(CONTENT_BYTES) }]);
+    await succeeds('PUT', `/containers/${Id}/archive?path=/`, content);
+    const query = new URLSearchParams({ container: Id, repo, tag });
+    return ((await dockerCall('POST', `/commit?${query}`, {})) as { Id: string }).Id;
+  } finally {
+    await removeContainer(Id);
+  }
+}
+
+async function push(repo: string, tag: string, user: User | undefined): Promise<void> {
+  const auth = Buffer.from(JSON.stringify(user ?? {})).toString('base64url');
+  await succeeds('POST', `/images/${repo}/push?tag=${tag}`, undefined, { 'x-registry-auth': auth });
+}
+
+/** Also the engine's answers that begin as a success and end with an error. */
+async function succeeds(method: string, path: string, body?: Buffer, headers?: Record<string, string>) {
+  const { status, text } = await new EngineApi(engineAddress()).send(method, path, body, headers);
+  assert.ok(status === 200 && !text.includes('"error"'), `${method} ${path}: ${status} ${text}`);
+}
+
+function isInstalled(program: string): boolean {
+  try {
+    execFileSync('/bin/sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
