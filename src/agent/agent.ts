@@ -65,6 +65,7 @@ export class Agent {
   #lastFailureAt = 0;
   #startAfter = 0;
   #said = '';
+  #followsProxy = false;
 
   constructor(input: AgentInput) {
     this.#input = input;
@@ -78,15 +79,14 @@ export class Agent {
     });
   }
 
-  /** Subscribes to the hints, until close(). Call once. */
+  /** Subscribes to the engine's hints, until close(). Call once. */
   start(): void {
-    const { engine, proxy, project } = this.#input;
-    engine.watch(() => this.#poke.poke(), this.#ended.signal);
-    proxy.watch(project, () => this.#poke.poke(), this.#ended.signal);
+    this.#input.engine.watch(() => this.#poke.poke(), this.#ended.signal);
   }
 
   /** Rounds until `reached` says so of a view; answers that view. Throws what a round throws. */
   async run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
+    this.#followProxy();
     for (let imminent = false; ; ) {
       signal.throwIfAborted();
       this.#throwTrouble();
@@ -103,6 +103,13 @@ export class Agent {
       if (view.plan.some(decides)) await this.#decide(looking, signal);
       else if (!(await this.#pull(view, signal))) imminent = await this.#idle(view.plan, signal);
     }
+  }
+
+  /** Following the proxy starts it: not before there is something to do, so that a refused command leaves none. */
+  #followProxy(): void {
+    if (this.#followsProxy) return;
+    this.#followsProxy = true;
+    this.#input.proxy.watch(this.#input.project, () => this.#poke.poke(), this.#ended.signal);
   }
 
   /** One look. What is there may be newer than the record read before it; then it is taken again. */

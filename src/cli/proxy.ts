@@ -1,9 +1,11 @@
 /** `gantryd proxy status|stop`. */
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { withLock } from '../agent/lock.ts';
 import { openStateDir } from '../agent/state-dir.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
-import type { ProxyStatus } from '../proxy/protocol.ts';
+import { PROXY_LOCK, type ProxyStatus } from '../proxy/protocol.ts';
 import type { CommonArguments } from './options.ts';
 import { openOutput } from './output.ts';
 import { renderProxy } from './render.ts';
@@ -18,7 +20,7 @@ export async function runProxy(
   const output = openOutput({ json: args.json, level: args.logLevel });
   const stateDir = await openStateDir(args.stateDir);
   const proxy = new ProxyClient({ stateDir: stateDir.path });
-  const status = await statusIfAny(proxy);
+  const status = (await statusIfAny(proxy)) ?? (await statusOfStarting(proxy, stateDir.path));
   if (status === undefined) {
     output.document({ running: false }, `No proxy runs for ${stateDir.path}`);
   } else if (args.action === 'status') {
@@ -29,6 +31,27 @@ export async function runProxy(
     output.document({ running: false, stopped: status.pid }, words);
   }
   return 0;
+}
+
+/** A proxy that has just been started holds its lock before it answers. */
+async function statusOfStarting(proxy: ProxyClient, stateDir: string): Promise<ProxyStatus | undefined> {
+  const end = performance.now() + LEAVE_MS;
+  while (performance.now() < end && (await isLocked(join(stateDir, PROXY_LOCK)))) {
+    const status = await statusIfAny(proxy);
+    if (status !== undefined) return status;
+    await delay(POLL_MS);
+  }
+  return statusIfAny(proxy);
+}
+
+async function isLocked(path: string): Promise<boolean> {
+  try {
+    await withLock(path, { timeoutMs: 0 }, async () => undefined);
+    return false;
+  } catch (error) {
+    if (isGantryError(error, 'locked')) return true;
+    throw error;
+  }
 }
 
 async function stop(proxy: ProxyClient, force: boolean, pid: number): Promise<void> {

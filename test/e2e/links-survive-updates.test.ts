@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freePort, skipWithoutEngine } from '../ground/harness.ts';
+import { processesOf } from '../ground/sandbox.ts';
 import { exitedWith, getText, openShop, type Shop, version } from './shop.ts';
 
 const skip = skipWithoutEngine;
@@ -56,6 +57,7 @@ test('a link whose exporter does not run is refused by name', { skip }, async (t
   exitedWith(1, refused);
   assert.match(refused.stderr, /store-http.*store/s);
   assert.deepEqual(await shop.box.containers(), []);
+  assert.deepEqual(processesOf(shop.box.stateDir), [], 'no proxy was started for nothing');
 });
 
 async function openImporter(t: Parameters<typeof openShop>[0]): Promise<Shop> {
