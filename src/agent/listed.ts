@@ -14,6 +14,9 @@ export interface ListedContainer {
   readonly held: BackendReport | undefined;
 }
 
+/** One that is paused still has its place: it goes on when it is told to. */
+const ENDED: ReadonlySet<Container['state']> = new Set(['exited', 'dead', 'removing']);
+
 /** The newest first. */
 export function listed(
   containers: readonly Container[],
@@ -37,6 +40,6 @@ function statusOf(
   const mark = record.marks[c.id];
   // Also when it is stopped already and only waits for its removal.
   if (mark?.drainSince !== undefined) return 'draining';
-  if (c.state !== 'running' && c.state !== 'created') return 'failed';
+  if (ENDED.has(c.state)) return 'failed';
   return mark?.servedAt !== undefined || held?.routed === true ? 'running' : 'starting';
 }

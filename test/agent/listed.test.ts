@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { listed } from '../../src/agent/listed.ts';
+import type { ComponentRecord, Mark } from '../../src/agent/record.ts';
+import type { Container, ContainerState } from '../../src/docker/engine.ts';
+import { PROTOCOL_VERSION, type ProxyStatus } from '../../src/proxy/protocol.ts';
+
+const NO_PROXY: ProxyStatus = {
+  protocol: PROTOCOL_VERSION,
+  version: '',
+  pid: 0,
+  startedAt: '',
+  owners: [],
+  listeners: [],
+  backends: [],
+};
+
+function statusOf(state: ContainerState, mark: Mark): string | undefined {
+  const record: ComponentRecord = {
+    format: 1,
+    status: 'ready',
+    release: 1,
+    releases: [],
+    marks: { c1: mark },
+    linkPorts: {},
+  };
+  const container: Container = {
+    id: 'c1',
+    name: 'shop-web-r1-aaaa',
+    project: 'shop',
+    component: 'web',
+    release: 1,
+    specHash: 'a',
+    host: 'h',
+    imageId: 'sha256:a',
+    image: 'sha256:a',
+    state,
+    status: '',
+    createdAt: 0,
+    address: undefined,
+  };
+  return listed([container], NO_PROXY, record)[0]?.status;
+}
+
+test('what has served runs, also while it is paused', () => {
+  assert.equal(statusOf('running', { servedAt: 1 }), 'running');
+  assert.equal(statusOf('paused', { servedAt: 1 }), 'running');
+});
+
+test('what has not served yet is starting', () => {
+  assert.equal(statusOf('created', {}), 'starting');
+  assert.equal(statusOf('running', {}), 'starting');
+});
+
+test('what drains is draining to its very end', () => {
+  assert.equal(statusOf('running', { servedAt: 1, drainSince: 2 }), 'draining');
+  assert.equal(statusOf('exited', { servedAt: 1, drainSince: 2 }), 'draining');
+});
+
+test('what ended by itself has failed', () => {
+  assert.equal(statusOf('exited', { servedAt: 1 }), 'failed');
+  assert.equal(statusOf('dead', {}), 'failed');
+});
