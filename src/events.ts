@@ -72,6 +72,7 @@ type Fact =
       readonly lastWords: LastWords;
       readonly serving: number | undefined;
     }
+  | { readonly kind: 'stop-started'; readonly status: 'stopped' | 'killed' }
   | { readonly kind: 'drain-started'; readonly container: string; readonly why: string }
   | { readonly kind: 'signals-sent'; readonly container: string; readonly verdicts: readonly Verdict[] }
   | {

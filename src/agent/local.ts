@@ -22,7 +22,7 @@ import {
   withStatus,
 } from './record.ts';
 import { makeRelease } from './release.ts';
-import type { DesiredStatus, Release } from './state.ts';
+import type { Release } from './state.ts';
 
 /** Pause of a monitor after a round that failed. */
 const TROUBLE_PAUSE_MS = 2_000;
@@ -185,14 +185,15 @@ export class LocalHost {
     return record.status !== 'ready' && (await this.list(name)).length === 0;
   }
 
-  async #end(name: string, status: DesiredStatus, signal: AbortSignal): Promise<Outcome> {
+  async #end(name: string, status: 'stopped' | 'killed', signal: AbortSignal): Promise<Outcome> {
     this.#component(name);
     if (await this.#isGone(name)) return 'not-running';
-    return this.#withAgent(name, false, async (agent) => {
+    return this.#withAgent(name, false, async (agent, tell) => {
       const { record, observed } = await agent.look();
       const nothing = observed.containers.length === 0 && observed.listeners.length === 0;
       if (nothing && record.status !== 'ready') return 'not-running';
       await agent.change((r) => withStatus(r, status), signal);
+      if (!nothing) tell({ kind: 'stop-started', status });
       try {
         const view = await agent.run((v) => v.desired.status !== status || v.plan.length === 0, signal);
         if (view.desired.status !== status) throw superseded(name, view);

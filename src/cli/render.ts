@@ -45,6 +45,8 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
     case 'release-failed':
       told.add(lastWordsOf(event.container));
       return [`Release ${event.release} failed: ${event.why}`, ...lastWords(event.lastWords)].join('\n');
+    case 'stop-started':
+      return event.status === 'stopped' ? 'Draining all containers...' : undefined;
     case 'drain-started':
       return `Draining container ${short(event.container)}`;
     case 'signals-sent':

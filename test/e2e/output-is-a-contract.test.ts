@@ -50,6 +50,7 @@ test('the words of the first gantry are said', { skip }, async (t) => {
   exitedWith(1, again);
   assert.match(again.stderr, /Component web is already running/);
   const stopped = await shop.must('stop');
+  assert.match(stopped, /^Draining all containers\.\.\.$/m);
   assert.match(stopped, new RegExp(`^Draining container ${id}$`, 'm'));
   assert.match(stopped, new RegExp(`^Shutting down container: ${id}$`, 'm'));
 });
