@@ -153,7 +153,8 @@ function refuseChange(): Promise<never> {
   return Promise.reject(new GantryError('internal', 'a look at the proxy must not change it'));
 }
 
-const NO_PROXY: ProxyStatus = {
+/** What a look at a host without a proxy sees. */
+export const NO_PROXY: ProxyStatus = {
   protocol: PROTOCOL_VERSION,
   version: '',
   pid: 0,

@@ -14,6 +14,7 @@ import type {
 import type { Check } from '../../src/checks/check.ts';
 import type { Component } from '../../src/config/project.ts';
 import type { Listener } from '../../src/proxy/routes.ts';
+import { componentOf } from '../docker/components.ts';
 
 /** Epoch milliseconds at which every test takes place. */
 export const NOW = 1_000_000;
@@ -33,31 +34,7 @@ const READY_CHECK: Check = {
 };
 
 export function component(over: Partial<Component> = {}): Component {
-  return {
-    name: 'web',
-    image: 'example/web:1',
-    ports: [PORT_80],
-    readyChecks: [READY_CHECK],
-    healthChecks: [],
-    readyTimeoutMs: 10_000,
-    terminationSignals: [],
-    terminationChecks: [],
-    stopTimeoutMs: 10_000,
-    instances: 1,
-    bindings: [],
-    volumesFrom: [],
-    definesLinks: [],
-    requiresLinks: [],
-    environment: [],
-    privileged: false,
-    extraHosts: [],
-    labels: {},
-    readOnly: false,
-    capAdd: [],
-    capDrop: [],
-    ulimits: [],
-    ...over,
-  };
+  return componentOf({ image: 'example/web:1', ports: [PORT_80], readyChecks: [READY_CHECK], ...over });
 }
 
 /** A release that has just been made. */

@@ -1,19 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { listed } from '../../src/agent/listed.ts';
+import { NO_PROXY } from '../../src/agent/proxy-port.ts';
 import type { ComponentRecord, Mark } from '../../src/agent/record.ts';
 import type { Container, ContainerState } from '../../src/docker/engine.ts';
-import { PROTOCOL_VERSION, type ProxyStatus } from '../../src/proxy/protocol.ts';
-
-const NO_PROXY: ProxyStatus = {
-  protocol: PROTOCOL_VERSION,
-  version: '',
-  pid: 0,
-  startedAt: '',
-  owners: [],
-  listeners: [],
-  backends: [],
-};
 
 function statusOf(state: ContainerState, mark: Mark): string | undefined {
   const record: ComponentRecord = {

@@ -1,4 +1,4 @@
-/** Components and specs for the tests of this folder: defaults, overridden where a test cares. */
+/** Components and specs for tests: defaults, overridden where a test cares. */
 import type { Component } from '../../src/config/project.ts';
 import { type ContainerSpec, containerSpec, type SpecInput } from '../../src/docker/spec.ts';
 
