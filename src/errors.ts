@@ -29,6 +29,14 @@ export const ERROR_CODES = {
   'release-failed': { exit: 1, about: 'the new containers did not become ready; the old ones serve' },
   superseded: { exit: 1, about: 'a later command changed what this one was working towards' },
   interrupted: { exit: 1, about: 'the command was interrupted before the switch' },
+  'cluster-unreachable': { exit: 1, about: 'no etcd member answers in time' },
+  'cluster-refused': { exit: 1, about: 'etcd refuses the user, the password, the certificate or the right' },
+  'cluster-failed': { exit: 1, about: 'etcd answered something gantryd cannot use' },
+  'project-unknown': { exit: 2, about: 'no config was set for a project of that name' },
+  'release-unknown': { exit: 2, about: 'the component has no release of that number' },
+  'host-taken': { exit: 1, about: 'another agent runs for the project under this host name' },
+  'image-differs': { exit: 1, about: 'the image of that name is not the one the release was made from' },
+  'host-unfit': { exit: 1, about: 'this host has not the room a release needs' },
   internal: { exit: 1, about: 'a defect of gantryd' },
 } as const satisfies Record<string, { exit: 1 | 2; about: string }>;
 

@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = {
   config: ['checks', 'proxy'],
   checks: ['proxy', 'docker'],
+  cluster: ['proxy'],
   [ROOT_FILES]: ['checks', 'proxy', 'docker', 'config'],
 };
 
@@ -46,6 +47,8 @@ const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   yaml: 'src/config/',
   pino: 'src/log.ts',
   etcd3: 'src/cluster/',
+  cockatiel: 'src/cluster/',
+  '@grpc/grpc-js': 'src/cluster/',
 };
 
 interface Import {

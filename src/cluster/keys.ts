@@ -1,0 +1,100 @@
+/**
+ * Where everything is in etcd. Pure. docs/etcd-keys.md describes the same and is held to it by a test.
+ *
+ * The order of the names is chosen: what every agent of a project follows (components, config, links) is one range
+ * of keys, and what only some ask for (releases, status) is outside of it, so that five hundred hosts telling how
+ * they are do not wake five hundred agents.
+ */
+import { type Range, startingWith } from './store.ts';
+
+export const DEFAULT_PREFIX = '/gantryd';
+
+export interface Keys {
+  readonly prefix: string;
+  /** Presence of a host's agent for a project, leased. */
+  host(project: string, host: string): string;
+  hosts(): Range;
+  project(project: string): ProjectKeys;
+}
+
+export interface ProjectKeys {
+  readonly config: string;
+  desired(component: string): string;
+  rollout(component: string): string;
+  /** Leased. In order of creation the first `maxParallel` of a component have their turn, the others wait. */
+  turn(component: string, host: string): string;
+  turns(component: string): Range;
+  /** Where a host offers a link, leased. */
+  link(link: string, host: string): string;
+  release(component: string, release: number): string;
+  releases(component: string): Range;
+  /** How a release fared in its rollout. */
+  outcome(component: string, release: number): string;
+  outcomes(component: string): Range;
+  /** What a host sees of the component, leased. */
+  status(component: string, host: string): string;
+  statuses(component: string): Range;
+  /** Of all components. */
+  allStatuses(): Range;
+  /** config, desired, rollout, turns and links of all components: what an agent follows. */
+  followed(): Range;
+}
+
+export function keys(prefix: string = DEFAULT_PREFIX): Keys {
+  const root = prefix.replace(/\/+$/, '');
+  return {
+    prefix: root,
+    host: (project, host) => `${root}/hosts/${host}/${project}`,
+    hosts: () => startingWith(`${root}/hosts/`),
+    project: (project) => projectKeys(`${root}/projects/${project}`),
+  };
+}
+
+function projectKeys(base: string): ProjectKeys {
+  return {
+    config: `${base}/config`,
+    desired: (c) => `${base}/components/${c}/desired`,
+    rollout: (c) => `${base}/components/${c}/rollout`,
+    turn: (c, host) => `${base}/components/${c}/turns/${host}`,
+    turns: (c) => startingWith(`${base}/components/${c}/turns/`),
+    link: (link, host) => `${base}/links/${link}/${host}`,
+    release: (c, n) => `${base}/releases/${c}/${n}`,
+    releases: (c) => startingWith(`${base}/releases/${c}/`),
+    outcome: (c, n) => `${base}/outcomes/${c}/${n}`,
+    outcomes: (c) => startingWith(`${base}/outcomes/${c}/`),
+    status: (c, host) => `${base}/status/${c}/${host}`,
+    statuses: (c) => startingWith(`${base}/status/${c}/`),
+    allStatuses: () => startingWith(`${base}/status/`),
+    followed: () => ({ from: `${base}/components/`, to: startingWith(`${base}/links/`).to }),
+  };
+}
+
+/** What a followed key is about. */
+export type Followed =
+  | { readonly kind: 'config' }
+  | { readonly kind: 'desired' | 'rollout'; readonly component: string }
+  | { readonly kind: 'turn'; readonly component: string; readonly host: string }
+  | { readonly kind: 'link'; readonly link: string; readonly host: string };
+
+/** undefined: not one of ours. Names cannot hold a slash, so the parts are unambiguous. */
+export function followedKey(all: Keys, project: string, key: string): Followed | undefined {
+  const base = `${all.prefix}/projects/${project}/`;
+  if (!key.startsWith(base)) return undefined;
+  const [kind, first = '', second, third, ...more] = key.slice(base.length).split('/');
+  if (more.length > 0) return undefined;
+  if (kind === 'config' && first === '') return { kind };
+  if (kind === 'links' && second !== undefined && third === undefined) {
+    return { kind: 'link', link: first, host: second };
+  }
+  if (kind !== 'components') return undefined;
+  if ((second === 'desired' || second === 'rollout') && third === undefined) {
+    return { kind: second, component: first };
+  }
+  if (second === 'turns' && third !== undefined) return { kind: 'turn', component: first, host: third };
+  return undefined;
+}
+
+/** The part after the last slash: host or release number of a status, turn, link, release or outcome. */
+export function lastPart(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1);
+}

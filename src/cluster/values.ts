@@ -1,0 +1,299 @@
+/**
+ * What the keys hold: JSON, one shape each, with `format` so that a newer gantryd can tell. Reading is strict about
+ * what is decided by (numbers, states) and answers undefined for what no gantryd of this format wrote: a value
+ * somebody damaged by hand is as good as none, and none never means stop. Pure.
+ */
+import type { Component } from '../config/project.ts';
+import type { ProxyLimits } from '../proxy/routes.ts';
+import type { Entry } from './store.ts';
+
+export const FORMAT = 1;
+
+export type DesiredStatus = 'ready' | 'stopped' | 'killed';
+
+/** What is wanted of a component on every host. Changed only by transactions that compare its revision. */
+export interface DesiredValue {
+  readonly format: 1;
+  readonly status: DesiredStatus;
+  /** 0: never deployed. Kept through stop and kill. */
+  readonly release: number;
+  /**
+   * Grows with every change of what is wanted. An agent follows only a greater one than it has followed: an etcd that
+   * was restored to an older state takes nobody back.
+   */
+  readonly generation: number;
+  /** Who asked, as `user@machine`, or which rollout decided. */
+  readonly by: string;
+  /** ISO time. */
+  readonly at: string;
+}
+
+/** Immutable. */
+export interface ReleaseValue {
+  readonly format: 1;
+  readonly number: number;
+  readonly image: {
+    /** `repo:tag`, as the config named it. */
+    readonly name: string;
+    /** Id on the machine that made the release. */
+    readonly id: string;
+    /** `repo@sha256:…` known then; []: never pushed nor pulled. */
+    readonly digests: readonly string[];
+  };
+  readonly spec: Component;
+  /** The links it requires, with what their exporters said when it was made. */
+  readonly requires: readonly RequiredLink[];
+  readonly limits: ProxyLimits;
+  readonly by: string;
+  /** ISO time. */
+  readonly at: string;
+  readonly note?: string;
+}
+
+export interface RequiredLink {
+  readonly name: string;
+  readonly alias: string;
+  /** Component that defines it. */
+  readonly exporter: string;
+  readonly kind: 'http' | 'tcp';
+  /** Port of the exporter's container; part of the variables' names. */
+  readonly containerPort: number;
+}
+
+/**
+ * `preparing`: every live host fetches the image and checks itself; nothing has switched. `running`: hosts switch,
+ * turn by turn. `paused`: no new turn begins. The others are ends.
+ */
+export type RolloutState = 'preparing' | 'running' | 'paused' | 'done' | 'failed' | 'superseded';
+
+/** Why a host could not serve a release: told once for the fleet. */
+export interface Failure {
+  readonly host: string;
+  readonly release: number;
+  /** As a sentence. */
+  readonly why: string;
+  /** The last answer of the check that failed. */
+  readonly check?: string;
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  /** Last lines the container printed. */
+  readonly logs: readonly string[];
+  /** ISO time. */
+  readonly at: string;
+}
+
+/** How a release goes through the fleet. There is one per component: the newest. */
+export interface RolloutValue {
+  readonly format: 1;
+  /** Of the desired value it serves. */
+  readonly generation: number;
+  readonly release: number;
+  /** The release to return to on failure; 0: none, a failure leaves the component stopped. */
+  readonly from: number;
+  /** A rollback goes to a release that has served before: without preparing, without turns. */
+  readonly kind: 'update' | 'rollback';
+  readonly state: RolloutState;
+  /** Grows with each resume: a host that failed tries again. */
+  readonly attempt: number;
+  /** Rollouts that must be done before this one begins to switch. */
+  readonly after: readonly { readonly component: string; readonly generation: number }[];
+  readonly by: string;
+  /** ISO times. */
+  readonly at: string;
+  readonly endedAt?: string;
+  /** Why it is as it is, when somebody or something decided so. */
+  readonly reason?: string;
+  readonly failure?: Failure;
+}
+
+/** A host that is prepared for a generation and wants, or has, its turn. */
+export interface TurnValue {
+  readonly format: 1;
+  readonly host: string;
+  readonly generation: number;
+  readonly attempt: number;
+  /** ISO time. */
+  readonly at: string;
+}
+
+/** How a release fared: `completed` on every host, or `failed` somewhere. */
+export interface OutcomeValue {
+  readonly format: 1;
+  readonly result: 'completed' | 'failed';
+  readonly at: string;
+  readonly reason?: string;
+}
+
+/** `idle`: nothing wanted, nothing there. `preparing`, `waiting`: for a release it does not run yet. */
+export type HostPhase =
+  | 'idle'
+  | 'preparing'
+  | 'waiting'
+  | 'starting'
+  | 'watching'
+  | 'serving'
+  | 'degraded'
+  | 'draining'
+  | 'stopped'
+  | 'failed';
+
+/** What a host sees of one component. */
+export interface StatusValue {
+  readonly format: 1;
+  readonly host: string;
+  /** Of the desired value it has followed to the end (settled), or 0. */
+  readonly settled: number;
+  /** Of the desired value it is working on or has reached. */
+  readonly generation: number;
+  /** The highest release number and generation it knows: an etcd that was restored must not give them out again. */
+  readonly known: { readonly release: number; readonly generation: number };
+  /** Release that serves here; 0: none. */
+  readonly serving: number;
+  readonly phase: HostPhase;
+  /** What it waits for or what went wrong, as a sentence; '': nothing. */
+  readonly why: string;
+  /** Epoch milliseconds of the next try; absent: no retry is planned. */
+  readonly retryAt?: number;
+  readonly containers: readonly StatusContainer[];
+  /** Last lines of a container that is not ready or has failed; [] when all is well. */
+  readonly logs: readonly string[];
+  /** ISO time when `phase` began. */
+  readonly since: string;
+}
+
+export interface StatusContainer {
+  readonly id: string;
+  readonly release: number;
+  readonly state: 'starting' | 'ready' | 'serving' | 'warm' | 'draining' | 'failed';
+  readonly connections: number;
+  /** What its last check saw; '': none ran. */
+  readonly check: string;
+  /** ISO time. */
+  readonly startedAt: string;
+}
+
+/** An agent that runs for a project on a host. */
+export interface HostValue {
+  readonly format: 1;
+  readonly host: string;
+  /** Host id of the state directory: tells two machines of one name apart. */
+  readonly id: string;
+  readonly project: string;
+  /** Where other hosts reach it. */
+  readonly address: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly components: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  /** ISO time. */
+  readonly since: string;
+}
+
+/** Where a host offers a link to the others. */
+export interface LinkValue {
+  readonly format: 1;
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The project file as `setconfig` stored it: after validation, paths made absolute, as the schema has it. */
+export interface ConfigValue {
+  readonly format: 1;
+  readonly project: string;
+  /** In the form of the project file. */
+  readonly file: Readonly<Record<string, unknown>>;
+  readonly by: string;
+  readonly at: string;
+}
+
+const text = (v: unknown) => typeof v === 'string';
+const count = (v: unknown) => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0;
+const list = (v: unknown) => Array.isArray(v);
+const object = (v: unknown) => typeof v === 'object' && v !== null && !Array.isArray(v);
+const oneOf =
+  (...known: readonly string[]) =>
+  (v: unknown) =>
+    typeof v === 'string' && known.includes(v);
+
+type Shape = Readonly<Record<string, (value: unknown) => boolean>>;
+
+function reader<T>(shape: Shape): (entry: Pick<Entry, 'value'> | undefined) => T | undefined {
+  return (entry) => {
+    if (entry === undefined) return undefined;
+    const value = parsed(entry.value);
+    if (value === undefined || value.format !== FORMAT) return undefined;
+    return Object.entries(shape).every(([field, holds]) => holds(value[field])) ? (value as T) : undefined;
+  };
+}
+
+function parsed(json: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return object(value) ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export const readDesired = reader<DesiredValue>({
+  status: oneOf('ready', 'stopped', 'killed'),
+  release: count,
+  generation: count,
+  by: text,
+  at: text,
+});
+
+export const readRelease = reader<ReleaseValue>({
+  number: count,
+  image: object,
+  spec: object,
+  requires: list,
+  limits: object,
+  by: text,
+  at: text,
+});
+
+export const readRollout = reader<RolloutValue>({
+  generation: count,
+  release: count,
+  from: count,
+  kind: oneOf('update', 'rollback'),
+  state: oneOf('preparing', 'running', 'paused', 'done', 'failed', 'superseded'),
+  attempt: count,
+  after: list,
+  by: text,
+  at: text,
+});
+
+export const readTurn = reader<TurnValue>({ host: text, generation: count, attempt: count, at: text });
+
+export const readOutcome = reader<OutcomeValue>({ result: oneOf('completed', 'failed'), at: text });
+
+export const readStatus = reader<StatusValue>({
+  host: text,
+  settled: count,
+  generation: count,
+  known: object,
+  serving: count,
+  phase: text,
+  why: text,
+  containers: list,
+  logs: list,
+  since: text,
+});
+
+export const readHost = reader<HostValue>({
+  host: text,
+  id: text,
+  project: text,
+  address: text,
+  version: text,
+  components: list,
+  labels: object,
+  since: text,
+});
+
+export const readLink = reader<LinkValue>({ host: text, address: text, port: count });
+
+export const readConfig = reader<ConfigValue>({ project: text, file: object, by: text, at: text });
