@@ -5,6 +5,7 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { completed } from '../config/normalise.ts';
 import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
@@ -195,11 +196,16 @@ function parse(path: string, text: string | undefined): ComponentRecord {
   if (text === undefined) return EMPTY;
   try {
     const record: unknown = JSON.parse(text);
-    if (isRecord(record)) return record;
+    if (isRecord(record)) return { ...record, releases: record.releases.map(withAllFields) };
   } catch (error) {
     throw corrupt(path, error);
   }
   throw corrupt(path, undefined);
+}
+
+/** The gantryd that made the release may have known fewer fields. */
+function withAllFields(release: Release): Release {
+  return { ...release, component: completed(release.component) };
 }
 
 function isRecord(value: unknown): value is ComponentRecord {

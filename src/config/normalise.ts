@@ -9,6 +9,7 @@ import type { Component, Project, Signal } from './project.ts';
 import {
   type FilledComponent,
   type FilledProject,
+  PROJECT_SCHEMA,
   type RawProject,
   ROOT,
   type SchemaNode,
@@ -20,6 +21,11 @@ const UNITS: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g
 
 type FilledCheck = FilledComponent['readyChecks'][number];
 type FilledSignal = FilledComponent['terminationSignals'][number];
+
+type OlderComponent = Omit<Component, 'update'> & Partial<Pick<Component, 'update'>>;
+
+const UPDATE = PROJECT_SCHEMA.properties.components.items.properties.update;
+const DEFAULT_UPDATE = freeze(toUpdate(fill(UPDATE, {}) as FilledComponent['update']));
 
 export interface Surroundings {
   /** Name of the project when the file gives none. */
@@ -41,6 +47,11 @@ export function normalise(raw: RawProject, { name, folder }: Surroundings): Proj
       maxConnections,
     },
   });
+}
+
+/** A component that was written down when there were fewer fields, with the defaults of the newer ones. */
+export function completed(component: OlderComponent): Component {
+  return { ...component, update: component.update ?? DEFAULT_UPDATE };
 }
 
 /** Bytes of a number or of a text as `512m`; undefined when it is none. */
@@ -91,6 +102,7 @@ function toComponent(raw: FilledComponent, folder: string): Component {
     terminationChecks: checks(raw.terminationChecks, INTERVAL_MS),
     stopTimeoutMs: raw.stopTimeout,
     instances: raw.instances,
+    update: toUpdate(raw.update),
     bindings: raw.bindings.map(({ external, volume, readOnly }) => ({ external, volume, readOnly })),
     volumesFrom: raw.volumesFrom,
     definesLinks: raw.defineComponentLinks.map(({ name, port, kind }) => ({ name, port, kind })),
@@ -115,6 +127,10 @@ function toComponent(raw: FilledComponent, folder: string): Component {
       registryAuth: raw.registryAuth && resolve(folder, raw.registryAuth),
     }),
   };
+}
+
+function toUpdate({ maxParallel, onFailure, monitor, keepOld }: FilledComponent['update']) {
+  return { maxParallel, onFailure, monitorMs: monitor, keepOldMs: keepOld };
 }
 
 function toCheck(raw: FilledCheck, port: number | undefined, intervalMs: number): Check {

@@ -31,6 +31,13 @@ export interface Component {
   readonly drainTimeoutMs?: number;
   readonly stopTimeoutMs: number;
   readonly instances: number;
+  /** Of a fleet; one host by itself has nothing to ask of it. */
+  readonly update: {
+    readonly maxParallel: number;
+    readonly onFailure: 'rollback' | 'pause';
+    readonly monitorMs: number;
+    readonly keepOldMs: number;
+  };
   readonly bindings: readonly {
     readonly external: string;
     readonly volume: string;

@@ -178,6 +178,38 @@ const component = {
       default: 1,
       description: 'Containers on each host; the proxy spreads the work over them.',
     },
+    update: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      description:
+        'How a new release goes through the hosts of a fleet. `gantry`, which knows one host only, ignores it.',
+      properties: {
+        maxParallel: {
+          type: 'integer',
+          minimum: 1,
+          default: 1,
+          description: 'Hosts that may have their turn at once.',
+        },
+        onFailure: {
+          type: 'string',
+          enum: ['rollback', 'pause'],
+          default: 'rollback',
+          description:
+            'What the first host that fails decides for all: `rollback` takes every host back to the release before, `pause` leaves each as it is until somebody decides.',
+        },
+        monitor: durationMs(
+          0,
+          10000,
+          'How long a host watches the new release after the switch, before the next host has its turn.',
+        ),
+        keepOld: durationMs(
+          0,
+          600000,
+          'How long the containers that were replaced stay running, without traffic, so that a rollback is only a switch of the proxy.',
+        ),
+      },
+    },
     bindings: {
       type: 'array',
       default: [],

@@ -187,6 +187,15 @@ describe('the file', () => {
     assert.deepEqual(await recordedComponents(dir, 'unknown'), []);
   });
 
+  test('that was written when releases had fewer fields has the defaults of the newer ones', async (t) => {
+    const file = recordFile(await stateDir(t), 'shop', 'web');
+    await file.prepare();
+    const { update, ...older } = release(1).component;
+    const written = { ...record([1]), releases: [{ ...release(1), component: older }] };
+    await writeFile(file.path, JSON.stringify(written));
+    assert.deepEqual((await file.read()).releases[0]?.component.update, update);
+  });
+
   test('that is left half-written by somebody else is no component', async (t) => {
     const dir = await stateDir(t);
     const file = recordFile(dir, 'shop', 'web');

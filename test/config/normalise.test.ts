@@ -1,6 +1,7 @@
 /** What a valid project becomes: defaults, units, image, frozen. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { completed } from '../../src/config/normalise.ts';
 import { parseProject } from '../../src/config/parse.ts';
 import type { Component, Project } from '../../src/config/project.ts';
 import { EXAMPLE } from '../../src/config/reference.ts';
@@ -32,6 +33,7 @@ test('a component of two fields has every default', () => {
     ],
     stopTimeoutMs: 10_000,
     instances: 1,
+    update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 10_000, keepOldMs: 600_000 },
     bindings: [],
     volumesFrom: [],
     definesLinks: [],
@@ -88,6 +90,7 @@ test('fields take the form the rest of gantryd wants', () => {
     ulimits: [{ name: 'nofile', soft: 5 }],
     logging: { driver: 'none' },
     bindings: [{ external: 'data', volume: '/d' }],
+    update: { maxParallel: 10, onFailure: 'pause', monitor: 0 },
     registryAuth: 'auth.json',
   });
   assert.equal(web.image, `nginx@${digest}`);
@@ -99,7 +102,15 @@ test('fields take the form the rest of gantryd wants', () => {
   assert.deepEqual(web.logging, { driver: 'none', options: {} });
   assert.deepEqual(web.bindings, [{ external: 'data', volume: '/d', readOnly: false }]);
   assert.equal(web.registryAuth, '/srv/auth.json');
+  assert.deepEqual(web.update, { maxParallel: 10, onFailure: 'pause', monitorMs: 0, keepOldMs: 600_000 });
   assert.equal(component({ drainTimeout: 7 }).drainTimeoutMs, 7);
+});
+
+test('a component written down before a field was made has its default', () => {
+  const now = component({ update: { monitor: 1 } });
+  const { update: _, ...older } = now;
+  assert.deepEqual(completed(older).update, component({}).update);
+  assert.deepEqual(completed(now), now);
 });
 
 test('a project is frozen all the way down', () => {

@@ -58,6 +58,16 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
     web({ drainTimeout: 1e10 }),
     ['drainTimeout: must be between 0 and 2147483647 milliseconds (is: 10000000000)'],
   ],
+  [
+    'no host that may have its turn',
+    web({ update: { maxParallel: 0 } }),
+    ['update/maxParallel: must be at least 1 (is: 0)'],
+  ],
+  [
+    'an unknown way to fail',
+    web({ update: { onFailure: 'rolback' } }),
+    ['update/onFailure: must be one of "rollback", "pause"; did you mean "rollback"? (is: "rolback")'],
+  ],
   ['a number out of range', web({ instances: 0 }), ['instances: must be between 1 and 100 (is: 0)']],
   ['no cpus', web({ resources: { cpus: 0 } }), ['resources/cpus: must be more than 0 (is: 0)']],
   [

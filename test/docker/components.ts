@@ -14,6 +14,7 @@ export function componentOf(overrides: Partial<Component> = {}): Component {
     terminationChecks: [],
     stopTimeoutMs: 10_000,
     instances: 1,
+    update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 10_000, keepOldMs: 600_000 },
     bindings: [],
     volumesFrom: [],
     definesLinks: [],
