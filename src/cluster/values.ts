@@ -112,6 +112,8 @@ export interface TurnValue {
   readonly host: string;
   readonly generation: number;
   readonly attempt: number;
+  /** The session's: a turn counts for its host only while that lease is held. */
+  readonly lease: string;
   /** ISO time. */
   readonly at: string;
 }
@@ -266,7 +268,13 @@ export const readRollout = reader<RolloutValue>({
   at: text,
 });
 
-export const readTurn = reader<TurnValue>({ host: text, generation: count, attempt: count, at: text });
+export const readTurn = reader<TurnValue>({
+  host: text,
+  generation: count,
+  attempt: count,
+  lease: text,
+  at: text,
+});
 
 export const readOutcome = reader<OutcomeValue>({ result: oneOf('completed', 'failed'), at: text });
 
