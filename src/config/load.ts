@@ -1,13 +1,14 @@
 /**
- * Reads a project file. The only part of src/config that touches the file system; what the text means
- * is parse.ts.
+ * Reads a project file, or takes one that is stored, and throws what is wrong with it. The only part of
+ * src/config that touches the file system; what the text means is parse.ts.
  */
 import { constants, open, readdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { GantryError, messageOf } from '../errors.ts';
-import { parseProject } from './parse.ts';
+import { type ParseOptions, parseProject, parseStored } from './parse.ts';
 import { formatProblem } from './problems.ts';
 import type { Problem, Project } from './project.ts';
+import type { StoredProject } from './stored.ts';
 import { suggest } from './suggest.ts';
 
 /** A project file is text written by people; anything larger is another file. */
@@ -29,11 +30,37 @@ export async function loadProject(
   overrides: readonly string[] = [],
   options: LoadOptions = {},
 ): Promise<Project> {
-  const text = await readText(path);
-  const folder = dirname(resolve(path));
-  const result = parseProject(text, { file: path, folder, overrides, component: options.component });
+  return (await load(path, { overrides, component: options.component })).project;
+}
+
+/** The file in the form in which the project of this name is stored. Throws as loadProject does. */
+export async function loadForStore(
+  path: string,
+  project: string,
+  overrides: readonly string[] = [],
+): Promise<StoredProject> {
+  return (await load(path, { overrides, project })).stored;
+}
+
+/** The way back from what loadForStore answered, with overrides applied. Throws GantryError config-invalid. */
+export function projectOfStored(
+  stored: unknown,
+  project: string,
+  overrides: readonly string[] = [],
+  options: LoadOptions = {},
+): Project {
+  const result = parseStored(stored, project, { overrides, component: options.component });
   if ('project' in result) return result.project;
-  throw invalid(path, result.problems);
+  const hint = `Correct its file, then store it again: \`gantryd setconfig ${project} FILE\`.`;
+  throw invalid(`the stored config of ${project}`, project, result.problems, hint);
+}
+
+async function load(path: string, options: Omit<ParseOptions, 'file' | 'folder'>) {
+  const text = await readText(path);
+  const result = parseProject(text, { ...options, file: path, folder: dirname(resolve(path)) });
+  if ('project' in result) return result;
+  const hint = `Fix what is listed, then run \`gantry ${path} check\`. Every field is described in docs/config.md.`;
+  throw invalid(path, path, result.problems, hint);
 }
 
 /** The problems behind a config-invalid error. */
@@ -41,14 +68,13 @@ export function problemsOf(error: GantryError): readonly Problem[] {
   return error.code === 'config-invalid' && Array.isArray(error.cause) ? error.cause : [];
 }
 
-function invalid(path: string, problems: readonly Problem[]): GantryError {
+/** `place` is what each line begins with. */
+function invalid(what: string, place: string, problems: readonly Problem[], hint: string): GantryError {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
-  const lines = problems.slice(0, MAX_LISTED).map((problem) => `  ${formatProblem(path, problem)}`);
+  const lines = problems.slice(0, MAX_LISTED).map((problem) => `  ${formatProblem(place, problem)}`);
   if (problems.length > MAX_LISTED) lines.push(`  and ${problems.length - MAX_LISTED} more`);
-  return new GantryError('config-invalid', `${path} has ${count}:\n${lines.join('\n')}`, {
-    hint: `Fix what is listed, then run \`gantry ${path} check\`. Every field is described in docs/config.md.`,
-    cause: problems,
-  });
+  const message = `${what} has ${count}:\n${lines.join('\n')}`;
+  return new GantryError('config-invalid', message, { hint, cause: problems });
 }
 
 async function readText(path: string): Promise<string> {
