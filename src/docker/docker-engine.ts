@@ -2,6 +2,7 @@
  * The Engine for Docker: one method, one or two calls, and what counts as done already. Containers are
  * found by their labels alone; one without ours is never stopped, killed or removed.
  */
+import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { GantryError, isGantryError } from '../errors.ts';
@@ -17,6 +18,7 @@ import type {
   ExitReport,
   Image,
   PullOptions,
+  Room,
 } from './engine.ts';
 import { watchEvents } from './events.ts';
 import {
@@ -60,6 +62,15 @@ export class DockerEngine implements Engine {
 
   info(): Promise<EngineInfo> {
     return this.#connection.info();
+  }
+
+  async room(): Promise<Room | undefined> {
+    const call = { what: 'ask where it keeps its data', timeoutMs: DEADLINES.askMs };
+    const { DockerRootDir: path = '' } = await this.#connection.call(call, (docker, abortSignal) =>
+      get<{ DockerRootDir?: string }>(docker, '/info', {}, abortSignal),
+    );
+    const disk = await statfs(path).catch(() => undefined);
+    return disk === undefined ? undefined : { path, freeBytes: disk.bavail * disk.bsize };
   }
 
   async image(ref: string): Promise<Image | undefined> {

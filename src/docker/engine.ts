@@ -89,9 +89,18 @@ export interface EngineEvent {
   readonly container?: string;
 }
 
+/** The disk that images and containers are on. */
+export interface Room {
+  /** Folder of the engine's data. */
+  readonly path: string;
+  readonly freeBytes: number;
+}
+
 export interface Engine {
   /** Negotiates the API version on first use. engine-unreachable says where it looked. */
   info(): Promise<EngineInfo>;
+  /** undefined: the engine keeps its data where this process cannot look, as on another machine. */
+  room(): Promise<Room | undefined>;
   /** undefined: this host does not have it. `ref`: `repo:tag`, `repo@digest` or an id. */
   image(ref: string): Promise<Image | undefined>;
   /** Pulls and answers what the host then has. image-not-found, pull-refused. No deadline but silence (60 s without progress). interrupted: by the signal. */

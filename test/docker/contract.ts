@@ -80,6 +80,11 @@ export function engineContract(name: string, ground: Ground): void {
       assert.match((await engine.info()).apiVersion, /^1\.\d+$/);
     });
 
+    test('room: the disk under its data', async () => {
+      const room = await engine.room();
+      assert.ok(room !== undefined && room.path.startsWith('/') && room.freeBytes > 0, JSON.stringify(room));
+    });
+
     test('image: present by tag and by id, absent is undefined', async () => {
       const image = await engine.image(ground.image);
       assert.deepEqual(image?.tags, [ground.image]);

@@ -12,6 +12,7 @@ import type {
   ExitReport,
   Image,
   PullOptions,
+  Room,
 } from '../../src/docker/engine.ts';
 import type { ContainerSpec } from '../../src/docker/spec.ts';
 import { LABELS } from '../../src/docker/spec.ts';
@@ -65,6 +66,8 @@ interface Box {
 export class FakeEngine implements Engine {
   /** Calls made, as `start shop-web-r1-aaaa`. */
   readonly calls: string[] = [];
+  /** Bytes free on its disk; undefined: it cannot be told. */
+  freeBytes: number | undefined = 10_000_000_000;
   /** false: no call reaches it and no event leaves it. */
   reachable = true;
   readonly #clock: Clock;
@@ -126,6 +129,11 @@ export class FakeEngine implements Engine {
   async info(): Promise<EngineInfo> {
     this.#enter('info');
     return { version: 'fake', apiVersion: '1.41', address: 'fake://' };
+  }
+
+  async room(): Promise<Room | undefined> {
+    this.#enter('room');
+    return this.freeBytes === undefined ? undefined : { path: '/fake', freeBytes: this.freeBytes };
   }
 
   async image(ref: string): Promise<Image | undefined> {
