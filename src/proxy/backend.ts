@@ -8,7 +8,7 @@ import type { BackendReport, Peer } from './protocol.ts';
 import type { ProxyLimits } from './routes.ts';
 
 const MAX_PEERS_REPORTED = 20;
-/** A backend that could not be dialled is left to one client in so long, unless there is no other. */
+/** A port of a backend that could not be dialled is left to one client in so long, unless there is no other. */
 const SHUNNED_MS = 5_000;
 
 export type HoldKind = Peer['kind'];
@@ -27,10 +27,9 @@ export class LiveBackend {
   #counts = { request: 0, upgraded: 0, tcp: 0 };
   #host: string;
   #routed = true;
-  /** 0: its last dial went well. */
-  #shunnedUntil = 0;
-  /** Whether the last dial failed; held here so that only the change is logged. */
-  reachable = true;
+  /** By port, which last could not be dialled: a container may be well on its others. */
+  readonly #shunnedUntil = new Map<number, number>();
+  readonly #unanswered = new Set<number>();
 
   /** `released` is called whenever the last hold goes. */
   constructor(name: BackendName, host: string, released: (backend: LiveBackend) => void) {
@@ -52,21 +51,30 @@ export class LiveBackend {
   }
 
   /** Others are to be preferred: a dial of a container that is gone takes seconds to fail. */
-  get shunned(): boolean {
-    return this.#shunnedUntil > 0 && this.#shunnedUntil > performance.now();
+  isShunned(port: number): boolean {
+    const until = this.#shunnedUntil.size === 0 ? undefined : this.#shunnedUntil.get(port);
+    return until !== undefined && until > performance.now();
   }
 
-  shun(): void {
-    this.#shunnedUntil = performance.now() + SHUNNED_MS;
+  shun(port: number): void {
+    this.#shunnedUntil.set(port, performance.now() + SHUNNED_MS);
   }
 
   /** Somebody is about to find out whether it answers again: the others need not. */
-  picked(): void {
-    if (this.#shunnedUntil > 0) this.shun();
+  picked(port: number): void {
+    if (this.#shunnedUntil.has(port)) this.shun(port);
   }
 
-  forgive(): void {
-    this.#shunnedUntil = 0;
+  forgive(port: number): void {
+    this.#shunnedUntil.delete(port);
+  }
+
+  /** Notes whether the port answered, and says whether that is news: only the change is logged. */
+  isNews(port: number, answered: boolean): boolean {
+    if (answered) return this.#unanswered.delete(port);
+    const known = this.#unanswered.has(port);
+    this.#unanswered.add(port);
+    return !known;
   }
 
   /** Part of the table in force, reached at this address from now on. */
@@ -222,22 +230,23 @@ export class LiveRoute {
   }
 
   /** The backend with the least open on it, in turns among equals; one that could not be dialled comes last. */
-  pick(tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
+  pick(port: number, tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
     const count = this.backends.length;
     let best: LiveBackend | undefined;
     for (let step = 0; step < count; step++) {
       const backend = this.backends[(this.#turn + step) % count];
       if (backend === undefined || tried?.has(backend)) continue;
-      if (best === undefined || isBetter(backend, best)) best = backend;
+      if (best === undefined || isBetter(backend, best, port)) best = backend;
     }
     this.#turn = count === 0 ? 0 : (this.#turn + 1) % count;
-    best?.picked();
+    best?.picked(port);
     return best;
   }
 }
 
-function isBetter(a: LiveBackend, b: LiveBackend): boolean {
-  return a.shunned === b.shunned ? a.open < b.open : b.shunned;
+function isBetter(a: LiveBackend, b: LiveBackend, port: number): boolean {
+  const shunned = b.isShunned(port);
+  return a.isShunned(port) === shunned ? a.open < b.open : shunned;
 }
 
 function transferred(socket: Socket): number {

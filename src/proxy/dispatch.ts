@@ -15,7 +15,7 @@ export const TCP_KEEPALIVE_MS = 30_000;
 export interface Entrance {
   readonly route: LiveRoute;
   readonly containerPort: number;
-  /** The backend's reachability changed. */
+  /** The backend answered, or did not. */
   reached(backend: LiveBackend, error?: Error): void;
 }
 
@@ -45,13 +45,13 @@ export class Dispatch {
   /** `reuse`: an idle connection will do; otherwise the connection is always a fresh one. */
   next(reuse: boolean): void {
     const { route, containerPort } = this.#entrance;
-    const backend = this.#dialled < MAX_DIALS ? route.pick(this.#tried) : undefined;
+    const backend = this.#dialled < MAX_DIALS ? route.pick(containerPort, this.#tried) : undefined;
     if (backend === undefined) return void this.#outcome.notFound(this.#dialled);
     const hold = backend.hold(this.#kind, this.#client);
     this.#hold = hold;
     const idle = reuse ? backend.takeIdle(containerPort) : undefined;
     if (idle !== undefined) return void this.#outcome.found(idle, hold, true);
-    this.#dial(hold, route.limits.connectTimeoutMs);
+    this.#dial(hold, containerPort, route.limits.connectTimeoutMs);
   }
 
   /** No second try of this backend for this client. */
@@ -68,12 +68,12 @@ export class Dispatch {
     this.#hold = undefined;
   }
 
-  #dial(hold: Hold, timeoutMs: number): void {
+  #dial(hold: Hold, port: number, timeoutMs: number): void {
     const { backend } = hold;
     this.#dialled += 1;
     const socket = connect({
       host: backend.host,
-      port: this.#entrance.containerPort,
+      port,
       allowHalfOpen: this.#kind === 'tcp',
       noDelay: true,
       keepAlive: true,
@@ -87,7 +87,7 @@ export class Dispatch {
       if (this.#dialling !== socket) return;
       this.#dialling = undefined;
       hold.release();
-      backend.shun();
+      backend.shun(port);
       this.avoid(backend);
       this.#entrance.reached(backend, error);
       this.next(false);
@@ -99,7 +99,7 @@ export class Dispatch {
       if (this.#dialling !== socket) return void socket.destroy();
       this.#dialling = undefined;
       socket.removeListener('error', failed);
-      backend.forgive();
+      backend.forgive(port);
       this.#entrance.reached(backend);
       this.#outcome.found(socket, hold, false);
     });

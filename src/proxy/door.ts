@@ -20,7 +20,8 @@ export interface DoorPlan {
 }
 
 export interface DoorEvents {
-  reached(backend: LiveBackend, error?: Error): void;
+  /** The container port answered, or did not. */
+  reached(backend: LiveBackend, port: number, error?: Error): void;
   /** The kernel refused to hand over a connection (out of file descriptors, say). The door stays open. */
   acceptFailed(door: Door, error: Error): void;
 }
@@ -68,7 +69,7 @@ export class Door implements HttpEntrance {
   }
 
   reached(backend: LiveBackend, error?: Error): void {
-    this.#events.reached(backend, error);
+    this.#events.reached(backend, this.containerPort, error);
   }
 
   get listening(): boolean {

@@ -50,7 +50,7 @@ export class DataPlane {
     this.#options = options;
     this.#log = options.log;
     this.#doors = new Doors({
-      reached: (backend, error) => this.#reached(backend, error),
+      reached: (backend, port, error) => this.#reached(backend, port, error),
       acceptFailed: (door, error) =>
         this.#log.warn('a connection could not be accepted', { place: placeKey(door), why: error.message }),
     });
@@ -282,12 +282,10 @@ export class DataPlane {
     for (const listener of this.#listeners) listener(owner, change);
   }
 
-  #reached(backend: LiveBackend, error?: Error): void {
-    const reachable = error === undefined;
-    if (backend.reachable === reachable) return;
-    backend.reachable = reachable;
-    if (reachable) this.#log.info('a backend answers again', { ...backend.name });
-    else this.#log.warn('a backend does not answer', { ...backend.name, why: error.message });
+  #reached(backend: LiveBackend, port: number, error?: Error): void {
+    if (!backend.isNews(port, error === undefined)) return;
+    if (error === undefined) this.#log.info('a backend answers again', { ...backend.name, port });
+    else this.#log.warn('a backend does not answer', { ...backend.name, port, why: error.message });
   }
 
   #tick(now: number): void {

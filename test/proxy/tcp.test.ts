@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { ground, heard, openOn, until, untilIdle } from './ground.ts';
+import { dial, ground, heard, OWNER, openOn, tableOf, until, untilIdle } from './ground.ts';
 
 const TCP = { kind: 'tcp' } as const;
 
@@ -138,6 +139,33 @@ test('a backend that refuses costs no connection, and what was sent early arrive
     assert.equal(text(), `early ${i}`);
   }
   await untilIdle(g.plane);
+});
+
+test('a port that a backend refuses is left to others and takes nothing from its other ports', async (t) => {
+  const g = await ground(t);
+  const quiet = (socket: Socket) => void socket.resume();
+  const [one, both] = [await g.tcp('one', quiet), await g.tcp('both', quiet)];
+  const second = createServer((socket) => void socket.end('both'));
+  t.after(() => second.close());
+  await new Promise<void>((resolve) => second.listen(g.containerPort + 1, both.host, resolve));
+  const listeners = [0, 1].map((n) => ({
+    address: g.address,
+    port: g.port + n,
+    kind: 'tcp' as const,
+    containerPort: g.containerPort + n,
+  }));
+  const table = tableOf([{ component: 'web', listeners, backends: [one, both] }]);
+  await g.plane.put(OWNER, { ifRevision: 0, table });
+  for (let i = 0; i < 4; i++) {
+    const client = await dial(g.address, g.port + 1);
+    const { text, ended } = heard(client.end());
+    await until('the one that listens answers', ended);
+    assert.equal(text(), 'both');
+    await until('it is let go', () => g.plane.open === i);
+    await g.dial();
+    await until('the other is led', () => g.plane.open === i + 1);
+  }
+  assert.deepEqual([openOn(g.plane, 'one'), openOn(g.plane, 'both')], [2, 2]);
 });
 
 test('what holds a backend is reported with its age, bytes and silence, the oldest first', async (t) => {
