@@ -10,7 +10,7 @@ import { isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { BACKOFF_FORGET_MS, backoffMs } from './backoff.ts';
-import { type Executors, executors, type Round, tidied } from './execute.ts';
+import { type Executors, executors, type Round, TurnLost, tidied } from './execute.ts';
 import { withLock } from './lock.ts';
 import { Observer } from './observe.ts';
 import { type Action, type Plan, plan } from './plan.ts';
@@ -19,7 +19,7 @@ import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
 import type { ContainerId, Desired, Observed, ObservedContainer } from './state.ts';
 
-/** Looks again after this long even if nothing pokes: hints may be lost. */
+/** Looks again after this long even if nothing pokes: hints may be lost. At rest `idleResyncMs` may ask for less. */
 const RESYNC_MS = 1_000;
 /** How long another command's round may hold the lock. */
 const LOCK_TIMEOUT_MS = 60_000;
@@ -32,11 +32,23 @@ export interface AgentInput {
   readonly hostId: string;
   readonly engine: Engine;
   readonly proxy: ProxyPort;
+  /** Read anew at each use. */
   readonly limits: ProxyLimits;
   readonly file: RecordFile;
   readonly tell: Tell;
   /** Run health checks and act on them. */
   readonly heal: boolean;
+  /**
+   * Whether a release that is not proven may be brought further: asked at each look, and again right before each
+   * call that does so. Default: always. When it becomes true somebody pokes.
+   */
+  readonly fence?: () => boolean;
+  /** Containers of the release before stay warm for as long as the new one's `update` says. Default: they leave. */
+  readonly keepsOld?: boolean;
+  /** Called with what each look of run() saw; must not throw. */
+  readonly onRound?: (view: View) => void;
+  /** Milliseconds after which a component at rest is looked at again even if nothing pokes. Default: 1000. */
+  readonly idleResyncMs?: number;
   readonly now?: () => number;
   readonly random?: () => number;
 }
@@ -54,6 +66,7 @@ export interface View {
 export class Agent {
   readonly #input: AgentInput;
   readonly #now: () => number;
+  readonly #fence: () => boolean;
   readonly #observer: Observer;
   readonly #executors: Executors;
   readonly #poke = new Poke();
@@ -70,10 +83,16 @@ export class Agent {
   constructor(input: AgentInput) {
     this.#input = input;
     this.#now = input.now ?? Date.now;
+    this.#fence = input.fence ?? (() => true);
     const shared = { ...input, now: this.#now };
     this.#observer = new Observer({ ...shared, poke: () => this.#poke.poke() });
     this.#executors = executors({
       ...shared,
+      get limits() {
+        return input.limits;
+      },
+      mayAdvance: this.#fence,
+      keepsOld: input.keepsOld ?? false,
       lastVerdict: (id) => this.#observer.lastVerdict(id),
       addressOf: (id) => this.#observer.addressOf(id),
     });
@@ -91,7 +110,7 @@ export class Agent {
       signal.throwIfAborted();
       this.#throwTrouble();
       this.#poke.clear();
-      const looking = this.look();
+      const looking = this.#see();
       // Taking the lock takes as long as looking: side by side, traffic moves to a ready container that much sooner.
       const decided = imminent && (await this.#decide(looking, signal));
       imminent = false;
@@ -112,6 +131,12 @@ export class Agent {
     this.#input.proxy.watch(this.#input.project, () => this.#poke.poke(), this.#ended.signal);
   }
 
+  async #see(): Promise<View> {
+    const view = await this.look();
+    this.#input.onRound?.(view);
+    return view;
+  }
+
   /** One look. What is there may be newer than the record read before it; then it is taken again. */
   async look(): Promise<View> {
     for (;;) {
@@ -123,10 +148,12 @@ export class Agent {
 
   async #lookOnce(version: string): Promise<View> {
     const record = await this.#input.file.read();
-    const desired = desiredOf(this.#input.project, this.#input.component, record);
+    const { project, component, keepsOld } = this.#input;
+    const desired = desiredOf(project, component, record, keepsOld);
     const observed = await this.#observer.observe(desired, record, {
       busy: new Set(this.#jobs.keys()),
       startAfter: this.#startAfter,
+      mayAdvance: this.#fence,
     });
     this.#noteFailures(desired, observed);
     const next = plan(desired, { ...observed, startAfter: this.#startAfter });
@@ -141,6 +168,12 @@ export class Agent {
     await this.#locked(signal, async () => {
       await this.#input.file.write(await to(await this.#input.file.read()));
     });
+    this.#poke.poke();
+  }
+
+  /** Something that run() depends on may have changed: it looks again at once. */
+  poke(): void {
+    this.#poke.poke();
   }
 
   /** Ends watches, checks and what it waits for; containers and traffic stay as they are. */
@@ -161,10 +194,10 @@ export class Agent {
     return this.#locked(signal, async (held) => {
       const seen = await looking;
       const same = (await this.#input.file.version()) === seen.version;
-      const view = same ? seen : await this.look();
+      const view = same ? seen : await this.#see();
       const actions = view.plan.filter(decides);
       const round: Round = { record: tidied(view.record, view.observed), observed: view.observed };
-      await this.#executeInOrder(actions, round, held);
+      await this.#executeInOrder(actions, round, held).catch(ignoreTurnLost);
       return actions.length > 0;
     });
   }
@@ -177,8 +210,8 @@ export class Agent {
       const kind = rest[0]?.kind;
       const together = sideBySide(kind) ? rest.splice(0, run(rest, kind)) : rest.splice(0, 1);
       const done = await Promise.allSettled(together.map((a) => this.#execute(a, round, signal)));
-      const failed = done.find((d) => d.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
+      const failed = done.flatMap((d) => (d.status === 'rejected' ? [d.reason as unknown] : []));
+      if (failed.length > 0) throw failed.find((e) => !(e instanceof TurnLost)) ?? failed[0];
     }
   }
 
@@ -227,7 +260,9 @@ export class Agent {
     const waits = actions.filter((a) => a.kind === 'wait');
     this.#tellWaiting(waits);
     const until = Math.min(...waits.map((w) => w.until ?? Number.POSITIVE_INFINITY));
-    const ms = Math.max(0, Math.min(until - this.#now(), RESYNC_MS));
+    const atRest = waits.every((w) => w.for === 'warm' || w.for === 'turn');
+    const resyncMs = atRest ? (this.#input.idleResyncMs ?? RESYNC_MS) : RESYNC_MS;
+    const ms = Math.max(0, Math.min(until - this.#now(), resyncMs));
     await this.#poke.wait(ms, signal);
     return this.#poke.poked && waits.some((w) => w.for === 'ready');
   }
@@ -277,6 +312,11 @@ export class Agent {
     this.#lastFailureAt = now;
     this.#startAfter = now + backoffMs(this.#failures, this.#input.random ?? Math.random);
   }
+}
+
+/** The next look holds what is not to go on. */
+function ignoreTurnLost(error: unknown): void {
+  if (!(error instanceof TurnLost)) throw error;
 }
 
 function hasFailed(c: ObservedContainer): boolean {

@@ -11,7 +11,7 @@ import { containerSpec } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
 import type { ProxyLimits, Route } from '../proxy/routes.ts';
-import { type Action, short } from './plan.ts';
+import { type Action, short } from './action.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
@@ -20,6 +20,7 @@ import {
   withMark,
   withoutMarks,
   withProven,
+  withServing,
 } from './record.ts';
 import type { ContainerId, Observed, Release } from './state.ts';
 
@@ -32,14 +33,22 @@ export interface ExecutionInput {
   readonly hostId: string;
   readonly engine: Engine;
   readonly proxy: ProxyPort;
+  /** Read at each use. */
   readonly limits: ProxyLimits;
   readonly file: RecordFile;
   readonly now: () => number;
   readonly tell: Tell;
+  /** Whether a release that is not proven may be brought further, at this instant. */
+  readonly mayAdvance: () => boolean;
+  /** What is taken out of the table is marked with when: it may stay warm. */
+  readonly keepsOld: boolean;
   readonly lastVerdict: (id: ContainerId) => Verdict | undefined;
   /** Where a container is reached, as of the look the plan was made from. */
   readonly addressOf: (id: ContainerId) => string | undefined;
 }
+
+/** It is not this host's turn any more: the rest of the round is not for it to do. Never leaves the agent. */
+export class TurnLost extends Error {}
 
 /** What a round of actions works on: the record as it is under the lock, and the world it was planned for. */
 export interface Round {
@@ -92,6 +101,7 @@ export function executors(input: ExecutionInput): Executors {
         linkEnvironment: release.linkEnvironment,
         suffix: randomBytes(2).toString('hex'),
       });
+      refuseWithoutTurn(round, [release.number]);
       const id = await engine.create(spec);
       tell({
         kind: 'container-created',
@@ -109,12 +119,17 @@ export function executors(input: ExecutionInput): Executors {
     },
 
     async route(action, round) {
-      const was = round.observed.containers.filter((c) => c.routed).map((c) => c.id);
+      const { containers } = round.observed;
+      const was = containers.filter((c) => c.routed).map((c) => c.id);
+      const added = containers.filter((c) => action.containers.includes(c.id) && !c.routed);
+      const releases = added.map((c) => c.release);
+      const off = input.keepsOld ? was.filter((id) => !action.containers.includes(id)) : [];
       const route = routeFor(action);
+      refuseWithoutTurn(round, releases);
       // Written first: a mark too many costs an empty drain, one too few loses that it served.
-      const fresh = action.containers.filter((id) => round.record.marks[id]?.servedAt === undefined);
-      const mark = { servedAt: now() };
-      if (fresh.length > 0) await save(round, (r) => fresh.reduce((all, id) => withMark(all, id, mark), r));
+      const marked = withServing(round.record, action.containers, off, now());
+      if (marked !== round.record) await save(round, () => marked);
+      refuseWithoutTurn(round, releases);
       await input.proxy.setRoute(input.project, input.component, route, input.limits);
       tell({
         kind: 'switched',
@@ -126,12 +141,14 @@ export function executors(input: ExecutionInput): Executors {
     },
 
     async 'prove-release'(action, round) {
-      await save(round, (record) => withProven(record, action.release));
+      refuseWithoutTurn(round, [action.release]);
+      await save(round, (record) => withProven(record, action.release, now()));
       tell({ kind: 'release-proven', release: action.release });
     },
 
     async 'fail-release'(action, round) {
       const lastWords = await lastWordsOf(action.container);
+      refuseWithoutTurn(round, [action.release]);
       await save(round, (record) => withFailedRelease(record, action.release, action.why));
       const verdict = input.lastVerdict(action.container);
       tell({
@@ -199,8 +216,16 @@ export function executors(input: ExecutionInput): Executors {
     const marked = save(round, (record) => withMark(record, id, { startedAt: now(), release }));
     await Promise.all([marked, input.proxy.unrouteGone(runningHere)]);
     const checks = releaseOf(round, release)?.component.readyChecks ?? [];
+    refuseWithoutTurn(round, [release]);
     await Promise.all([engine.start(id), prepareProbes(checks)]);
     tell({ kind: 'container-started', container: id, release });
+  }
+
+  /** Called right before what cannot be taken back: this process may have been stopped since the look. */
+  function refuseWithoutTurn(round: Round, numbers: readonly number[]): void {
+    const proven = new Set(round.record.releases.filter((r) => r.proven).map((r) => r.number));
+    if (numbers.every((n) => proven.has(n)) || input.mayAdvance()) return;
+    throw new TurnLost(`release ${numbers.join(', ')} is not to go on without this host's turn`);
   }
 
   async function runningHere(): Promise<ReadonlySet<ContainerId>> {
@@ -253,9 +278,9 @@ export function executors(input: ExecutionInput): Executors {
 export function tidied(record: ComponentRecord, observed: Observed): ComponentRecord {
   const there = new Set(observed.containers.map((c) => c.id));
   const gone = Object.keys(record.marks).filter((id) => !there.has(id));
-  const served = observed.containers.filter((c) => c.routed && record.marks[c.id]?.servedAt === undefined);
+  const routed = observed.containers.filter((c) => c.routed).map((c) => c.id);
   const kept = gone.length === 0 ? record : withoutMarks(record, gone);
-  return served.reduce((r, c) => withMark(r, c.id, { servedAt: observed.now }), kept);
+  return withServing(kept, routed, [], observed.now);
 }
 
 function releaseOf(round: Round, number: number | undefined): Release | undefined {

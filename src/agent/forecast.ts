@@ -77,7 +77,9 @@ export function assume(world: World, action: Action): World {
 function waited(world: World, action: Extract<Action, { kind: 'wait' }>): World {
   const { container } = action;
   if (action.for === 'backoff') return withObserved(world, { startAfter: world.observed.now });
+  if (action.for === 'turn') return withObserved(world, { mayAdvance: true });
   if (container === undefined) return world;
+  if (action.for === 'warm') return change(world, container, { warmUntil: world.observed.now });
   if (action.for === 'ready') return change(world, container, { readiness: 'ready' });
   if (action.for === 'busy') return change(world, container, { busy: false, state: 'exited' });
   return changeDrain(world, container, { mayStop: true });
@@ -97,6 +99,7 @@ function created(world: World, release: number): ObservedContainer {
     readyBy: world.observed.now + (world.desired.release?.component.readyTimeoutMs ?? 0),
     routed: false,
     served: false,
+    warmUntil: undefined,
     drain: undefined,
     busy: false,
   };
@@ -119,8 +122,14 @@ function nameNew(containers: readonly ObservedContainer[]): ContainerId {
 function routed(world: World, ids: readonly ContainerId[]): readonly ObservedContainer[] {
   return world.observed.containers.map((c) => {
     const on = ids.includes(c.id);
-    return { ...c, routed: on, served: c.served || on };
+    const warmUntil = on ? undefined : c.routed ? keptUntil(world, c) : c.warmUntil;
+    return { ...c, routed: on, served: c.served || on, warmUntil };
   });
+}
+
+function keptUntil({ desired, observed }: World, c: ObservedContainer): number | undefined {
+  const { previous, keepOldMs } = desired;
+  return keepOldMs > 0 && c.release === previous?.number ? observed.now + keepOldMs : undefined;
 }
 
 function provenBy(world: World, number: number): World {

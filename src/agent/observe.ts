@@ -45,6 +45,14 @@ interface Watched {
   readonly monitor: Monitor;
 }
 
+/** What only the loop knows. */
+export interface ObserverMemory {
+  /** Containers that this process is stopping. */
+  readonly busy: ReadonlySet<ContainerId>;
+  readonly startAfter: number;
+  readonly mayAdvance: () => boolean;
+}
+
 export class Observer {
   readonly #input: ObserverInput;
   readonly #watched = new Map<ContainerId, Watched>();
@@ -54,12 +62,8 @@ export class Observer {
     this.#input = input;
   }
 
-  /** What is there now. `busy`: containers that this process is stopping. */
-  async observe(
-    desired: Desired,
-    record: ComponentRecord,
-    memory: { readonly busy: ReadonlySet<ContainerId>; readonly startAfter: number },
-  ): Promise<Observed> {
+  /** What is there now. */
+  async observe(desired: Desired, record: ComponentRecord, memory: ObserverMemory): Promise<Observed> {
     const { engine, project, component, hostId, proxy, now } = this.#input;
     const [containers, status] = await Promise.all([
       engine.containers({ project, component, host: hostId }),
@@ -74,6 +78,7 @@ export class Observer {
     await this.#watch(containers, record, routed);
     const observed = containers.map((c) =>
       this.#container(c, record, {
+        desired,
         routed: routed.has(c.id),
         held: heldBy(status, c.id),
         at,
@@ -87,6 +92,7 @@ export class Observer {
       listeners: route?.listeners ?? [],
       startAfter: memory.startAfter,
       heals: this.#input.heal,
+      mayAdvance: memory.mayAdvance(),
     };
   }
 
@@ -110,7 +116,13 @@ export class Observer {
   #container(
     c: Container,
     record: ComponentRecord,
-    seen: { routed: boolean; held: BackendReport | undefined; at: number; busy: ReadonlySet<ContainerId> },
+    seen: {
+      desired: Desired;
+      routed: boolean;
+      held: BackendReport | undefined;
+      at: number;
+      busy: ReadonlySet<ContainerId>;
+    },
   ): ObservedContainer {
     const mark = record.marks[c.id] ?? {};
     const release = releaseOf(record, c.release);
@@ -127,6 +139,7 @@ export class Observer {
       readyBy,
       routed: seen.routed,
       served,
+      warmUntil: seen.routed ? undefined : warmUntil(c, mark, seen.desired),
       drain: this.#drain(c.id, mark, release, seen.held),
       busy: seen.busy.has(c.id),
     };
@@ -276,6 +289,13 @@ export class Observer {
 
 function addressesOf(containers: readonly Container[]): ReadonlyMap<ContainerId, string> {
   return new Map(containers.flatMap((c) => (c.address === undefined ? [] : [[c.id, c.address] as const])));
+}
+
+/** A container of the release before that has served, from when on it got nothing new. */
+function warmUntil(c: Container, mark: Mark, { previous, keepOldMs }: Desired): number | undefined {
+  const { unroutedAt, drainSince } = mark;
+  if (keepOldMs === 0 || unroutedAt === undefined || drainSince !== undefined) return undefined;
+  return c.release === previous?.number ? unroutedAt + keepOldMs : undefined;
 }
 
 /** Its termination signals are sent, or there are none. */

@@ -21,6 +21,21 @@ export interface Mark {
   readonly servedAt?: number;
   readonly drainSince?: number;
   readonly signalledAt?: number;
+  /** When it was last taken out of the table; only where the release before is kept for a while. */
+  readonly unroutedAt?: number;
+}
+
+/** What a host that follows a fleet remembers of it, so that neither a restart nor an etcd that is away matters. */
+export interface FleetMemory {
+  /** Of the desired value that is followed here. */
+  readonly generation: number;
+  /** Of its rollout. */
+  readonly attempt: number;
+  /** The generation that was last followed to its end; 0: none. */
+  readonly settled: number;
+  readonly failed?: { readonly generation: number; readonly attempt: number; readonly why: string };
+  /** Epoch milliseconds when the release that is followed was proven here. */
+  readonly provenAt?: number;
 }
 
 export interface ComponentRecord {
@@ -32,6 +47,10 @@ export interface ComponentRecord {
   readonly reason?: string;
   /** The component was to be stopped when the desired release was made, so there is none to return to. */
   readonly startedFresh?: true;
+  /** The proven release that was wanted when the desired one became it; absent: the newest proven one below it. */
+  readonly before?: number;
+  /** Absent on a host without etcd. */
+  readonly fleet?: FleetMemory;
   readonly releases: readonly Release[];
   readonly marks: Readonly<Record<ContainerId, Mark>>;
   /** Host ports of the links it defines, chosen once. */
@@ -91,14 +110,28 @@ export async function recordedComponents(stateDir: string, project: string): Pro
   }
 }
 
-export function desiredOf(project: string, component: string, record: ComponentRecord): Desired {
-  const release = record.releases.find((r) => r.number === record.release);
-  return { project, component, status: record.status, release, previous: previousOf(record) };
+/** `keepsOld`: whether a release that was switched from stays warm here for as long as the new one says. */
+export function desiredOf(
+  project: string,
+  component: string,
+  record: ComponentRecord,
+  keepsOld = false,
+): Desired {
+  const release = wantedOf(record);
+  // A release may have been recorded before there was the setting.
+  const keepOldMs = keepsOld ? (release?.component.update?.keepOldMs ?? 0) : 0;
+  return { project, component, status: record.status, release, previous: previousOf(record), keepOldMs };
+}
+
+function wantedOf(record: ComponentRecord): Release | undefined {
+  return record.releases.find((r) => r.number === record.release);
 }
 
 function previousOf(record: ComponentRecord): Release | undefined {
   if (record.startedFresh === true) return undefined;
-  return record.releases.filter((r) => r.proven && r.number < record.release).at(-1);
+  const { before, releases, release } = record;
+  if (before !== undefined) return releases.find((r) => r.number === before);
+  return releases.filter((r) => r.proven && r.number < release).at(-1);
 }
 
 export function newestNumber(record: ComponentRecord): number {
@@ -107,47 +140,136 @@ export function newestNumber(record: ComponentRecord): number {
 
 /** The record with a new release, which is what is wanted from now on. */
 export function withRelease(record: ComponentRecord, release: Release): ComponentRecord {
-  const { reason: _, startedFresh: __, ...rest } = record;
-  const releases = [...record.releases, release];
+  return wanting(record, [...record.releases, release], release.number);
+}
+
+/**
+ * The record in which a release that the fleet decided on is what is wanted, be its number higher or lower than
+ * the present one's. One that is known here stays as it was run, but for what other hosts may change of it.
+ */
+export function withAdopted(record: ComponentRecord, release: Release, fleet: FleetMemory): ComponentRecord {
+  const known = record.releases.find((r) => r.number === release.number && r.imageId === release.imageId);
+  const adopted = known === undefined ? release : refreshed(known, release);
+  const others = record.releases.filter((r) => r.number !== release.number);
+  const releases = [...others, adopted].sort((a, b) => a.number - b.number);
+  return { ...wanting(record, releases, release.number), fleet };
+}
+
+function refreshed(known: Release, given: Release): Release {
+  const { listeners, linkEnvironment } = given;
+  return { ...known, listeners, linkEnvironment, proven: known.proven || given.proven };
+}
+
+function wanting(record: ComponentRecord, releases: readonly Release[], number: number): ComponentRecord {
+  const { reason: _, startedFresh: __, before: ___, ...rest } = record;
+  const origin = originOf(record, number);
   const newest = releases.slice(-RELEASES_KEPT);
-  const needed = stillNeeded(record);
+  const needed = new Set([number, origin.before, ...stillNeeded(record)]);
   const kept = releases.filter((r) => newest.includes(r) || needed.has(r.number));
-  const fresh = isFresh(record) ? { startedFresh: true as const } : {};
-  return { ...rest, ...fresh, status: 'ready', release: release.number, releases: kept };
+  return { ...rest, ...origin, status: 'ready', release: number, releases: kept };
+}
+
+/** Where the release with this number would return to if it became what is wanted now. */
+function originOf(record: ComponentRecord, number: number): Pick<ComponentRecord, 'startedFresh' | 'before'> {
+  const { startedFresh, before } = record;
+  if (record.status === 'ready' && record.release === number) {
+    return {
+      ...(startedFresh === undefined ? {} : { startedFresh }),
+      ...(before === undefined ? {} : { before }),
+    };
+  }
+  if (isFresh(record)) return { startedFresh: true };
+  const wanted = wantedOf(record);
+  const base = wanted?.proven === true ? wanted : previousOf(record);
+  return base === undefined || base.number === number ? {} : { before: base.number };
 }
 
 /** Nothing is to serve now: stopped, or started from there by a release that has not served yet. */
 function isFresh(record: ComponentRecord): boolean {
   if (record.status !== 'ready') return true;
-  const isProven = record.releases.some((r) => r.number === record.release && r.proven);
-  return record.startedFresh === true && !isProven;
+  return record.startedFresh === true && wantedOf(record)?.proven !== true;
 }
 
-/** What a failure would return to, and what containers that drain were made from. */
-function stillNeeded(record: ComponentRecord): ReadonlySet<number | undefined> {
+/** What was settled on last, and what containers were made from. */
+function stillNeeded(record: ComponentRecord): readonly (number | undefined)[] {
   const proven = record.releases.filter((r) => r.proven).at(-1)?.number;
-  return new Set([proven, ...Object.values(record.marks).map((m) => m.release)]);
+  return [proven, ...Object.values(record.marks).map((m) => m.release)];
 }
 
-export function withProven(record: ComponentRecord, number: number): ComponentRecord {
+/** `at`: epoch milliseconds, which the fleet's memory keeps if there is one. */
+export function withProven(record: ComponentRecord, number: number, at?: number): ComponentRecord {
   const releases = record.releases.map((r) => (r.number === number ? { ...r, proven: true } : r));
-  return { ...record, releases };
+  const { fleet } = record;
+  if (fleet === undefined || at === undefined || record.release !== number) return { ...record, releases };
+  return { ...record, releases, fleet: { ...fleet, provenAt: at } };
 }
 
-/** Desired goes back to the last proven release, or to `stopped` when there is none. */
+/** Desired goes back to the release before, or to `stopped` when there is none; the fleet's memory says why. */
 export function withFailedRelease(record: ComponentRecord, number: number, reason: string): ComponentRecord {
   if (record.release !== number) return record;
-  const previous = previousOf(record);
-  if (previous === undefined) return { ...record, status: 'stopped', reason };
-  return { ...record, release: previous.number, reason };
+  return { ...withFailure(takenBack(record), reason), reason };
 }
 
-export function withStatus(record: ComponentRecord, status: DesiredStatus): ComponentRecord {
-  return { ...record, status };
+function withFailure(record: ComponentRecord, why: string): ComponentRecord {
+  const { fleet } = record;
+  if (fleet === undefined) return record;
+  const { generation, attempt } = fleet;
+  return { ...record, fleet: { ...fleet, failed: { generation, attempt, why } } };
+}
+
+/** As a failed release, but nothing failed: it may be adopted again. One that is proven stays what is wanted. */
+export function withTakenBack(record: ComponentRecord, fleet?: FleetMemory): ComponentRecord {
+  const wanted = wantedOf(record);
+  if (record.status !== 'ready' || wanted === undefined || wanted.proven) return record;
+  return withFleet(takenBack(record), fleet);
+}
+
+function takenBack(record: ComponentRecord): ComponentRecord {
+  const previous = previousOf(record);
+  if (previous === undefined) return { ...record, status: 'stopped' };
+  const { before: _, ...rest } = record;
+  return { ...rest, release: previous.number };
+}
+
+export function withStatus(
+  record: ComponentRecord,
+  status: DesiredStatus,
+  fleet?: FleetMemory,
+): ComponentRecord {
+  return withFleet({ ...record, status }, fleet);
+}
+
+function withFleet(record: ComponentRecord, fleet: FleetMemory | undefined): ComponentRecord {
+  return fleet === undefined ? record : { ...record, fleet };
 }
 
 export function withMark(record: ComponentRecord, id: ContainerId, mark: Mark): ComponentRecord {
   return { ...record, marks: { ...record.marks, [id]: { ...record.marks[id], ...mark } } };
+}
+
+/**
+ * Who serves from now on and, given in `off`, who no longer does: as marks, which is what a later agent goes by. The
+ * same record when that is known already.
+ */
+export function withServing(
+  record: ComponentRecord,
+  on: readonly ContainerId[],
+  off: readonly ContainerId[],
+  at: number,
+): ComponentRecord {
+  const begun = on.filter((id) => record.marks[id]?.servedAt === undefined);
+  const back = on.filter((id) => record.marks[id]?.unroutedAt !== undefined);
+  if (begun.length + back.length + off.length === 0) return record;
+  const routed = begun.reduce((r, id) => withMark(r, id, { servedAt: at }), withoutUnrouted(record, back));
+  return off.reduce((r, id) => withMark(r, id, { unroutedAt: at }), routed);
+}
+
+function withoutUnrouted(record: ComponentRecord, ids: readonly ContainerId[]): ComponentRecord {
+  const marks = Object.entries(record.marks).map(([id, mark]) => {
+    const { unroutedAt: _, ...rest } = mark;
+    return [id, ids.includes(id) ? rest : mark] as const;
+  });
+  return { ...record, marks: Object.fromEntries(marks) };
 }
 
 /** Forgets the marks of containers that are gone. */
@@ -210,9 +332,15 @@ function withAllFields(release: Release): Release {
 
 function isRecord(value: unknown): value is ComponentRecord {
   if (!isObject(value) || value.format !== 1) return false;
-  const { status, release, releases, marks, linkPorts } = value;
+  const { status, release, releases, marks, linkPorts, fleet } = value;
   const numbered = typeof release === 'number' && Array.isArray(releases);
-  return typeof status === 'string' && numbered && isObject(marks) && isObject(linkPorts);
+  const follows = fleet === undefined || isFleetMemory(fleet);
+  return typeof status === 'string' && numbered && isObject(marks) && isObject(linkPorts) && follows;
+}
+
+function isFleetMemory(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  return [value.generation, value.attempt, value.settled].every((v) => typeof v === 'number');
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

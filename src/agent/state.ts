@@ -34,8 +34,10 @@ export interface Desired {
   readonly status: DesiredStatus;
   /** undefined: never deployed. Kept through stop and kill. */
   readonly release: Release | undefined;
-  /** The newest proven release before it, where a failed release returns to. */
+  /** The proven release that was wanted before it, whatever its number: where a failed release returns to. */
   readonly previous: Release | undefined;
+  /** How long its containers stay warm once the desired release has been switched to; 0: they leave at once. */
+  readonly keepOldMs: number;
 }
 
 /** `late`: its release's readyTimeout passed before it was ready. */
@@ -71,6 +73,11 @@ export interface ObservedContainer {
   readonly routed: boolean;
   /** It has had traffic at some time. */
   readonly served: boolean;
+  /**
+   * Epoch milliseconds until which it is to stay warm: unrouted, and of the release before, which may be wanted again.
+   * May have passed. undefined: it need not.
+   */
+  readonly warmUntil: number | undefined;
   /** The termination signals of its release are to be sent when it drains. */
   readonly drain: Drain | undefined;
   /** A stop or removal that this process began is still under way. */
@@ -89,4 +96,6 @@ export interface Observed {
   readonly startAfter: number;
   /** Health checks run here: only who runs them knows which of too many containers may go. */
   readonly heals: boolean;
+  /** A desired release that is not proven may be brought further: in a fleet, it is this host's turn. */
+  readonly mayAdvance: boolean;
 }

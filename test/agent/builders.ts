@@ -2,6 +2,9 @@
  * The vocabulary of the agent's tests: releases, containers in each phase, what is wanted and what
  * is seen, with defaults for everything a test does not speak of.
  */
+import assert from 'node:assert/strict';
+import { explain } from '../../src/agent/explain.ts';
+import { plan } from '../../src/agent/plan.ts';
 import type {
   ContainerId,
   Desired,
@@ -60,17 +63,23 @@ export function proven(number: number, over: Partial<Release & Pick<Component, '
 
 /** The component is to run as this release; `previous` is where a failed one returns to. */
 export function wanted(ready: Release, previous?: Release): Desired {
-  return { project: 'shop', component: 'web', status: 'ready', release: ready, previous };
+  return { project: 'shop', component: 'web', status: 'ready', release: ready, previous, keepOldMs: 0 };
 }
 
 export function unwanted(status: DesiredStatus, last?: Release): Desired {
-  return { project: 'shop', component: 'web', status, release: last, previous: undefined };
+  return { project: 'shop', component: 'web', status, release: last, previous: undefined, keepOldMs: 0 };
 }
 
 /** These containers, behind the usual listener if any of them is routed. */
 export function seen(containers: readonly ObservedContainer[], over: Partial<Observed> = {}): Observed {
   const listeners = containers.some((c) => c.routed) ? [PORT_80] : [];
-  return { now: NOW, imagePresent: true, containers, listeners, startAfter: 0, heals: true, ...over };
+  const calm = { imagePresent: true, startAfter: 0, heals: true, mayAdvance: true };
+  return { now: NOW, containers, listeners, ...calm, ...over };
+}
+
+/** The plan in the same words in the same order; no words: there is nothing to do. */
+export function expectPlan(desired: Desired, observed: Observed, ...words: readonly string[]): void {
+  assert.equal(explain(plan(desired, observed)), words.map((w) => `web: ${w}`).join('\n'));
 }
 
 type Over = Partial<ObservedContainer>;
@@ -87,6 +96,7 @@ export function created(id: ContainerId, number: number, over: Over = {}): Obser
     readyBy: NOW + 10_000,
     routed: false,
     served: false,
+    warmUntil: undefined,
     drain: undefined,
     busy: false,
     ...over,

@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { explain } from '../../src/agent/explain.ts';
 import { plan } from '../../src/agent/plan.ts';
 import type { Desired, Observed } from '../../src/agent/state.ts';
 import {
   created,
   draining,
   exited,
+  expectPlan,
   late,
   NOW,
   PORT_80,
@@ -25,12 +25,6 @@ import {
   unwanted,
   wanted,
 } from './builders.ts';
-
-/** The same words in the same order; no words: there is nothing to do. */
-function expectPlan(desired: Desired, observed: Observed, ...words: readonly string[]): void {
-  const actions = plan(desired, observed);
-  assert.equal(explain(actions), words.map((w) => `web: ${w}`).join('\n'));
-}
 
 describe('a first start', () => {
   const desired = wanted(release(1));

@@ -112,6 +112,7 @@ describe('what is wanted', () => {
       status: 'stopped',
       release: undefined,
       previous: undefined,
+      keepOldMs: 0,
     });
   });
 

@@ -94,7 +94,14 @@ export class World {
   desired(): Desired {
     const wanted = this.releases.find((r) => r.number === this.current);
     const previous = this.#previous();
-    return { project: 'shop', component: 'web', status: this.status, release: wanted, previous };
+    return {
+      project: 'shop',
+      component: 'web',
+      status: this.status,
+      release: wanted,
+      previous,
+      keepOldMs: 0,
+    };
   }
 
   observe(): Observed {
@@ -108,6 +115,7 @@ export class World {
       listeners: this.listeners,
       startAfter: this.#startAfter,
       heals: true,
+      mayAdvance: true,
     };
   }
 
@@ -265,6 +273,7 @@ export class World {
       readyBy,
       routed: isRouted,
       served,
+      warmUntil: undefined,
       drain: this.#drain(c),
       busy: this.#busy.has(c.id),
     };

@@ -1,0 +1,131 @@
+/** Who serves: which containers the proxy should use now, and the step that makes it so. Pure. */
+import { type Listener, sameListeners } from '../proxy/routes.ts';
+import { count, type Plan } from './action.ts';
+import { isLeaving } from './leaving.ts';
+import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
+
+export function isReady(c: ObservedContainer): boolean {
+  return c.state === 'running' && c.readiness === 'ready' && c.health !== 'unhealthy';
+}
+
+/** Which containers the proxy should use now. */
+export function chooseServing(
+  desired: Desired,
+  release: Release,
+  containers: readonly ObservedContainer[],
+  { ready, complete }: { readonly ready: readonly ObservedContainer[]; readonly complete: boolean },
+): readonly ObservedContainer[] {
+  if (complete) return preferRouted(ready).slice(0, release.component.instances);
+  const on = servingOn(desired, release, containers);
+  if (ready.length === 0) return on;
+  const healthy = on.filter((c) => c.health !== 'unhealthy');
+  const olderServes = healthy.some((c) => c.release !== release.number);
+  return olderServes ? healthy : union(healthy, ready);
+}
+
+/** Whoever serves goes on; of the release that waits for its turn nothing is added. */
+export function chooseHeld(
+  desired: Desired,
+  release: Release,
+  containers: readonly ObservedContainer[],
+): readonly ObservedContainer[] {
+  const others = containers.filter((c) => c.release !== release.number || c.routed);
+  return servingOn(desired, release, others);
+}
+
+/** Who serves now, or did last; the unhealthy only while there is nobody else. */
+function servingOn(
+  { previous }: Desired,
+  release: Release,
+  containers: readonly ObservedContainer[],
+): readonly ObservedContainer[] {
+  const live = containers.filter((c) => c.state === 'running' && !isLeaving(c) && !isKeptOut(c, release));
+  const routed = live.filter((c) => c.routed);
+  const base = routed.length > 0 ? routed : servedBefore(release, previous, live);
+  const healthy = base.filter((c) => c.health !== 'unhealthy');
+  return healthy.length > 0 ? healthy : base;
+}
+
+/** A warm one serves again when its release is wanted again, not when the one that followed it has trouble. */
+function isKeptOut(c: ObservedContainer, release: Release): boolean {
+  return release.proven && c.warmUntil !== undefined;
+}
+
+/** A proxy that lost its table routes nothing: what served last should serve again, of one release only. */
+function servedBefore(
+  release: Release,
+  previous: Release | undefined,
+  live: readonly ObservedContainer[],
+): readonly ObservedContainer[] {
+  const served = live.filter((c) => c.served);
+  const healthy = served.filter((c) => c.health !== 'unhealthy');
+  const able = healthy.length > 0 ? healthy : served;
+  const numbers = able.map((c) => c.release);
+  const last = [release.number, previous?.number].find((n) => n !== undefined && numbers.includes(n));
+  return able.filter((c) => c.release === (last ?? Math.max(...numbers)));
+}
+
+function preferRouted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
+  return [...containers.filter((c) => c.routed), ...containers.filter((c) => !c.routed)];
+}
+
+function union(
+  a: readonly ObservedContainer[],
+  b: readonly ObservedContainer[],
+): readonly ObservedContainer[] {
+  return [...a, ...b.filter((c) => !a.includes(c))];
+}
+
+/** `release`: whose listeners stand while nothing serves. */
+export function routing(
+  desired: Desired,
+  release: Release,
+  observed: Observed,
+  serving: readonly ObservedContainer[],
+): Plan {
+  const served = serving[0]?.release;
+  const listeners = listenersFor(served, desired, release, observed);
+  const nothingYet = serving.length === 0 && observed.listeners.length === 0;
+  if (nothingYet) return [];
+  const now = observed.containers.filter((c) => c.routed);
+  if (sameContainers(now, serving) && sameListeners(listeners, observed.listeners)) return [];
+  return [
+    {
+      kind: 'route',
+      component: desired.component,
+      containers: serving.map((c) => c.id),
+      release: served ?? release.number,
+      listeners,
+      why: routeReason(now, serving),
+    },
+  ];
+}
+
+/** Until the switch the listeners stay as the serving release has them. */
+function listenersFor(
+  served: number | undefined,
+  { previous }: Desired,
+  release: Release,
+  observed: Observed,
+): readonly Listener[] {
+  if (served === undefined || served === release.number) return release.listeners;
+  if (served === previous?.number) return previous.listeners;
+  return observed.listeners.length > 0 ? observed.listeners : release.listeners;
+}
+
+function sameContainers(a: readonly ObservedContainer[], b: readonly ObservedContainer[]): boolean {
+  return a.length === b.length && a.every((c) => b.includes(c));
+}
+
+function routeReason(now: readonly ObservedContainer[], serving: readonly ObservedContainer[]): string {
+  const gone = now.filter((c) => !serving.includes(c));
+  if (serving.length === 0) return 'nothing that could serve is alive';
+  if (now.length === 0)
+    return `${count(serving.length, 'container')} of release ${serving[0]?.release} ready`;
+  if (sameContainers(now, serving)) return 'the listeners changed';
+  const dead = gone.filter((c) => c.state !== 'running').length;
+  const bad = gone.filter((c) => c.health === 'unhealthy').length;
+  if (dead > 0) return `${count(dead, 'container')} died`;
+  if (bad > 0) return `${count(bad, 'container')} unhealthy`;
+  return `release ${serving[0]?.release} is ready`;
+}

@@ -1,0 +1,65 @@
+/** The way in: what brings a release's containers up, and what is waited for on the way. Pure. */
+import { type Action, type Plan, short } from './action.ts';
+import { isReady } from './serving.ts';
+import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
+
+/** Brings the release's containers up: pull, create, start, and wait for what comes up. */
+export function starting(
+  desired: Desired,
+  release: Release,
+  observed: Observed,
+  current: readonly ObservedContainer[],
+): Plan {
+  const { component } = desired;
+  const created = current.filter((c) => c.state === 'created' && c.readiness !== 'late');
+  const pending = current.filter((c) => c.state === 'running' && c.readiness === 'pending');
+  const hopeful = current.filter((c) => isReady(c) || created.includes(c) || pending.includes(c));
+  const missing = release.component.instances - hopeful.length;
+  const ready = hopeful.length - created.length - pending.length;
+  return [
+    ...created.map((c): Action => {
+      return { kind: 'start-container', component, container: c.id, why: `created for release ${c.release}` };
+    }),
+    ...(missing > 0 ? creating(desired, release, observed, { ready, missing }) : []),
+    ...pending.map((c): Action => {
+      return {
+        kind: 'wait',
+        component,
+        for: 'ready',
+        container: c.id,
+        until: c.readyBy,
+        why: `${short(c.id)} is not ready yet: ${c.saw}`,
+      };
+    }),
+  ];
+}
+
+function creating(
+  desired: Desired,
+  release: Release,
+  observed: Observed,
+  { ready, missing }: { readonly ready: number; readonly missing: number },
+): Plan {
+  const { component } = desired;
+  const { instances } = release.component;
+  const down = instances - ready;
+  // When most fail together the cause is likely outside of them: replace one, and see.
+  const oneAtATime = release.proven && down > 1 && down * 2 > instances;
+  if (oneAtATime && missing < down) return [];
+  if (observed.startAfter > observed.now) {
+    const why = `the last replacement failed; next try in ${seconds(observed.startAfter - observed.now)}`;
+    return [{ kind: 'wait', component, for: 'backoff', until: observed.startAfter, why }];
+  }
+  if (!observed.imagePresent) {
+    return [
+      { kind: 'pull-image', component, image: release.image, why: 'this host does not have the image' },
+    ];
+  }
+  const why = `${missing} of ${instances} missing${oneAtATime ? ', one at a time' : ''}`;
+  const create: Action = { kind: 'create-container', component, release: release.number, why };
+  return Array.from({ length: oneAtATime ? 1 : missing }, () => create);
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
