@@ -40,13 +40,15 @@ export async function removeAppImages(tags: readonly string[]): Promise<void> {
   await (await builder()).removeAppImages({ tags, docker: engineAddress() });
 }
 
-/** All containers, running or not, that carry all of these labels. */
+/** All containers, running or not, that carry all of these labels. `docker`: the engine's address. */
 export async function containersWith(
   labels: Readonly<Record<string, string>>,
+  docker = engineAddress(),
 ): Promise<readonly ObservedContainer[]> {
   const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
   const filters = encodeURIComponent(JSON.stringify({ label: wanted }));
-  const found = (await dockerCall('GET', `/containers/json?all=1&filters=${filters}`)) as {
+  const path = `/containers/json?all=1&filters=${filters}`;
+  const found = (await dockerCall('GET', path, undefined, [200], docker)) as {
     Id: string;
     Names: string[];
     Image: string;
@@ -63,8 +65,8 @@ export async function containersWith(
 }
 
 /** Kills and removes; gone already is success. */
-export async function removeContainer(id: string): Promise<void> {
-  await dockerCall('DELETE', `/containers/${id}?force=1&v=1`, undefined, [204, 404, 409]);
+export async function removeContainer(id: string, docker = engineAddress()): Promise<void> {
+  await dockerCall('DELETE', `/containers/${id}?force=1&v=1`, undefined, [204, 404, 409], docker);
 }
 
 /** One call of the engine's API; answers the JSON it said, or undefined. */
@@ -73,17 +75,23 @@ export async function dockerCall(
   path: string,
   body?: unknown,
   accepted: readonly number[] = [200, 201, 204, 304],
+  docker = engineAddress(),
 ): Promise<unknown> {
-  const { status, text } = await exchange(method, path, body);
+  const { status, text } = await exchange(docker, method, path, body);
   if (!accepted.includes(status)) throw new Error(`Docker answered ${status} to ${method} ${path}: ${text}`);
   return text.trim() === '' ? undefined : JSON.parse(text);
 }
 
-function exchange(method: string, path: string, body: unknown): Promise<{ status: number; text: string }> {
+function exchange(
+  docker: string,
+  method: string,
+  path: string,
+  body: unknown,
+): Promise<{ status: number; text: string }> {
   const headers = body === undefined ? {} : { 'content-type': 'application/json' };
   const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
   return new Promise((resolve, reject) => {
-    const call = request({ ...connection(engineAddress()), method, path, headers, signal }, (answer) => {
+    const call = request({ ...connection(docker), method, path, headers, signal }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (part: string) => {
         text += part;

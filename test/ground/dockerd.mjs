@@ -11,7 +11,7 @@ import { GROUND_VARIABLE, recordOwnEngine } from './leftovers.mjs';
 
 const START_MS = 60_000;
 const LOG_TAIL_LINES = 25;
-const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** What the caller has set for another engine is not meant for this one, nor for its clients. */
 export const UNSET = { DOCKER_TLS_VERIFY: undefined, DOCKER_CERT_PATH: undefined, DOCKER_CONTEXT: undefined };
@@ -52,7 +52,8 @@ function flags(folder, engine, address) {
   ];
 }
 
-async function answering(child, address, logFile) {
+/** Until the engine at `address`, held by `child`, answers; throws with the end of its log when it does not. */
+export async function answering(child, address, logFile) {
   const failed = new Promise((_, reject) => child.once('error', reject));
   for (const end = Date.now() + START_MS; Date.now() < end; ) {
     if (await Promise.race([answers(address), failed])) return;

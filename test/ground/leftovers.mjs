@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { removeCgroups } from './cgroups.mjs';
 import { answers, removeMadeBy } from './foreign-engine.mjs';
 
 export const GROUND_VARIABLE = 'GANTRYD_GROUND';
@@ -64,6 +65,7 @@ export async function removeGround(folder) {
   for (const inner of groundsIn(join(folder, TEMP))) await removeGround(inner);
   if (engine?.address && (await answers(engine.address)))
     await removeMadeBy(basename(folder), engine.address);
+  await removeCgroups(basename(folder));
   unmountBelow(folder);
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
@@ -72,7 +74,7 @@ export function isAlive(record) {
   return record?.start !== undefined && startTime(record.pid) === record.start;
 }
 
-function identity(pid) {
+export function identity(pid) {
   return { pid, start: startTime(pid) };
 }
 
@@ -166,7 +168,7 @@ function parentOf(pid) {
   }
 }
 
-function signal(pid, name) {
+export function signal(pid, name) {
   try {
     process.kill(pid, name);
   } catch (error) {

@@ -81,19 +81,28 @@ export function start(t: Cleanup, file: string, args: readonly string[], options
   return running(child, output, ended);
 }
 
-/** The built commands of this checkout, with `stateDir` as their state directory. */
-export function cli(t: Cleanup, stateDir: string, extra: NodeJS.ProcessEnv = {}): Cli {
+/**
+ * The built commands of this checkout, with `stateDir` as their state directory. `prefix`: what to put before
+ * their command lines, asked anew for each.
+ */
+export function cli(
+  t: Cleanup,
+  stateDir: string,
+  extra: NodeJS.ProcessEnv = {},
+  prefix: () => readonly string[] = () => [],
+): Cli {
   const env = { ...isolatedEnvironment(stateDir), ...extra };
-  const line = (command: string, args: readonly string[]) => [
-    join(PACKAGE_ROOT, 'bin', `${command}.js`),
-    ...args,
-  ];
+  const line = (command: string, args: readonly string[]): [string, string[]] => {
+    const bin = join(PACKAGE_ROOT, 'bin', `${command}.js`);
+    const [file = process.execPath, ...rest] = [...prefix(), process.execPath, bin, ...args];
+    return [file, rest];
+  };
   const merged = (options: RunOptions = {}) => ({ ...options, env: { ...env, ...options.env } });
   return {
     env,
-    gantry: (args, options) => run(t, process.execPath, line('gantry', args), merged(options)),
-    gantryd: (args, options) => run(t, process.execPath, line('gantryd', args), merged(options)),
-    start: (command, args, options) => start(t, process.execPath, line(command, args), merged(options)),
+    gantry: (args, options) => run(t, ...line('gantry', args), merged(options)),
+    gantryd: (args, options) => run(t, ...line('gantryd', args), merged(options)),
+    start: (command, args, options) => start(t, ...line(command, args), merged(options)),
   };
 }
 

@@ -1,0 +1,197 @@
+/**
+ * One host, or a place without an engine: what holds its namespaces, its power switch, and the packets that it is
+ * to lose. What dockerd keeps below /run it loses with the power, as a real host does, and keeps its data.
+ */
+import { closeSync, mkdirSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { removeCgroups } from './cgroups.mjs';
+import { answering, UNSET } from './dockerd.mjs';
+import { run, startHolder } from './hosts-backbone.mjs';
+import { identity, isAlive, signal } from './leftovers.mjs';
+
+const END_MS = 10_000;
+const POLL_MS = 10;
+/** Arguments: the backbone's pid, our end there, hardware address, address, hostname, the command that holds. */
+const BOOT = `
+  backbone=$1 port=$2 hardware=$3 address=$4 name=$5
+  shift 5
+  hostname "$name"
+  ip link set lo up
+  ip link add eth0 address "$hardware" type veth peer name "$port" netns "$backbone"
+  ip address add "$address/24" dev eth0
+  ip link set eth0 up
+  echo ready
+  exec "$@" >&2`;
+/** Its first process takes on and buries what containers leave, and all the others end with it. */
+const OWN_PROCESSES = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
+const WITH_OWN_RUN = ['sh', '-c', 'mount -t tmpfs tmpfs /run && { "$@" & wait $!; }', 'host'];
+const CHAIN = 'CUT';
+
+export class Machine {
+  #backbone;
+  #ground;
+  #number;
+  #port;
+  #namespaces;
+  #holder;
+  #cuts = [];
+  #isolated = false;
+
+  constructor({ name, ground, folder, backbone, number, engine }) {
+    this.name = name;
+    this.folder = folder;
+    this.address = backbone.addressOf(number);
+    this.docker = engine ? `unix://${join(folder, 'docker.sock')}` : undefined;
+    this.#backbone = backbone;
+    this.#ground = ground;
+    this.#number = number;
+    this.#port = `port${number}`;
+  }
+
+  get up() {
+    return this.#namespaces !== undefined;
+  }
+
+  /** What to put before a command line, so that it runs on this machine. Another one after each start. */
+  get prefix() {
+    if (!this.up) throw new Error(`${this.name} is not up`);
+    const files = Object.entries(this.#namespaces);
+    return ['nsenter', ...files.map(([kind, fd]) => `--${kind}=/proc/${process.pid}/fd/${fd}`), '--'];
+  }
+
+  /** Answers when its engine does. The cuts that there were are there again. */
+  async start() {
+    if (this.up) throw new Error(`${this.name} is up already`);
+    const child = await startHolder({
+      folder: this.#ground,
+      log: join(this.folder, 'log'),
+      command: ['sh', '-ec', BOOT, 'boot', ...this.#identity(), ...this.#holding()],
+      env: UNSET,
+    });
+    this.#namespaces = namespacesOf(child.pid);
+    this.#holder = child.pid;
+    if (this.#cuts.length > 0) await this.#drop(this.#cuts);
+    if (!this.#isolated) await this.#backbone.plug(this.#port);
+    if (this.docker !== undefined) await answering(child, this.docker, join(this.folder, 'log'));
+  }
+
+  /** Power off: first the network, then every process on it, containers with them. Off already is success. */
+  async kill() {
+    if (!this.up) return;
+    const namespaces = this.#namespaces;
+    this.#namespaces = undefined;
+    await this.#backbone.remove(this.#port);
+    await this.#end(() => processesIn(namespaces));
+    for (const fd of Object.values(namespaces)) closeSync(fd);
+    await removeCgroups(this.#cgroup);
+  }
+
+  /** Ends what runs on it beside its engine and the engine's containers. */
+  async clear() {
+    const engine = (pid) => pid === this.#holder || linkOf(pid, 'pid') !== linkOf('self', 'pid');
+    await this.#end(() => processesIn(this.#namespaces).filter((pid) => !engine(pid)));
+  }
+
+  /** From now on packets to and from `address` are lost, in silence; with `port`, those of this service there. */
+  async cutOff({ address, port }) {
+    const cut = { address, port };
+    this.#cuts.push(cut);
+    if (this.up) await this.#drop([cut]);
+  }
+
+  /** Unplugs it: whatever it sends is lost, and nothing reaches it, while its interface stays up. */
+  async isolate() {
+    this.#isolated = true;
+    if (this.up) await this.#backbone.unplug(this.#port);
+  }
+
+  /** Ends all cuts and the isolation. */
+  async heal() {
+    const [cuts, isolated] = [this.#cuts, this.#isolated];
+    this.#cuts = [];
+    this.#isolated = false;
+    if (!this.up) return;
+    if (cuts.length > 0) await this.#filter('-F', CHAIN);
+    if (isolated) await this.#backbone.plug(this.#port);
+  }
+
+  async #end(processes) {
+    const seen = new Map();
+    for (const end = Date.now() + END_MS; Date.now() < end; await delay(POLL_MS)) {
+      const found = processes();
+      for (const pid of found) seen.set(pid, seen.get(pid) ?? identity(pid));
+      for (const pid of found) signal(pid, 'SIGKILL');
+      // The first process of the engine's ends last: it waits for all the others, those in containers too.
+      if (![...seen.values()].some(isAlive)) return;
+    }
+    throw new Error(`processes of ${this.name} do not end`);
+  }
+
+  #identity() {
+    const hardware = `02:00:00:00:00:${this.#number.toString(16).padStart(2, '0')}`;
+    return [`${this.#backbone.pid}`, this.#port, hardware, this.address, this.name];
+  }
+
+  #holding() {
+    if (this.docker === undefined) return ['sleep', 'infinity'];
+    const settings = join(this.folder, 'daemon.json');
+    const data = join(this.folder, 'data');
+    mkdirSync(data, { recursive: true });
+    writeFileSync(settings, JSON.stringify(this.#settings()));
+    const flags = ['--config-file', settings, '--data-root', data, '--host', this.docker];
+    return [...OWN_PROCESSES, ...WITH_OWN_RUN, 'dockerd', ...flags];
+  }
+
+  #settings() {
+    return {
+      'insecure-registries': [this.#backbone.subnet],
+      'exec-opts': ['native.cgroupdriver=cgroupfs'],
+      'cgroup-parent': `/${this.#cgroup}`,
+    };
+  }
+
+  get #cgroup() {
+    return join(basename(this.#ground), this.name);
+  }
+
+  /** In a table that is looked at before Docker's, and before it is known where a packet goes. */
+  async #drop(cuts) {
+    if (!(await this.#filter('-S')).includes(`-N ${CHAIN}\n`)) {
+      await this.#filter('-N', CHAIN);
+      for (const hook of ['PREROUTING', 'OUTPUT']) await this.#filter('-I', hook, '-j', CHAIN);
+    }
+    for (const { address, port } of cuts)
+      for (const [peer, end] of [
+        ['-d', '--dport'],
+        ['-s', '--sport'],
+      ]) {
+        const service = port === undefined ? [] : ['-p', 'tcp', end, `${port}`];
+        await this.#filter('-A', CHAIN, peer, address, ...service, '-j', 'DROP');
+      }
+  }
+
+  #filter(...args) {
+    return run([...this.prefix, 'iptables', '-w', '-t', 'raw', ...args]);
+  }
+}
+
+/** Open, they stay what they are; by the pid they would be another's once it is taken again. */
+function namespacesOf(pid) {
+  return Object.fromEntries(['net', 'uts'].map((kind) => [kind, openSync(`/proc/${pid}/ns/${kind}`)]));
+}
+
+function processesIn({ net }) {
+  const network = readlinkSync(`/proc/self/fd/${net}`);
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && linkOf(name, 'net') === network)
+    .map(Number);
+}
+
+function linkOf(pid, kind) {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/${kind}`);
+  } catch {
+    return undefined; // gone meanwhile, or a zombie
+  }
+}

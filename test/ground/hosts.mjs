@@ -1,0 +1,75 @@
+/**
+ * Several hosts on one machine, as root: each has a network namespace with one address on a common backbone
+ * (hosts-backbone.mjs), a hostname, and a Docker engine in process and mount namespaces of its own, so that a
+ * host can lose its power at once and be started again. A place is a host without an engine, for etcd or a
+ * registry. Plain JavaScript and Node alone: it runs before anything is built. For tests there is hosts.ts.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { openBackbone } from './hosts-backbone.mjs';
+import { spreadImages } from './hosts-images.mjs';
+import { Machine } from './hosts-machine.mjs';
+import { GROUND_VARIABLE, openFolder, removeGround } from './leftovers.mjs';
+
+/**
+ * Answers when every engine does. All that is made is in a ground of its own, which `close()` removes; when this
+ * process was killed, whoever opens the next ground does. `address`: of this process on the backbone.
+ */
+export async function openFleet({ hosts = [], places = [] }) {
+  const folder = openFolder();
+  try {
+    const backbone = await openBackbone(folder);
+    const machines = [...hosts, ...places].map((name, index) =>
+      machineOf(folder, backbone, hosts, name, index),
+    );
+    await Promise.all(machines.map((machine) => machine.start()));
+    return fleetOf(folder, backbone, machines);
+  } catch (error) {
+    await removeGround(folder);
+    throw error;
+  }
+}
+
+function machineOf(folder, backbone, hosts, name, index) {
+  const own = join(folder, name);
+  mkdirSync(own);
+  return new Machine({
+    name,
+    ground: folder,
+    folder: own,
+    backbone,
+    number: index + 1,
+    engine: hosts.includes(name),
+  });
+}
+
+function fleetOf(folder, backbone, machines) {
+  let closing;
+  return {
+    folder,
+    address: backbone.address,
+    subnet: backbone.subnet,
+    env: { [GROUND_VARIABLE]: folder },
+    machines,
+    /** See hosts-images.mjs. `on`: names of hosts; without it all that are up. */
+    images: (images, on) => spreadImages(folder, images, hostsIn(machines, on)),
+    close() {
+      closing ??= takeDown(folder, backbone, machines);
+      return closing;
+    },
+  };
+}
+
+function hostsIn(machines, names) {
+  const hosts = machines.filter(({ docker, up }) => docker !== undefined && up);
+  return names === undefined ? hosts : hosts.filter(({ name }) => names.includes(name));
+}
+
+async function takeDown(folder, backbone, machines) {
+  try {
+    await Promise.all(machines.map((machine) => machine.kill()));
+    await backbone.close();
+  } finally {
+    await removeGround(folder);
+  }
+}
