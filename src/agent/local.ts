@@ -4,14 +4,13 @@
  */
 import type { Component, Project } from '../config/project.ts';
 import type { Engine, Image } from '../docker/engine.ts';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import { GantryError } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
-import { Agent } from './agent.ts';
+import { Agent, type View } from './agent.ts';
 import { follow, type Outcome, superseded } from './deployment.ts';
 import { forecast } from './forecast.ts';
 import { type ListedContainer, listed } from './listed.ts';
 import type { Plan } from './plan.ts';
-import { pause } from './poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
@@ -23,11 +22,7 @@ import {
 } from './record.ts';
 import { makeRelease } from './release.ts';
 import type { Release } from './state.ts';
-
-/** Pause of a monitor after a round that failed. */
-const TROUBLE_PAUSE_MS = 2_000;
-/** The same trouble, met again and again, is told once in so long. */
-const TROUBLE_TOLD_MS = 60_000;
+import { stay } from './stay.ts';
 
 export interface LocalInput {
   /** Path of the state directory. */
@@ -95,29 +90,12 @@ export class LocalHost {
     this.#component(name);
     await this.#withAgent(name, true, async (agent, tell) => {
       tell({ kind: 'monitoring' });
-      let told = { message: '', at: 0 };
-      while (!signal.aborted) {
-        try {
-          const view = await agent.run((v) => v.desired.status !== 'ready' && v.plan.length === 0, signal);
-          const why = view.record.reason ?? `it was ${view.desired.status} by another command`;
-          tell({
-            kind: 'desired-changed',
-            status: view.desired.status,
-            release: view.desired.release?.number,
-            why,
-          });
-          return;
-        } catch (error) {
-          if (signal.aborted) return;
-          const trouble = troubleOf(error);
-          const isNews = trouble.message !== told.message || this.#now() - told.at >= TROUBLE_TOLD_MS;
-          if (isNews) {
-            tell(trouble);
-            told = { message: trouble.message, at: this.#now() };
-          }
-          await pause(TROUBLE_PAUSE_MS, signal);
-        }
-      }
+      const isOver = (view: View) => view.desired.status !== 'ready' && view.plan.length === 0;
+      const view = await stay(agent, isOver, { tell, now: this.#now }, signal);
+      if (view === undefined) return;
+      const { status, release } = view.desired;
+      const why = view.record.reason ?? `it was ${status} by another command`;
+      tell({ kind: 'desired-changed', status, release: release?.number, why });
     });
   }
 
@@ -325,14 +303,4 @@ export async function rememberedComponent(
 ): Promise<Component | undefined> {
   if (!(await recordedComponents(stateDir, project)).includes(name)) return undefined;
   return (await recordFile(stateDir, project, name).read()).releases.at(-1)?.component;
-}
-
-function troubleOf(error: unknown) {
-  const known = isGantryError(error) ? error : undefined;
-  return {
-    kind: 'trouble',
-    code: known?.code ?? 'internal',
-    message: messageOf(error),
-    ...(known?.hint === undefined ? {} : { hint: known.hint }),
-  } as const;
 }
