@@ -98,6 +98,16 @@ type Fact =
     }
   | { readonly kind: 'trouble'; readonly code: string; readonly message: string; readonly hint?: string }
   | { readonly kind: 'monitoring' }
+  /** A host of a fleet went a step towards what is wanted. */
+  | {
+      readonly kind: 'rollout-step';
+      readonly step: string;
+      readonly release: number | undefined;
+      readonly generation: number | undefined;
+      readonly why: string;
+    }
+  /** etcd answers again, or no longer. */
+  | { readonly kind: 'cluster'; readonly connected: boolean; readonly why: string }
   | {
       readonly kind: 'desired-changed';
       readonly status: string;

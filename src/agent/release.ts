@@ -88,11 +88,11 @@ async function importerAddresses({ project, engine }: ReleaseInput): Promise<rea
   return [...new Set(addresses)].sort();
 }
 
-async function hostAddress(engine: Engine, network: string | undefined): Promise<string> {
+export async function hostAddress(engine: Engine, network: string | undefined): Promise<string> {
   return (await engine.gateway(network)) ?? LOOPBACK;
 }
 
-async function chooseLinkPorts(
+export async function chooseLinkPorts(
   component: Component,
   known: Readonly<Record<string, number>>,
   addresses: readonly string[],
@@ -105,7 +105,7 @@ async function chooseLinkPorts(
 }
 
 /** A port nothing listens on now; the proxy's own bind decides in the end. */
-function freePort(address: string): Promise<number> {
+export function freePort(address: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);

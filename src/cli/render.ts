@@ -70,6 +70,10 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
       return `Trouble: ${event.message}${event.hint === undefined ? '' : ` ${event.hint}`}`;
     case 'monitoring':
       return `Starting monitoring of component: ${event.component}`;
+    case 'rollout-step':
+      return renderStep(event, debug);
+    case 'cluster':
+      return event.connected ? 'etcd answers again' : `etcd does not answer: ${event.why}`;
     case 'desired-changed':
       return `Component ${event.component} is to be ${event.status}: ${event.why}`;
     default:
@@ -156,6 +160,17 @@ function renderCheck(event: Extract<AgentEvent, { kind: 'check' }>, debug: boole
   // A new container is expected to fail its ready checks for a while.
   if (!verdict.ok && purpose === 'ready' && !debug) return undefined;
   return `Health check ${verdict.check}: ${verdict.saw}`;
+}
+
+/** What changes something here or for the fleet; the others are the way there. */
+const TOLD_STEPS = new Set(['adopt', 'settle', 'fail', 'take-back', 'complete']);
+
+function renderStep(
+  { step, release, why }: Extract<AgentEvent, { kind: 'rollout-step' }>,
+  debug: boolean,
+): string | undefined {
+  if (!debug && !TOLD_STEPS.has(step)) return undefined;
+  return `Release ${release ?? '?'}: ${step} (${why})`;
 }
 
 function renderSwitch(event: Extract<AgentEvent, { kind: 'switched' }>): string | undefined {

@@ -71,8 +71,11 @@ export interface Session {
 
 export interface FollowOptions {
   readonly range: Range;
-  /** Called after the mirror changed, or its being current did. Calls are synchronous and may be many: coalesce. */
-  readonly onChange: () => void;
+  /**
+   * Called after the mirror changed, or its being current did. Calls are synchronous and may be many. `changed`: the
+   * keys that are different now; left out after a listing, when any may be; empty when only `current` is.
+   */
+  readonly onChange: (changed?: readonly string[]) => void;
 }
 
 /**

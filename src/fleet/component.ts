@@ -1,0 +1,314 @@
+/**
+ * One component of the fleet on this host: joins what etcd wants (rollout.ts), the loop that keeps the host as its
+ * record says (agent/agent.ts), and what the fleet is told. All it decides goes through the record, so that it may be
+ * killed at any instant, and may lose etcd for as long as it likes.
+ */
+import { Agent, type View } from '../agent/agent.ts';
+import { Poke } from '../agent/poke.ts';
+import { type RecordFile, recordFile } from '../agent/record.ts';
+import type { ObservedContainer } from '../agent/state.ts';
+import { stay } from '../agent/stay.ts';
+import type { ReleaseValue, StatusValue } from '../cluster/values.ts';
+import { isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent, LastWords, Tell } from '../events.ts';
+import type { ProxyLimits } from '../proxy/routes.ts';
+import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
+import { isNews, statusOf } from './status.ts';
+import { type Memory, type Situation, type Steps, steps } from './steps.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** Looks again after this long even if nothing pokes. */
+const RESYNC_MS = 30_000;
+const TROUBLE_PAUSE_MS = 1_000;
+/** Of the loop over the host, which engine, proxy, checks and etcd poke. */
+const AGENT_RESYNC_MS = 10_000;
+/** Lines a container that is not ready yet has printed: not asked for more often. */
+const LOGS_EVERY_MS = 2_000;
+const LOG_LINES = 20;
+
+export class FleetComponent {
+  readonly name: string;
+  readonly #around: Surroundings;
+  readonly #file: RecordFile;
+  readonly #agent: Agent;
+  readonly #steps: Steps;
+  readonly #poke = new Poke();
+  readonly #ended = new AbortController();
+  readonly #memory: Memory = { releases: new Map(), preparation: undefined, completeTries: 0 };
+  #view: View | undefined;
+  #digest = '';
+  #said = '';
+  #trouble: string | undefined;
+  #failing: { readonly generation: number; readonly attempt: number; readonly why: string } | undefined;
+  #lastWords: { readonly check?: string; readonly words?: LastWords } = {};
+  #logs: { readonly lines: readonly string[]; readonly at: number } = { lines: [], at: 0 };
+  #status: StatusValue | undefined;
+  #loops: Promise<unknown> = Promise.resolve();
+
+  constructor(name: string, around: Surroundings) {
+    this.name = name;
+    this.#around = around;
+    const { project, hostId, engine, proxy, stateDir, now } = around;
+    this.#file = recordFile(stateDir, project, name);
+    const tell: Tell = (fact) => this.#tell({ ...fact, component: name, at: now() });
+    const limits = () => this.#limits();
+    this.#agent = new Agent({
+      ...{ project, component: name, hostId, engine, proxy, file: this.#file, tell, now },
+      get limits() {
+        return limits();
+      },
+      heal: true,
+      keepsOld: true,
+      idleResyncMs: AGENT_RESYNC_MS,
+      fence: () => this.#mayAdvance(),
+      onRound: (view) => this.#onRound(view),
+    });
+    this.#steps = steps({
+      ...{ around, name, agent: this.#agent, memory: this.#memory, tell },
+      poke: () => this.#poke.poke(),
+      publish: (view, step) => this.#publish(view, step),
+    });
+  }
+
+  /** Heals from the first moment; heeds the fleet once etcd has `answered`, or has not for a while. */
+  start(answered: Promise<void>): void {
+    const { signal } = this.#ended;
+    this.#agent.start();
+    const told = { tell: (fact: Parameters<Tell>[0]) => this.#tellTrouble(fact), now: this.#around.now };
+    const healing = stay(this.#agent, () => false, told, signal);
+    this.#loops = Promise.allSettled([healing, answered.then(() => this.#loop(signal))]);
+  }
+
+  /** Something that concerns the component may have changed in etcd. */
+  poke(): void {
+    this.#poke.poke();
+  }
+
+  /** Tells again how it is: only what changes all the time has changed. */
+  refresh(): void {
+    if (this.#view !== undefined && this.#lastStep !== undefined) this.#publish(this.#view, this.#lastStep);
+  }
+
+  #lastStep: Step | undefined;
+
+  /** Drains and removes what runs here, whatever the fleet wants; the next start brings it back. */
+  async leave(signal: AbortSignal): Promise<void> {
+    await this.#steps.leave(signal);
+  }
+
+  /** Containers and traffic stay as they are. */
+  async close(): Promise<void> {
+    this.#ended.abort();
+    this.#poke.poke();
+    await this.#loops;
+    await this.#steps.close();
+    await this.#agent.close();
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      this.#poke.clear();
+      const restMs = await this.#round(signal).catch((error: unknown) => this.#onTrouble(error));
+      await this.#poke.wait(restMs, signal);
+    }
+  }
+
+  /** One look and one step; answers for how long it may rest. */
+  async #round(signal: AbortSignal): Promise<number> {
+    const view = await this.#look();
+    const wanted = this.#wanted();
+    const here = await this.#here(view);
+    const step = nextStep(wanted, here);
+    this.#tellStep(step, wanted);
+    await this.#askLogs(view, step);
+    this.#publish(view, step);
+    const restMs = await this.#steps.execute(step, { wanted, here, view, ...this.#last() }, signal);
+    this.#trouble = undefined;
+    return Math.min(restMs, RESYNC_MS);
+  }
+
+  /** The agent's own last look, unless the record has changed since. */
+  async #look(): Promise<View> {
+    const known = this.#view;
+    if (known !== undefined && known.version === (await this.#file.version())) return known;
+    const view = await this.#agent.look();
+    this.#view = view;
+    return view;
+  }
+
+  #wanted(): Wanted {
+    return this.#around.wanted(this.name, (number) => this.#memory.releases.get(number));
+  }
+
+  async #here(view: View): Promise<Here> {
+    const { desired, observed, record } = view;
+    const release = desired.release;
+    const routed = observed.containers.filter((c) => c.routed);
+    const full = routed.filter((c) => c.release === record.release).length;
+    const gone = observed.containers.length === 0 && observed.listeners.length === 0;
+    return {
+      host: this.#around.host,
+      now: this.#around.now(),
+      lease: this.#around.session.lease(),
+      memory: record.fleet,
+      status: record.status,
+      release: record.release,
+      proven: release?.proven === true,
+      returns: desired.previous !== undefined,
+      serves: routed.length > 0,
+      arrived: record.status === 'ready' ? full >= (release?.component.instances ?? 1) : gone,
+      failing: this.#failingOf(view),
+      reason: record.reason,
+      preparation: this.#memory.preparation,
+    };
+  }
+
+  #onRound(view: View): void {
+    this.#view = view;
+    this.#noteFailing(view);
+    const digest = JSON.stringify([view.version, view.observed.containers.map(essence)]);
+    if (digest === this.#digest) return;
+    this.#digest = digest;
+    this.#poke.poke();
+  }
+
+  /** One that fails after the switch is replaced within moments: it is remembered for as long as the release is watched. */
+  #noteFailing({ desired, observed, record }: View): void {
+    const { fleet } = record;
+    if (fleet === undefined || desired.release?.proven !== true || fleet.settled === fleet.generation) return;
+    const bad = observed.containers.find((c) => c.release === record.release && hasFailed(c));
+    if (bad === undefined || this.#isKnown(fleet)) return;
+    const { generation, attempt } = fleet;
+    this.#failing = { generation, attempt, why: failureWords(bad) };
+  }
+
+  #isKnown({ generation, attempt }: { readonly generation: number; readonly attempt: number }): boolean {
+    return this.#failing?.generation === generation && this.#failing.attempt === attempt;
+  }
+
+  #failingOf({ record }: View): string | undefined {
+    return record.fleet !== undefined && this.#isKnown(record.fleet) ? this.#failing?.why : undefined;
+  }
+
+  #mayAdvance(): boolean {
+    const { host, session } = this.#around;
+    const returns = this.#view === undefined || this.#view.desired.previous !== undefined;
+    return mayAdvance(this.#wanted(), { host, lease: session.lease(), returns });
+  }
+
+  #limits(): ProxyLimits {
+    const release = this.#view?.record.release;
+    const known = release === undefined ? undefined : this.#memory.releases.get(release);
+    return known?.limits ?? this.#around.limits();
+  }
+
+  #last(): Pick<Situation, 'check' | 'words'> {
+    const { check, words } = this.#lastWords;
+    return { ...(check === undefined ? {} : { check }), ...(words === undefined ? {} : { words }) };
+  }
+
+  #tell(event: AgentEvent): void {
+    if (event.kind === 'release-failed' || event.kind === 'container-failed') {
+      const check = event.kind === 'release-failed' ? event.verdict?.saw : undefined;
+      this.#lastWords = { words: event.lastWords, ...(check === undefined ? {} : { check }) };
+    }
+    this.#around.emit(event);
+  }
+
+  #tellTrouble(fact: Parameters<Tell>[0]): void {
+    if (fact.kind === 'trouble') this.#trouble = fact.message;
+    this.#tell({ ...fact, component: this.name, at: this.#around.now() });
+  }
+
+  #onTrouble(error: unknown): number {
+    const message = messageOf(error);
+    if (message !== this.#trouble) {
+      const known = isGantryError(error) ? error : undefined;
+      const hint = known?.hint === undefined ? {} : { hint: known.hint };
+      this.#tellTrouble({ kind: 'trouble', code: known?.code ?? 'internal', message, ...hint });
+    }
+    return TROUBLE_PAUSE_MS;
+  }
+
+  #tellStep(step: Step, { desired }: Wanted): void {
+    const said = `${step.kind} ${step.why}`;
+    this.#lastStep = step;
+    if (said === this.#said) return;
+    this.#said = said;
+    const at = this.#around.now();
+    const { component, release, generation } = {
+      component: this.name,
+      release: desired?.value.release,
+      generation: desired?.value.generation,
+    };
+    if (step.kind !== 'wait') {
+      this.#tell({
+        kind: 'rollout-step',
+        step: step.kind,
+        release,
+        generation,
+        why: step.why,
+        component,
+        at,
+      });
+    } else if (step.why !== '') {
+      this.#tell({ kind: 'waiting', for: step.for, why: step.why, until: step.until, component, at });
+    }
+  }
+
+  /** What a container prints that does not become ready is what the operator wants to see. */
+  async #askLogs(view: View, step: Step): Promise<void> {
+    const pending = view.observed.containers.find((c) => c.state === 'running' && c.readiness === 'pending');
+    const now = this.#around.now();
+    if (pending !== undefined && now - this.#logs.at >= LOGS_EVERY_MS) {
+      this.#logs = { lines: await this.#around.engine.logs(pending.id, LOG_LINES), at: now };
+    } else if (pending === undefined) {
+      const failed = step.kind === 'fail' || (step.kind === 'wait' && step.for === 'fleet');
+      this.#logs = { lines: failed ? (this.#lastWords.words?.logs ?? []) : [], at: 0 };
+    }
+  }
+
+  #publish(view: View, step: Step): void {
+    const { host, keys, leased, connections } = this.#around;
+    const status = statusOf({
+      ...{ host, view, step, trouble: this.#trouble, logs: this.#logs.lines },
+      connections: connections(),
+      before: this.#status,
+    });
+    const news = isNews(this.#status, status);
+    this.#status = status;
+    leased.put(keys.status(this.name, host), status, { news });
+    this.#offerLinks(view);
+  }
+
+  #offerLinks({ desired, observed, record }: View): void {
+    const { host, address, keys, leased } = this.#around;
+    const serves = observed.containers.some((c) => c.routed);
+    for (const { name } of desired.release?.component.definesLinks ?? []) {
+      const port = record.linkPorts[name];
+      const key = keys.link(name, host);
+      if (serves && address !== undefined && port !== undefined) {
+        leased.put(key, { format: 1, host, address, port }, { news: true });
+      } else {
+        leased.delete(key);
+      }
+    }
+  }
+}
+
+export type Releases = Map<number, ReleaseValue>;
+
+function essence(c: ObservedContainer): readonly unknown[] {
+  return [c.id, c.state, c.readiness, c.health, c.routed, c.drain !== undefined, c.busy];
+}
+
+function hasFailed(c: ObservedContainer): boolean {
+  if (c.drain !== undefined || c.busy) return false;
+  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
+}
+
+function failureWords(c: ObservedContainer): string {
+  const id = c.id.slice(0, 12);
+  if (c.state === 'exited') return `container ${id} exited after the switch`;
+  return `container ${id} became unhealthy after the switch: ${c.saw}`;
+}

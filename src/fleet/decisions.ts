@@ -1,0 +1,111 @@
+/**
+ * What a host decides for the whole fleet, as transactions: each compares the revisions it was decided from, so that
+ * of several hosts that decide at once one wins, and a newer intent is never overwritten. Pure.
+ */
+import type { ProjectKeys } from '../cluster/keys.ts';
+import type { Condition, Write } from '../cluster/store.ts';
+import {
+  type DesiredValue,
+  type Failure,
+  FORMAT,
+  type OutcomeValue,
+  type RolloutValue,
+} from '../cluster/values.ts';
+import type { Turn, Versioned } from './rollout.ts';
+
+export interface Transaction {
+  readonly conditions: readonly Condition[];
+  readonly writes: readonly Write[];
+}
+
+export interface Deciding {
+  readonly keys: ProjectKeys;
+  readonly component: string;
+  readonly desired: Versioned<DesiredValue>;
+  readonly rollout: Versioned<RolloutValue>;
+  /** ISO time. */
+  readonly at: string;
+}
+
+/** Every live host is prepared: the first may switch. */
+export function opened(d: Deciding): Transaction {
+  return decided(d, { ...d.rollout.value, state: 'running' });
+}
+
+/** Every live host is settled. */
+export function completed(d: Deciding): Transaction {
+  const { value } = d.rollout;
+  const done = decided(d, { ...value, state: 'done', endedAt: d.at });
+  const outcome: OutcomeValue = { format: FORMAT, result: 'completed', at: d.at };
+  return { ...done, writes: [...done.writes, put(d.keys.outcome(d.component, value.release), outcome)] };
+}
+
+/**
+ * A host could not serve the release: decided once for all, as the release's `onFailure` says. `turn`: the host's
+ * own, which must still stand.
+ */
+export function failed(
+  d: Deciding,
+  failure: Failure,
+  onFailure: 'rollback' | 'pause',
+  turn: Turn | undefined,
+): Transaction {
+  const fence: Condition[] =
+    turn === undefined
+      ? []
+      : [{ key: d.keys.turn(d.component, turn.host), createRevision: turn.createRevision }];
+  const { conditions, writes } = onFailure === 'pause' ? paused(d, failure) : takenBack(d, failure);
+  return { conditions: [...conditions, ...fence], writes };
+}
+
+function paused(d: Deciding, failure: Failure): Transaction {
+  return decided(d, { ...d.rollout.value, state: 'paused', reason: reasonOf(failure), failure });
+}
+
+function takenBack(d: Deciding, failure: Failure): Transaction {
+  const { value } = d.rollout;
+  const by = `rollout of release ${value.release}`;
+  const reason = reasonOf(failure);
+  const outcome: OutcomeValue = { format: FORMAT, result: 'failed', at: d.at, reason };
+  const generation = d.desired.value.generation + 1;
+  const back = value.from !== 0;
+  const desired: DesiredValue = back
+    ? { ...d.desired.value, status: 'ready', release: value.from, generation, by, at: d.at }
+    : { ...d.desired.value, status: 'stopped', generation, by, at: d.at };
+  const rollout: RolloutValue = back
+    ? { ...value, ...returning(d, generation), reason, failure }
+    : { ...value, state: 'failed', endedAt: d.at, reason, failure };
+  return {
+    conditions: unchanged(d),
+    writes: [
+      put(d.keys.desired(d.component), desired),
+      put(d.keys.rollout(d.component), rollout),
+      put(d.keys.outcome(d.component, value.release), outcome),
+    ],
+  };
+}
+
+function returning({ rollout, at }: Deciding, generation: number) {
+  const { release, from } = rollout.value;
+  const towards = { release: from, from: release, kind: 'rollback', state: 'running' } as const;
+  return { ...towards, generation, attempt: 1, after: [], by: `rollout of release ${release}`, at };
+}
+
+function decided(d: Deciding, rollout: RolloutValue): Transaction {
+  return { conditions: unchanged(d), writes: [put(d.keys.rollout(d.component), rollout)] };
+}
+
+function unchanged({ keys, component, desired, rollout }: Deciding): readonly Condition[] {
+  return [
+    { key: keys.desired(component), modRevision: desired.modRevision },
+    { key: keys.rollout(component), modRevision: rollout.modRevision },
+  ];
+}
+
+function reasonOf({ host, why }: Failure): string {
+  return `${host}: ${why}`;
+}
+
+function put(key: string, value: object): Write {
+  return { kind: 'put', key, value: JSON.stringify(value) };
+}

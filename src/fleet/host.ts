@@ -1,0 +1,345 @@
+/**
+ * The agent of one project on one host, as `gantryd run` keeps it: follows etcd, runs the project's components, tells
+ * the fleet how they are. Only one at a time, by a lock that dies with the process; whatever it knows can be rebuilt,
+ * so that it may end or be killed at any instant and nobody outside notices.
+ */
+import { join } from 'node:path';
+import { withLock } from '../agent/lock.ts';
+import { pause } from '../agent/poke.ts';
+import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
+import { recordedComponents, recordFile } from '../agent/record.ts';
+import { type Keys, keys as keysOf } from '../cluster/keys.ts';
+import type { Mirror, Session, Store } from '../cluster/store.ts';
+import { type HostValue, readConfig, readHost } from '../cluster/values.ts';
+import type { Engine } from '../docker/engine.ts';
+import { makeFolder } from '../durable-file.ts';
+import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
+import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/routes.ts';
+import { VERSION } from '../version.ts';
+import { FleetComponent } from './component.ts';
+import { FollowedIndex } from './followed-index.ts';
+import { sharedEngine, sharedProxyPort } from './hints.ts';
+import { LeasedKeys, QUIET_MS } from './leased.ts';
+import { LinkRoutes } from './links.ts';
+import type { Surroundings } from './surroundings.ts';
+import { wantedOf } from './wanted.ts';
+
+/** How long the host's keys outlive its agent: a new start within it goes on where the old one was. */
+export const SESSION_TTL_MS = 15_000;
+/** A turn that was under way is not given up before etcd had this long to answer a new start. */
+const FIRST_ANSWER_MS = 3_000;
+const LINKS_AGAIN_MS = 2_000;
+/** The same trouble, met again and again, is told once in so long. */
+const TROUBLE_TOLD_MS = 60_000;
+
+export interface HostInput {
+  readonly project: string;
+  /** undefined: all of the project's config. */
+  readonly components: readonly string[] | undefined;
+  /** This host's name in the fleet. */
+  readonly host: string;
+  readonly address: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Path of the state directory. */
+  readonly stateDir: string;
+  readonly hostId: string;
+  readonly engine: Engine;
+  readonly store: Store;
+  readonly prefix: string;
+  /** Drains what runs here when told to end. */
+  readonly stopOnExit: boolean;
+  readonly emit: (event: AgentEvent) => void;
+  /** Called once everything is followed. */
+  readonly onRunning: () => void;
+  readonly now?: () => number;
+  /** For simulations without a proxy process. */
+  readonly proxy?: ProxyPort;
+}
+
+/**
+ * Runs until aborted. host-taken when another agent runs for the project here, or another machine has the name.
+ * Containers and traffic stay as they are when it ends, unless `stopOnExit`.
+ */
+export async function runHost(input: HostInput, signal: AbortSignal): Promise<void> {
+  const folder = join(input.stateDir, 'agents');
+  await makeFolder(folder);
+  const options = { timeoutMs: 0, signal: new AbortController().signal };
+  try {
+    await withLock(join(folder, `${input.project}.lock`), options, () => new FleetHost(input).run(signal));
+  } catch (error) {
+    if (isGantryError(error, 'locked')) throw taken(input.project, error);
+    throw error;
+  }
+}
+
+function taken(project: string, { message, cause }: GantryError): GantryError {
+  const who = /^(process \d+ \(.*\)|another process)/.exec(message)?.[1] ?? 'another process';
+  return new GantryError('host-taken', `${who} already runs project ${project} on this host`, {
+    hint: 'One agent per project and host is enough: it runs all components. End it first if you mean to replace it; containers and traffic stay.',
+    cause,
+  });
+}
+
+class FleetHost {
+  readonly #input: HostInput;
+  readonly #now: () => number;
+  readonly #keys: Keys;
+  readonly #ended = new AbortController();
+  readonly #components = new Map<string, FleetComponent>();
+  readonly #index: FollowedIndex;
+  readonly #session: Session;
+  readonly #mirror: Mirror;
+  readonly #leased: LeasedKeys;
+  readonly #links: LinkRoutes;
+  readonly #around: Surroundings;
+  readonly #since: string;
+  #connections: ReadonlyMap<string, number> = new Map();
+  #limits: ProxyLimits = DEFAULT_LIMITS;
+  #followed: Promise<void> = Promise.resolve();
+  #wasCurrent: boolean | undefined;
+  #told = { message: '', at: 0 };
+  readonly #answered = new Answer();
+
+  constructor(input: HostInput) {
+    this.#input = input;
+    this.#now = input.now ?? Date.now;
+    this.#since = new Date(this.#now()).toISOString();
+    this.#keys = keysOf(input.prefix);
+    const { project, host, stateDir, store } = input;
+    const keys = this.#keys.project(project);
+    this.#index = new FollowedIndex(this.#keys, project);
+    this.#session = store.session({ ttlMs: SESSION_TTL_MS, onChange: () => this.#onLease() });
+    this.#leased = new LeasedKeys({
+      ...{ store, session: this.#session, proof: this.#keys.host(project, host) },
+      onTrouble: (error) => this.#tellTrouble(error),
+    });
+    const engine = sharedEngine(input.engine, this.#ended.signal);
+    const proxy = sharedProxyPort(input.proxy ?? proxyPort(stateDir), project, this.#ended.signal);
+    const limits = () => this.#limits;
+    this.#links = new LinkRoutes({ project, host, stateDir, engine, proxy, limits });
+    this.#mirror = store.follow({ range: keys.followed(), onChange: (changed) => this.#onChange(changed) });
+    this.#around = {
+      ...{
+        project,
+        host,
+        hostId: input.hostId,
+        address: input.address,
+        stateDir,
+        keys,
+        store,
+        engine,
+        proxy,
+      },
+      ...{ session: this.#session, leased: this.#leased, links: this.#links, now: this.#now, limits },
+      emit: input.emit,
+      connections: () => this.#connections,
+      wanted: (component, releaseOf) =>
+        wantedOf(this.#mirror, keys, component, this.#index.turns(component), releaseOf),
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    try {
+      this.#limits = await this.#presentLimits();
+      await this.#startKnown();
+      await this.#firstAnswer(signal);
+      await this.#refuseForeignName();
+      this.#adjust();
+      this.#tellPresence();
+      this.#input.onRunning();
+      const writing = this.#leased.run(this.#ended.signal);
+      await this.#watchConnections(signal);
+      if (this.#input.stopOnExit) await this.#leave();
+      this.#ended.abort();
+      await writing;
+    } finally {
+      await this.#close();
+    }
+  }
+
+  /** What was followed before is healed from the first moment, whether etcd answers or not. */
+  async #startKnown(): Promise<void> {
+    const { stateDir, project, components } = this.#input;
+    const recorded = await recordedComponents(stateDir, project);
+    for (const name of recorded.filter((n) => components?.includes(n) ?? true)) {
+      const { fleet } = await recordFile(stateDir, project, name).read();
+      if (fleet !== undefined) this.#start(name);
+    }
+  }
+
+  /** Until etcd has told what is wanted and granted a lease, or has not for a while. */
+  async #firstAnswer(signal: AbortSignal): Promise<void> {
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(FIRST_ANSWER_MS)]);
+    await this.#mirror.listed(bound).catch(() => undefined); // away: what is known goes on
+    while (!bound.aborted && this.#mirror.current && this.#session.lease() === undefined)
+      await pause(5, bound);
+  }
+
+  async #refuseForeignName(): Promise<void> {
+    if (!this.#mirror.current) return;
+    const { store, project, host, hostId } = this.#input;
+    const there = readHost(await store.get(this.#keys.host(project, host)));
+    if (there === undefined || there.id === hostId) return;
+    throw new GantryError(
+      'host-taken',
+      `Another machine runs project ${project} under the name ${host} (at ${there.address}, since ${there.since})`,
+      { hint: 'Give this host another name with --host-name.' },
+    );
+  }
+
+  #start(name: string): void {
+    if (this.#components.has(name)) return;
+    const component = new FleetComponent(name, this.#around);
+    this.#components.set(name, component);
+    component.start(this.#answered.promise);
+  }
+
+  /** All the components that are to be here run, and each heeds what etcd says from now on. */
+  #adjust(): void {
+    this.#answered.resolve();
+    for (const name of this.#wantedHere()) this.#start(name);
+  }
+
+  #wantedHere(): readonly string[] {
+    const { components, project } = this.#input;
+    if (components !== undefined) return components;
+    const config = readConfig(this.#mirror.entries.get(this.#keys.project(project).config));
+    const listed = Array.isArray(config?.file.components) ? config.file.components : [];
+    const names = listed.map((c: unknown) => (c as { name?: unknown }).name);
+    const configured = names.filter((n): n is string => typeof n === 'string');
+    // What left the config can still be stopped.
+    return [...new Set([...configured, ...this.#index.components()])];
+  }
+
+  #onChange(changed?: readonly string[]): void {
+    this.#tellCluster();
+    const concerned = this.#index.apply(this.#mirror.entries, changed);
+    if (!this.#answered.done) return;
+    const before = this.#components.size;
+    this.#adjust();
+    if (this.#components.size !== before) this.#tellPresence();
+    if (concerned.links) this.#followLinks();
+    const all = changed === undefined;
+    for (const [name, component] of this.#components) {
+      if (all || concerned.components.has(name)) component.poke();
+    }
+    // A rollout may wait for the one of another component.
+    if (!all && concerned.components.size > 0) this.#pokeWaiting(concerned.components);
+  }
+
+  #pokeWaiting(changed: ReadonlySet<string>): void {
+    for (const [name, component] of this.#components) {
+      const { rollout } = this.#around.wanted(name, () => undefined);
+      if (rollout?.value.after.some((a) => changed.has(a.component)) === true) component.poke();
+    }
+  }
+
+  #onLease(): void {
+    this.#leased.leaseChanged();
+    for (const component of this.#components.values()) component.poke();
+  }
+
+  #followLinks(): void {
+    const { signal } = this.#ended;
+    const follow = () => this.#links.follow(this.#index.offers());
+    this.#followed = this.#followed.then(follow).catch(async (error: unknown) => {
+      this.#tellTrouble(error);
+      await pause(LINKS_AGAIN_MS, signal);
+      if (!signal.aborted) this.#followLinks();
+    });
+  }
+
+  /** Until told to end: what changes all the time is looked at now and then, for all components at once. */
+  async #watchConnections(signal: AbortSignal): Promise<void> {
+    const { stateDir, project } = this.#input;
+    const passive = this.#input.proxy ?? passiveProxyPort(stateDir);
+    if (this.#mirror.current) this.#followLinks();
+    while (!signal.aborted) {
+      await pause(QUIET_MS, signal);
+      try {
+        const status = await passive.status(project);
+        this.#connections = new Map(status.backends.map((b) => [b.id, b.open]));
+        const table = status.owners.find((o) => o.owner === project)?.table;
+        if (table !== undefined && !this.#links.areIn(table)) {
+          this.#links.forgetApplied();
+          this.#followLinks();
+        }
+        for (const component of this.#components.values()) component.refresh();
+      } catch (error) {
+        this.#tellTrouble(error);
+      }
+    }
+  }
+
+  async #presentLimits(): Promise<ProxyLimits> {
+    const { stateDir, project, proxy } = this.#input;
+    const { owners } = await (proxy ?? passiveProxyPort(stateDir)).status(project);
+    return owners.find((o) => o.owner === project)?.table.limits ?? DEFAULT_LIMITS;
+  }
+
+  #tellPresence(): void {
+    const { project, host, hostId: id, labels, address = '' } = this.#input;
+    const value: HostValue = {
+      ...{ format: 1, host, id, project, address, version: VERSION, pid: process.pid, labels },
+      components: [...this.#components.keys()].sort(),
+      since: this.#since,
+    };
+    this.#leased.put(this.#keys.host(project, host), value, { news: true });
+  }
+
+  #tellCluster(): void {
+    const { current, trouble = '' } = this.#mirror;
+    if (current === this.#wasCurrent) return;
+    const first = this.#wasCurrent === undefined;
+    this.#wasCurrent = current;
+    if (first && current) return;
+    this.#input.emit({ kind: 'cluster', connected: current, why: trouble, component: '', at: this.#now() });
+  }
+
+  #tellTrouble(error: unknown): void {
+    const known = isGantryError(error) ? error : undefined;
+    const message = messageOf(error);
+    const told = { kind: 'trouble', code: known?.code ?? 'internal', message } as const;
+    const at = this.#now();
+    if (message === this.#told.message && at - this.#told.at < TROUBLE_TOLD_MS) return;
+    this.#told = { message, at };
+    const hint = known?.hint === undefined ? {} : { hint: known.hint };
+    this.#input.emit({ ...told, ...hint, component: '', at });
+  }
+
+  /** Told to take everything along. */
+  async #leave(): Promise<void> {
+    const forever = new AbortController().signal;
+    const all = [...this.#components.values()];
+    await Promise.all(all.map((component) => component.leave(forever)));
+    await this.#links.leave();
+  }
+
+  async #close(): Promise<void> {
+    this.#ended.abort();
+    this.#answered.resolve();
+    await Promise.all([...this.#components.values()].map((component) => component.close()));
+    this.#mirror.close();
+    // Otherwise the lease ends by itself: a new start within its time goes on where this one was.
+    if (this.#input.stopOnExit) await this.#session.close();
+  }
+}
+
+/** A promise, and whether it is resolved. */
+class Answer {
+  done = false;
+  readonly promise: Promise<void>;
+  #resolve: () => void = () => undefined;
+
+  constructor() {
+    this.promise = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  resolve(): void {
+    this.done = true;
+    this.#resolve();
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * The links that components on this host require: a listener of its own for each, at an address and port that stay
+ * for good, so that consumers survive every move of the exporter. It leads to the exporter's containers here while
+ * any serves, else to other hosts that offer the link.
+ *
+ * Offers may vanish because an agent is away while its containers serve on: as long as no other offer is there, the
+ * last ones stay.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { ProxyPort } from '../agent/proxy-port.ts';
+import { freePort, hostAddress } from '../agent/release.ts';
+import type { Entry } from '../cluster/store.ts';
+import { type ReleaseValue, readLink } from '../cluster/values.ts';
+import type { Engine } from '../docker/engine.ts';
+import { makeFolder, stateWriteError, writeDurably } from '../durable-file.ts';
+import { codeOf, GantryError } from '../errors.ts';
+import { type Backend, type ProxyLimits, type Route, type RouteTable, routeOf } from '../proxy/routes.ts';
+
+export interface LinkRoutesInput {
+  readonly project: string;
+  /** This host's name: its own offers are not for itself. */
+  readonly host: string;
+  readonly stateDir: string;
+  readonly engine: Engine;
+  readonly proxy: ProxyPort;
+  readonly limits: () => ProxyLimits;
+}
+
+/** What is kept of a required link: all it takes to serve it without etcd. */
+interface KeptLink {
+  readonly port: number;
+  readonly exporter: string;
+  readonly kind: 'http' | 'tcp';
+  readonly containerPort: number;
+  /** Addresses consumers reach it at. */
+  readonly addresses: readonly string[];
+}
+
+type KeptLinks = Readonly<Record<string, KeptLink>>;
+
+/** A link's entries by host. */
+export type Offers = ReadonlyMap<string, readonly Entry[]>;
+
+export class LinkRoutes {
+  readonly #input: LinkRoutesInput;
+  readonly #path: string;
+  /** undefined: not read yet. */
+  #kept: KeptLinks | undefined;
+  #offers: Offers | undefined;
+  readonly #backends = new Map<string, readonly Backend[]>();
+  readonly #applied = new Map<string, string>();
+  /** One change after the other. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(input: LinkRoutesInput) {
+    this.#input = input;
+    this.#path = join(input.stateDir, 'links', `${input.project}.json`);
+  }
+
+  /** Sees to it that the links a release requires are served here; answers their ports. */
+  async require({ requires, spec }: ReleaseValue): Promise<(link: string) => number> {
+    if (requires.length > 0) await this.#inTurn(() => this.#add(requires, spec.network));
+    return (link) => {
+      const port = this.#kept?.[link]?.port;
+      if (port === undefined) throw new GantryError('internal', `the link ${link} was not prepared`);
+      return port;
+    };
+  }
+
+  /** Whether anybody offers the link now, this host included. */
+  isOffered(link: string): boolean {
+    return (this.#offers?.get(link)?.length ?? 0) > 0;
+  }
+
+  /** The offers as etcd has them now. Serves them; throws what the proxy does. */
+  async follow(offers: Offers): Promise<void> {
+    this.#offers = offers;
+    await this.#inTurn(() => this.#apply());
+  }
+
+  async #add(requires: ReleaseValue['requires'], network: string | undefined): Promise<void> {
+    const address = await hostAddress(this.#input.engine, network);
+    const kept: Record<string, KeptLink> = { ...(await this.#read()) };
+    for (const { name, exporter, kind, containerPort } of requires) {
+      const before = kept[name];
+      const addresses = [...new Set([...(before?.addresses ?? []), address])].sort();
+      const port = before?.port ?? (await freePort(address));
+      kept[name] = { port, exporter, kind, containerPort, addresses };
+    }
+    await this.#write(kept);
+    await this.#apply();
+  }
+
+  async #apply(): Promise<void> {
+    for (const [link, kept] of Object.entries(await this.#read())) {
+      const route = this.#route(link, kept);
+      const text = JSON.stringify(route);
+      if (this.#applied.get(link) === text) continue;
+      const { proxy, project, limits } = this.#input;
+      await proxy.setRoute(project, route.component, route, limits());
+      this.#applied.set(link, text);
+    }
+  }
+
+  /** Whether the proxy's table still has all of them. */
+  areIn(table: RouteTable): boolean {
+    return [...this.#applied.keys()].every((link) => routeOf(table, linkRouteName(link)) !== undefined);
+  }
+
+  /** Takes them out of the proxy's table; the next start puts them back. */
+  async leave(): Promise<void> {
+    const { proxy, project, limits } = this.#input;
+    for (const link of this.#applied.keys()) {
+      await proxy.setRoute(project, linkRouteName(link), undefined, limits());
+    }
+    this.#applied.clear();
+  }
+
+  /** The proxy may have lost its table: everything is applied again. */
+  forgetApplied(): void {
+    this.#applied.clear();
+  }
+
+  #route(link: string, { port, exporter, kind, containerPort, addresses }: KeptLink): Route {
+    return {
+      component: linkRouteName(link),
+      listeners: addresses.map((address) => ({ address, port, kind, containerPort })),
+      backends: this.#remotes(link),
+      via: exporter,
+    };
+  }
+
+  #remotes(link: string): readonly Backend[] {
+    const found = (this.#offers?.get(link) ?? [])
+      .map(readLink)
+      .filter((offer) => offer !== undefined)
+      .filter((offer) => offer.host !== this.#input.host)
+      .map((o): Backend => ({ id: `${linkRouteName(link)}@${o.host}`, host: o.address, port: o.port }))
+      .sort((a, b) => a.id.localeCompare(b.id));
+    const backends = found.length > 0 ? found : (this.#backends.get(link) ?? []);
+    this.#backends.set(link, backends);
+    return backends;
+  }
+
+  async #read(): Promise<KeptLinks> {
+    if (this.#kept !== undefined) return this.#kept;
+    try {
+      this.#kept = JSON.parse(await readFile(this.#path, 'utf8')) as KeptLinks;
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      this.#kept = {};
+    }
+    await this.#recallBackends(this.#kept);
+    return this.#kept;
+  }
+
+  /** What the proxy still serves is what was offered last. */
+  async #recallBackends(kept: KeptLinks): Promise<void> {
+    if (Object.keys(kept).length === 0) return;
+    const { proxy, project } = this.#input;
+    const { owners } = await proxy.status(project);
+    const routes = owners.find((o) => o.owner === project)?.table.routes ?? [];
+    for (const link of Object.keys(kept)) {
+      const route = routes.find((r) => r.component === linkRouteName(link));
+      if (route !== undefined && !this.#backends.has(link)) this.#backends.set(link, route.backends);
+    }
+  }
+
+  async #write(kept: KeptLinks): Promise<void> {
+    if (JSON.stringify(kept) === JSON.stringify(this.#kept)) return;
+    try {
+      await makeFolder(dirname(this.#path));
+    } catch (error) {
+      throw stateWriteError(this.#path, error);
+    }
+    await writeDurably(this.#path, `${JSON.stringify(kept, null, 1)}\n`);
+    this.#kept = kept;
+  }
+
+  #inTurn(body: () => Promise<void>): Promise<void> {
+    const next = this.#last.then(body, body);
+    this.#last = next.catch(() => undefined); // whoever asked is told
+    return next;
+  }
+}
+
+/** Not a component's name: those have no colon. */
+function linkRouteName(link: string): string {
+  return `link:${link}`;
+}

@@ -1,0 +1,96 @@
+/**
+ * Before anything switches, a host sees to it that it could: room on the disk, the very image of the release, free
+ * ports, every required link offered somewhere. Changes nothing but what images the engine has.
+ */
+import type { ReleaseValue } from '../cluster/values.ts';
+import type { Engine, Image } from '../docker/engine.ts';
+import { GantryError, isGantryError } from '../errors.ts';
+import type { Tell } from '../events.ts';
+
+/** Less than this is no room to start anything: an engine on a full disk fails in ways that take long to clear up. */
+export const LEAST_FREE_BYTES = 128 * 1024 * 1024;
+
+export interface PrepareInput {
+  readonly engine: Engine;
+  readonly release: ReleaseValue;
+  readonly tell: Tell;
+  readonly signal: AbortSignal;
+  /** The links that are offered on any host. */
+  readonly offers: (link: string) => boolean;
+}
+
+/**
+ * Throws host-unfit and link-unavailable (retryable: the rollout waits), image-differs, image-not-found and what
+ * else a pull meets.
+ */
+export async function prepare({ engine, release, tell, signal, offers }: PrepareInput): Promise<void> {
+  await refuseFullDisk(engine);
+  await ensureImage(engine, release, tell, signal);
+  for (const { name, exporter } of release.requires) {
+    if (!offers(name)) throw noOffer(release.spec.name, name, exporter);
+  }
+}
+
+async function refuseFullDisk(engine: Engine): Promise<void> {
+  const room = await engine.room();
+  if (room === undefined || room.freeBytes >= LEAST_FREE_BYTES) return;
+  const mebibytes = (bytes: number) => Math.floor(bytes / (1024 * 1024));
+  throw new GantryError(
+    'host-unfit',
+    `Only ${mebibytes(room.freeBytes)} MiB are free under ${room.path}, ${mebibytes(LEAST_FREE_BYTES)} are needed`,
+    { retryable: true, hint: "Free some, as with 'docker system prune'; it goes on by itself." },
+  );
+}
+
+/** By digest where there is one, which can only be the same image; else by tag, and then the id is compared. */
+async function ensureImage(
+  engine: Engine,
+  { image, spec, number }: ReleaseValue,
+  tell: Tell,
+  signal: AbortSignal,
+): Promise<void> {
+  if ((await engine.image(image.id)) !== undefined) return;
+  const authFile = spec.registryAuth === undefined ? {} : { authFile: spec.registryAuth };
+  const ref = image.digests[0] ?? image.name;
+  tell({ kind: 'image-pulling', image: ref, why: 'this host does not have it' });
+  const pulled = await pull(engine, ref, image.name, { signal, ...authFile });
+  if (pulled.id !== image.id && (await engine.image(image.id)) === undefined) {
+    throw new GantryError(
+      'image-differs',
+      `${image.name} is ${short(pulled.id)} in the registry, but release ${number} was made from ${short(image.id)}`,
+      {
+        hint: `Was it pushed? Push ${image.name} and run update again. Nothing else is run for the release.`,
+      },
+    );
+  }
+  tell({ kind: 'image-ready', image: ref, imageId: image.id });
+}
+
+async function pull(
+  engine: Engine,
+  ref: string,
+  name: string,
+  options: { readonly signal: AbortSignal; readonly authFile?: string },
+): Promise<Image> {
+  try {
+    return await engine.pull(ref, options);
+  } catch (error) {
+    if (!isGantryError(error, 'image-not-found')) throw error;
+    throw new GantryError('image-not-found', `Neither this host nor a registry has ${ref}`, {
+      hint: `Was it pushed? Push ${name}, or load it on every host, and run update again.`,
+      cause: error,
+    });
+  }
+}
+
+function noOffer(component: string, link: string, exporter: string): GantryError {
+  return new GantryError(
+    'link-unavailable',
+    `${component} needs the link ${link}, and ${exporter} serves it on no host`,
+    { retryable: true, hint: `Update ${exporter}; it goes on by itself.` },
+  );
+}
+
+function short(id: string): string {
+  return id.replace(/^sha256:/, '').slice(0, 12);
+}

@@ -1,0 +1,103 @@
+/** What a host tells the fleet about one component, from its last look and its next step. Pure. */
+import type { View } from '../agent/agent.ts';
+import { newestNumber } from '../agent/record.ts';
+import type { ObservedContainer } from '../agent/state.ts';
+import { FORMAT, type HostPhase, type StatusContainer, type StatusValue } from '../cluster/values.ts';
+import type { Step } from './rollout.ts';
+
+export interface StatusInput {
+  readonly host: string;
+  readonly view: View;
+  readonly step: Step;
+  /** The worst that goes on: what the component's loop cannot get past. */
+  readonly trouble: string | undefined;
+  readonly logs: readonly string[];
+  readonly connections: ReadonlyMap<string, number>;
+  /** The one told before, if any: its phase's beginning is kept. */
+  readonly before: StatusValue | undefined;
+}
+
+/** Characters of a sentence, and of a line of output: a status is read by many. */
+const MOST_CHARACTERS = 300;
+
+export function statusOf(input: StatusInput): StatusValue {
+  const { host, view, step, before } = input;
+  const { record, observed } = view;
+  const memory = record.fleet;
+  const phase = phaseOf(input);
+  const at = new Date(observed.now).toISOString();
+  return {
+    format: FORMAT,
+    host,
+    settled: memory?.settled ?? 0,
+    generation: memory?.generation ?? 0,
+    known: { release: newestNumber(record), generation: memory?.generation ?? 0 },
+    serving: servingRelease(observed.containers),
+    phase,
+    why: (input.trouble ?? step.why).slice(0, MOST_CHARACTERS),
+    ...(step.kind === 'wait' && step.until !== undefined ? { retryAt: step.until } : {}),
+    containers: observed.containers.map((c) => containerOf(c, view, input.connections)),
+    logs: input.logs.map((line) => line.slice(0, MOST_CHARACTERS)),
+    since: before?.phase === phase ? before.since : at,
+  };
+}
+
+/** What must be told at once; the rest may wait for its turn. */
+export function isNews(before: StatusValue | undefined, now: StatusValue): boolean {
+  if (before === undefined) return true;
+  const loud = (s: StatusValue) => [s.settled, s.generation, s.serving, s.phase, s.retryAt ?? 0].join(' ');
+  return loud(before) !== loud(now);
+}
+
+export function sameStatus(a: StatusValue | undefined, b: StatusValue): boolean {
+  return a !== undefined && JSON.stringify(a) === JSON.stringify(b);
+}
+
+function phaseOf({ view, step, trouble }: StatusInput): HostPhase {
+  const { desired, observed } = view;
+  if (step.kind === 'prepare' || (step.kind === 'wait' && step.for === 'image')) return 'preparing';
+  if (step.kind === 'wait' && step.for === 'monitor') return 'watching';
+  if (step.kind === 'wait' && ['fleet', 'turn', 'links'].includes(step.for)) return 'waiting';
+  if (desired.status !== 'ready') return goingPhase(view);
+  if (desired.release === undefined) return 'idle';
+  if (!desired.release.proven) return 'starting';
+  const serving = observed.containers.filter((c) => c.routed && c.release === desired.release?.number);
+  const well = serving.filter((c) => c.state === 'running' && c.health !== 'unhealthy');
+  if (well.length >= desired.release.component.instances) return 'serving';
+  if (serving.length > 0) return 'degraded';
+  return trouble === undefined ? 'starting' : 'failed';
+}
+
+function goingPhase({ desired, observed, record }: View): HostPhase {
+  if (observed.containers.length > 0) return 'draining';
+  if (record.reason !== undefined) return 'failed';
+  return desired.release === undefined ? 'idle' : 'stopped';
+}
+
+function servingRelease(containers: readonly ObservedContainer[]): number {
+  return containers.find((c) => c.routed)?.release ?? 0;
+}
+
+function containerOf(
+  c: ObservedContainer,
+  { record, observed }: View,
+  connections: ReadonlyMap<string, number>,
+): StatusContainer {
+  const startedAt = record.marks[c.id]?.startedAt ?? observed.now;
+  return {
+    id: c.id,
+    release: c.release,
+    state: containerState(c, observed.now),
+    connections: c.drain?.connections ?? connections.get(c.id) ?? 0,
+    check: c.saw.slice(0, MOST_CHARACTERS),
+    startedAt: new Date(startedAt).toISOString(),
+  };
+}
+
+function containerState(c: ObservedContainer, now: number): StatusContainer['state'] {
+  if (c.state === 'exited' || c.health === 'unhealthy' || c.readiness === 'late') return 'failed';
+  if (c.drain !== undefined || c.busy) return 'draining';
+  if (c.routed) return 'serving';
+  if (c.warmUntil !== undefined && c.warmUntil > now) return 'warm';
+  return c.readiness === 'ready' && c.state === 'running' ? 'ready' : 'starting';
+}

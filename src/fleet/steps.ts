@@ -1,0 +1,348 @@
+/**
+ * Carries out the steps of rollout.ts: one executor a kind. What changes the record does so under the component's
+ * lock; what is decided for the fleet is a transaction that may lose, and then the world is looked at anew.
+ */
+import type { Agent, View } from '../agent/agent.ts';
+import { backoffMs } from '../agent/backoff.ts';
+import {
+  type ComponentRecord,
+  type FleetMemory,
+  withAdopted,
+  withProven,
+  withStatus,
+  withTakenBack,
+} from '../agent/record.ts';
+import type { Condition } from '../cluster/store.ts';
+import { type ReleaseValue, readRelease, readStatus, type TurnValue } from '../cluster/values.ts';
+import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import type { LastWords, Tell } from '../events.ts';
+import { completed, type Deciding, failed, opened } from './decisions.ts';
+import { hostRelease } from './host-release.ts';
+import { prepare } from './prepare.ts';
+import { type Here, mayAdvance, type Preparation, type Step, type Wanted } from './rollout.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** Between two looks at whether all hosts are prepared. */
+const OPEN_EVERY_MS = 300;
+/** The first try to prepare again, and to close a rollout, after one that did not work. */
+const AGAIN_MS = 1_000;
+const AGAIN_MAX_MS = 30_000;
+/** Nothing to do until something happens. */
+const RESTS_MS = 30_000;
+
+/** What a component knows between its rounds. */
+export interface Memory {
+  readonly releases: Map<number, ReleaseValue>;
+  preparation: Preparation | undefined;
+  /** Tries in vain to close the rollout. */
+  completeTries: number;
+}
+
+export interface StepsInput {
+  readonly around: Surroundings;
+  readonly name: string;
+  readonly agent: Agent;
+  readonly memory: Memory;
+  readonly tell: Tell;
+  readonly poke: () => void;
+  readonly publish: (view: View, step: Step) => void;
+}
+
+/** What a step was decided from. */
+export interface Situation {
+  readonly wanted: Wanted;
+  readonly here: Here;
+  readonly view: View;
+  /** What a container that failed last left behind. */
+  readonly check?: string;
+  readonly words?: LastWords;
+}
+
+export interface Steps {
+  /** Answers for how many milliseconds it may rest. */
+  execute(step: Step, situation: Situation, signal: AbortSignal): Promise<number>;
+  /** The record wants nothing until the fleet is followed anew; resolves when nothing is left. */
+  leave(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Executors = {
+  readonly [K in Step['kind']]: (
+    step: Extract<Step, { kind: K }>,
+    situation: Situation,
+    signal: AbortSignal,
+  ) => Promise<number | undefined>;
+};
+
+export function steps(input: StepsInput): Steps {
+  const { around, name, agent, memory, tell } = input;
+  const { keys, store, host } = around;
+  const ended = new AbortController();
+  let preparing: Promise<void> = Promise.resolve();
+
+  const executors: Executors = {
+    async 'take-back'(_, __, signal) {
+      await change(signal, (record) => {
+        const fleet = fleetOf(record);
+        return withTakenBack(record, { ...fleet, generation: fleet.settled });
+      });
+      return 0;
+    },
+
+    async 'follow-status'({ status }, { wanted }, signal) {
+      const { generation } = desired(wanted).value;
+      await change(signal, (record) =>
+        withStatus(record, status, { generation, attempt: 1, settled: fleetOf(record).settled }),
+      );
+      tell({ kind: 'stop-started', status });
+      return 0;
+    },
+
+    async 'learn-release'({ release }) {
+      const value = readRelease(await store.get(keys.release(name, release)));
+      if (value === undefined) throw missingRelease(name, release);
+      memory.releases.clear();
+      memory.releases.set(release, value);
+      return 0;
+    },
+
+    async prepare(_, { wanted }) {
+      const release = known(wanted);
+      const { generation } = desired(wanted).value;
+      const attempt = attemptOf(wanted);
+      const tries = memory.preparation?.generation === generation ? memory.preparation : undefined;
+      memory.preparation = { generation, attempt, state: 'working', why: `fetching ${release.image.name}` };
+      const count = (triesOf.get(generation) ?? 0) + 1;
+      triesOf.clear();
+      triesOf.set(generation, tries === undefined ? 1 : count);
+      preparing = getReady(release, generation, attempt);
+      return RESTS_MS;
+    },
+
+    async queue(_, { wanted, here }) {
+      const { lease } = here;
+      if (lease === undefined) return AGAIN_MS;
+      const own = wanted.turns.find((t) => t.host === host);
+      const { generation } = desired(wanted).value;
+      const at = new Date(here.now).toISOString();
+      const value: TurnValue = { format: 1, host, generation, attempt: attemptOf(wanted), lease, at };
+      const key = keys.turn(name, host);
+      const conditions = [...asDecided(wanted), { key, createRevision: own?.createRevision ?? 0 }];
+      await store.commit(conditions, [{ kind: 'put', key, value: JSON.stringify(value), lease }]);
+      return AGAIN_MS;
+    },
+
+    async unqueue() {
+      await store.commit([], [{ kind: 'delete', key: keys.turn(name, host) }]);
+      return AGAIN_MS;
+    },
+
+    async open(_, { wanted }) {
+      const { generation } = desired(wanted).value;
+      const prepared = wanted.turns.filter((t) => t.generation === generation).length;
+      if (prepared < (await store.count(keys.statuses(name)))) return OPEN_EVERY_MS;
+      const { conditions, writes } = opened(deciding(wanted));
+      await store.commit(conditions, writes);
+      return AGAIN_MS;
+    },
+
+    async adopt({ proven }, { wanted, view }, signal) {
+      const value = known(wanted);
+      const { generation } = desired(wanted).value;
+      const attempt = attemptOf(wanted);
+      const linkPort = await around.links.require(value);
+      await change(signal, async (record) => {
+        // Asked again under the lock, which may have taken its time.
+        const returns = view.desired.release !== undefined && view.observed.containers.some((c) => c.routed);
+        if (!proven && !mayAdvance(wanted, { host, lease: around.session.lease(), returns })) return record;
+        const { release, linkPorts } = await onThisHost(value, record, linkPort);
+        const fleet = { generation, attempt, settled: fleetOf(record).settled };
+        const adopted = withAdopted(asItServes(record, view), { ...release, proven }, fleet);
+        return { ...adopted, linkPorts };
+      });
+      return 0;
+    },
+
+    async 'watch-again'(_, { wanted, here }, signal) {
+      const attempt = attemptOf(wanted);
+      await change(signal, (record) => {
+        const { failed: __, ...fleet } = fleetOf(record);
+        return { ...record, fleet: { ...fleet, attempt, provenAt: here.now } };
+      });
+      return 0;
+    },
+
+    async settle(step, { wanted }, signal) {
+      const { generation } = desired(wanted).value;
+      await change(signal, (record) => ({ ...record, fleet: { ...fleetOf(record), settled: generation } }));
+      memory.completeTries = 0;
+      input.publish(await agent.look(), step);
+      await around.leased.flush();
+      return 0;
+    },
+
+    async complete(_, { wanted }) {
+      const { generation } = desired(wanted).value;
+      const { entries } = await store.list(keys.statuses(name));
+      const all = entries.map(readStatus);
+      if (all.some((s) => s?.settled !== generation)) {
+        memory.completeTries++;
+        return Math.min(AGAIN_MS * 2 ** (memory.completeTries - 1), AGAIN_MAX_MS);
+      }
+      const { conditions, writes } = completed(deciding(wanted));
+      await store.commit(conditions, writes);
+      return AGAIN_MS;
+    },
+
+    async fail({ why }, situation, signal) {
+      const { wanted } = situation;
+      const release = known(wanted);
+      const { generation } = desired(wanted).value;
+      const attempt = attemptOf(wanted);
+      const { onFailure } = release.spec.update;
+      const turn = wanted.turns.find((t) => t.host === host);
+      const { conditions, writes } = failed(deciding(wanted), failure(why, situation), onFailure, turn);
+      const { done } = await store.commit(conditions, writes);
+      if (done && onFailure === 'pause') {
+        await change(signal, (record) => {
+          return { ...record, fleet: { ...fleetOf(record), failed: { generation, attempt, why } } };
+        });
+      }
+      return done ? 0 : AGAIN_MS;
+    },
+
+    async wait({ until }, { here }) {
+      return until === undefined ? RESTS_MS : Math.max(0, until - here.now);
+    },
+  };
+
+  const triesOf = new Map<number, number>();
+
+  return {
+    async execute(step, situation, signal) {
+      const executor = executors[step.kind] as (
+        s: Step,
+        on: Situation,
+        signal: AbortSignal,
+      ) => Promise<number | undefined>;
+      return (await executor(step, situation, signal)) ?? RESTS_MS;
+    },
+    async leave(signal) {
+      await change(signal, (record) =>
+        record.status === 'ready' ? withStatus(record, 'stopped', NOTHING_FOLLOWED) : record,
+      );
+      await agent.run((view) => view.plan.length === 0, signal);
+    },
+    async close() {
+      ended.abort();
+      await preparing;
+    },
+  };
+
+  /** Beside the loop: a pull takes as long as it takes. */
+  async function getReady(release: ReleaseValue, generation: number, attempt: number): Promise<void> {
+    const at = { generation, attempt };
+    try {
+      const offers = (link: string) => around.links.isOffered(link);
+      await prepare({ engine: around.engine, release, tell, signal: ended.signal, offers });
+      await tryPorts(release);
+      memory.preparation = { ...at, state: 'done', why: '' };
+    } catch (error) {
+      if (ended.signal.aborted) return;
+      const step = backoffMs((triesOf.get(generation) ?? 1) + 1, Math.random);
+      const retryAt = around.now() + Math.min(Math.max(step, AGAIN_MS), AGAIN_MAX_MS);
+      const state = isGantryError(error) && error.retryable ? 'retrying' : 'refused';
+      const hint = isGantryError(error) && error.hint !== undefined ? `. ${error.hint}` : '';
+      memory.preparation = { ...at, state, why: `${messageOf(error)}${hint}`, retryAt };
+    }
+    input.poke();
+  }
+
+  /** A port somebody else has is found before anything starts. */
+  async function tryPorts(value: ReleaseValue): Promise<void> {
+    const linkPort = await around.links.require(value);
+    const { record } = await agent.look();
+    const { release } = await onThisHost(value, record, linkPort);
+    const route = { component: name, listeners: release.listeners, backends: [] };
+    await around.proxy.setRoute(around.project, name, route, value.limits, { dryRun: true });
+  }
+
+  function onThisHost(value: ReleaseValue, record: ComponentRecord, linkPort: (link: string) => number) {
+    const { engine, address } = around;
+    return hostRelease({ value, engine, address, linkPorts: record.linkPorts, linkPort });
+  }
+
+  async function change(
+    signal: AbortSignal,
+    to: (record: ComponentRecord) => ComponentRecord | Promise<ComponentRecord>,
+  ): Promise<void> {
+    await agent.change(to, signal);
+  }
+
+  function deciding(wanted: Wanted): Deciding {
+    const { rollout } = wanted;
+    if (rollout === undefined) throw new GantryError('internal', 'a decision without a rollout');
+    const at = new Date(around.now()).toISOString();
+    return { keys, component: name, desired: desired(wanted), rollout, at };
+  }
+
+  function asDecided(wanted: Wanted): readonly Condition[] {
+    const { rollout } = wanted;
+    return [
+      { key: keys.desired(name), modRevision: desired(wanted).modRevision },
+      { key: keys.rollout(name), modRevision: rollout?.modRevision ?? 0 },
+    ];
+  }
+
+  function failure(why: string, { wanted, here, check, words }: Situation) {
+    const { exitCode, oomKilled, logs = [] } = words ?? {};
+    return {
+      host,
+      release: desired(wanted).value.release,
+      why,
+      ...(check === undefined ? {} : { check }),
+      ...(exitCode === undefined ? {} : { exitCode }),
+      ...(oomKilled === undefined ? {} : { oomKilled }),
+      logs,
+      at: new Date(here.now).toISOString(),
+    };
+  }
+}
+
+const NOTHING_FOLLOWED: FleetMemory = { generation: 0, attempt: 0, settled: 0 };
+
+function fleetOf(record: ComponentRecord): FleetMemory {
+  return record.fleet ?? NOTHING_FOLLOWED;
+}
+
+/** What serves is what a failure returns to, even if whoever routed it did not live to settle on it. */
+function asItServes(record: ComponentRecord, { observed }: View): ComponentRecord {
+  const serves = observed.containers.some((c) => c.routed && c.release === record.release);
+  return record.status === 'ready' && serves ? withProven(record, record.release) : record;
+}
+
+function desired(wanted: Wanted) {
+  if (wanted.desired === undefined) throw new GantryError('internal', 'a step without an intent');
+  return wanted.desired;
+}
+
+function known(wanted: Wanted): ReleaseValue {
+  if (wanted.release === undefined) throw new GantryError('internal', 'a step without its release');
+  return wanted.release;
+}
+
+function attemptOf(wanted: Wanted): number {
+  const { rollout } = wanted;
+  return rollout?.value.generation === desired(wanted).value.generation ? rollout.value.attempt : 1;
+}
+
+function missingRelease(component: string, release: number): GantryError {
+  return new GantryError(
+    'cluster-failed',
+    `etcd has no release ${release} of ${component}, which is wanted`,
+    {
+      retryable: true,
+      hint: 'Was etcd restored, or were keys removed? What serves serves on; run update or rollback.',
+    },
+  );
+}

@@ -1,0 +1,36 @@
+/** What all components of a host share. Types only. */
+import type { ProxyPort } from '../agent/proxy-port.ts';
+import type { ProjectKeys } from '../cluster/keys.ts';
+import type { Session, Store } from '../cluster/store.ts';
+import type { ReleaseValue } from '../cluster/values.ts';
+import type { Engine } from '../docker/engine.ts';
+import type { AgentEvent } from '../events.ts';
+import type { ProxyLimits } from '../proxy/routes.ts';
+import type { LeasedKeys } from './leased.ts';
+import type { LinkRoutes } from './links.ts';
+import type { Wanted } from './rollout.ts';
+
+export interface Surroundings {
+  readonly project: string;
+  /** This host's name in the fleet. */
+  readonly host: string;
+  readonly hostId: string;
+  /** Where other hosts reach it; undefined: they do not. */
+  readonly address: string | undefined;
+  readonly stateDir: string;
+  readonly keys: ProjectKeys;
+  readonly store: Store;
+  readonly session: Session;
+  readonly leased: LeasedKeys;
+  readonly links: LinkRoutes;
+  readonly engine: Engine;
+  readonly proxy: ProxyPort;
+  readonly emit: (event: AgentEvent) => void;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** What the proxy uses for the project as long as no release says so. */
+  readonly limits: () => ProxyLimits;
+  /** Open connections by container, as of some seconds ago. */
+  readonly connections: () => ReadonlyMap<string, number>;
+  readonly wanted: (component: string, releaseOf: (number: number) => ReleaseValue | undefined) => Wanted;
+}
