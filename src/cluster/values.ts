@@ -26,6 +26,8 @@ export interface DesiredValue {
   readonly by: string;
   /** ISO time. */
   readonly at: string;
+  /** Of the command that wrote it: one whose answer was lost knows its own write again. */
+  readonly id?: string;
 }
 
 /** Immutable. */
@@ -48,6 +50,8 @@ export interface ReleaseValue {
   /** ISO time. */
   readonly at: string;
   readonly note?: string;
+  /** Of the command that made it. */
+  readonly id?: string;
 }
 
 export interface RequiredLink {
@@ -93,6 +97,8 @@ export interface RolloutValue {
   /** A rollback goes to a release that has served before: without preparing, without turns. */
   readonly kind: 'update' | 'rollback';
   readonly state: RolloutState;
+  /** What a resume goes on with: the state before it was paused. Absent: `preparing`. */
+  readonly was?: 'preparing' | 'running';
   /** Grows with each resume: a host that failed tries again. */
   readonly attempt: number;
   /** Rollouts that must be done before this one begins to switch. */
