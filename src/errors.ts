@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   'cluster-failed': { exit: 1, about: 'etcd answered something gantryd cannot use' },
   'project-unknown': { exit: 2, about: 'no config was set for a project of that name' },
   'release-unknown': { exit: 2, about: 'the component has no release of that number' },
+  'no-rollout': { exit: 1, about: 'the component has no rollout that could be paused or resumed' },
   'host-taken': { exit: 1, about: 'another agent runs for the project under this host name' },
   'image-differs': { exit: 1, about: 'the image of that name is not the one the release was made from' },
   'host-unfit': { exit: 1, about: 'this host has not the room a release needs' },
