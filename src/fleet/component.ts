@@ -36,7 +36,9 @@ export class FleetComponent {
   readonly #ended = new AbortController();
   readonly #memory: Memory = { releases: new Map(), preparation: undefined, completeTries: 0 };
   #view: View | undefined;
+  #could = false;
   #digest = '';
+  #lastStep: Step | undefined;
   #said = '';
   #trouble: string | undefined;
   #failing: { readonly generation: number; readonly attempt: number; readonly why: string } | undefined;
@@ -89,8 +91,6 @@ export class FleetComponent {
     if (this.#view !== undefined && this.#lastStep !== undefined) this.#publish(this.#view, this.#lastStep);
   }
 
-  #lastStep: Step | undefined;
-
   /** Drains and removes what runs here, whatever the fleet wants; the next start brings it back. */
   async leave(signal: AbortSignal): Promise<void> {
     await this.#steps.leave(signal);
@@ -122,6 +122,7 @@ export class FleetComponent {
     this.#tellStep(step, wanted);
     await this.#askLogs(view, step);
     this.#publish(view, step);
+    this.#pokeIfFreed();
     const restMs = await this.#steps.execute(step, { wanted, here, view, ...this.#last() }, signal);
     this.#trouble = undefined;
     return Math.min(restMs, RESYNC_MS);
@@ -194,6 +195,13 @@ export class FleetComponent {
     const { host, session } = this.#around;
     const returns = this.#view === undefined || this.#view.desired.previous !== undefined;
     return mayAdvance(this.#wanted(), { host, lease: session.lease(), returns });
+  }
+
+  /** The agent's loop asks the fence only when it looks. */
+  #pokeIfFreed(): void {
+    const may = this.#mayAdvance();
+    if (may && !this.#could) this.#agent.poke();
+    this.#could = may;
   }
 
   #limits(): ProxyLimits {

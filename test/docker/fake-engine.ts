@@ -121,6 +121,11 @@ export class FakeEngine implements Engine {
     this.#boxes.delete(id);
   }
 
+  /** Of a container of ours, running or not; 0: there is none. */
+  releaseOf(id: string): number {
+    return Number(this.#boxes.get(id)?.spec.labels[LABELS.release] ?? 0);
+  }
+
   /** Whether any container, ours or not, runs. */
   runs(id: string): boolean {
     return this.#boxes.get(id)?.state === 'running';
