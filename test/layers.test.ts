@@ -17,9 +17,10 @@ const ROOT_FILES = 'root';
 
 /** What a folder of src may import, besides itself and the files directly in src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  cli: ['api', 'agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  api: ['agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  jobs: ['proxy', 'checks', 'cluster', 'docker', 'config'],
+  cli: ['api', 'fleet', 'agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  api: ['fleet', 'agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  jobs: ['fleet', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  fleet: ['agent', 'proxy', 'checks', 'cluster', 'docker', 'config'],
   agent: ['proxy', 'checks', 'cluster', 'docker', 'config'],
   proxy: ['config'],
   checks: ['config'],
