@@ -152,7 +152,8 @@ function towardsRelease(desired: DesiredValue, wanted: Wanted, here: Here): Step
   if (!isTurned || ours === undefined) return straight(desired, wanted.release, wanted, here);
   const failed = memory?.failed?.generation === ours.generation ? memory.failed : undefined;
   if (failed !== undefined && failed.attempt >= ours.attempt) {
-    return wait('fleet', `it failed here: ${failed.why}`);
+    const isTold = ours.state === 'paused' && ours.failure !== undefined;
+    return isTold ? wait('fleet', `it failed here: ${failed.why}`) : { kind: 'fail', why: failed.why };
   }
   const again = failed !== undefined && !isAt(desired, here);
   const adopted = memory?.generation === desired.generation && !again;
