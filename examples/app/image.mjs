@@ -19,7 +19,8 @@ const PROGRAMS = ['server.mjs', 'worker.mjs'];
 const BASE = 'gantryd-app-base';
 /** Whose images they are: a test run has a ground folder, and removes its own and no other's. */
 const MAKER = basename(process.env.GANTRYD_GROUND ?? 'anyone').toLowerCase();
-const LABEL = `io.gantryd.example=${MAKER}`;
+const LABEL_NAME = 'io.gantryd.example';
+const LABEL = `${LABEL_NAME}=${MAKER}`;
 const CALL_TIMEOUT_MS = 120_000;
 const TAR_BLOCK = 512;
 
@@ -75,11 +76,11 @@ async function ensureBase(docker) {
 
 async function importBase(docker, tag, files) {
   const query = new URLSearchParams({ fromSrc: '-', repo: BASE, tag });
-  const folders = [...new Set(files.filter((f) => f.library).map((f) => dirname(f.at)))];
+  const { Cmd, ExposedPorts, Env } = baseConfig(files);
   const changes = [
-    'CMD ["/bin/node", "/app/server.mjs"]',
-    'EXPOSE 8080 9000',
-    `ENV PATH=/bin${folders.length > 0 ? ` LD_LIBRARY_PATH=${folders.join(':')}` : ''}`,
+    `CMD ${JSON.stringify(Cmd)}`,
+    `EXPOSE ${Object.keys(ExposedPorts).join(' ')}`,
+    `ENV ${Env.join(' ')}`,
     `LABEL ${LABEL}`,
   ];
   for (const change of changes) query.append('changes', change);
@@ -87,8 +88,19 @@ async function importBase(docker, tag, files) {
   refuseReported(answer, 'importing the base image');
 }
 
+/** What the base is run with, as an image's config says it. */
+export function baseConfig(files) {
+  const folders = [...new Set(files.filter((f) => f.library).map((f) => dirname(f.at)))];
+  return {
+    Cmd: ['/bin/node', '/app/server.mjs'],
+    ExposedPorts: { '8080/tcp': {}, '9000/tcp': {} },
+    Env: ['PATH=/bin', ...(folders.length > 0 ? [`LD_LIBRARY_PATH=${folders.join(':')}`] : [])],
+    Labels: { [LABEL_NAME]: MAKER },
+  };
+}
+
 /** Where each file of the base comes from and where it goes. */
-function baseFiles() {
+export function baseFiles() {
   const node = realpathSync(process.execPath);
   return [
     { at: '/bin/node', from: node, mode: 0o755 },
@@ -118,9 +130,10 @@ function stamp(path) {
   return `${path} ${size} ${mtimeMs}`;
 }
 
-async function* tarOf(files) {
+/** Each of `files` has its content in the file `from`, or as `text`. */
+export async function* tarOf(files) {
   for (const { at, from, text, mode = 0o644 } of files) {
-    const size = from === undefined ? text.length : statSync(from).size;
+    const size = from === undefined ? Buffer.byteLength(text) : statSync(from).size;
     yield tarHeader(at.slice(1), size, mode);
     if (from === undefined) yield padded(text);
     else {

@@ -7,7 +7,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBackbone } from './hosts-backbone.mjs';
-import { spreadImages } from './hosts-images.mjs';
+import { ImageMaker } from './hosts-images.mjs';
 import { Machine } from './hosts-machine.mjs';
 import { GROUND_VARIABLE, openFolder, removeGround } from './leftovers.mjs';
 
@@ -17,33 +17,28 @@ import { GROUND_VARIABLE, openFolder, removeGround } from './leftovers.mjs';
  */
 export async function openFleet({ hosts = [], places = [] }) {
   const folder = openFolder();
+  const machines = [];
+  let backbone;
   try {
-    const backbone = await openBackbone(folder);
-    const machines = [...hosts, ...places].map((name, index) =>
-      machineOf(folder, backbone, hosts, name, index),
-    );
-    await Promise.all(machines.map((machine) => machine.start()));
+    backbone = await openBackbone(folder);
+    for (const name of [...hosts, ...places])
+      machines.push(machineOf(folder, backbone, name, machines.length + 1, hosts.includes(name)));
+    await allOf(machines.map((machine) => machine.start()));
     return fleetOf(folder, backbone, machines);
   } catch (error) {
-    await removeGround(folder);
+    await takeDown(folder, backbone, machines);
     throw error;
   }
 }
 
-function machineOf(folder, backbone, hosts, name, index) {
-  const own = join(folder, name);
-  mkdirSync(own);
-  return new Machine({
-    name,
-    ground: folder,
-    folder: own,
-    backbone,
-    number: index + 1,
-    engine: hosts.includes(name),
-  });
+function machineOf(ground, backbone, name, number, engine) {
+  const folder = join(ground, name);
+  mkdirSync(folder);
+  return new Machine({ name, ground, folder, backbone, number, engine });
 }
 
 function fleetOf(folder, backbone, machines) {
+  const maker = new ImageMaker(folder);
   let closing;
   return {
     folder,
@@ -51,8 +46,8 @@ function fleetOf(folder, backbone, machines) {
     subnet: backbone.subnet,
     env: { [GROUND_VARIABLE]: folder },
     machines,
-    /** See hosts-images.mjs. `on`: names of hosts; without it all that are up. */
-    images: (images, on) => spreadImages(folder, images, hostsIn(machines, on)),
+    /** Answers their ids. `on`: names of hosts; without it all that are up. */
+    images: (images, on) => maker.make(images, hostsIn(machines, on)),
     close() {
       closing ??= takeDown(folder, backbone, machines);
       return closing;
@@ -67,9 +62,15 @@ function hostsIn(machines, names) {
 
 async function takeDown(folder, backbone, machines) {
   try {
-    await Promise.all(machines.map((machine) => machine.kill()));
-    await backbone.close();
+    await allOf(machines.map((machine) => machine.kill()));
+    await backbone?.close();
   } finally {
     await removeGround(folder);
   }
+}
+
+/** Waits for all, also when one fails: none may go on beside what is done about it. */
+async function allOf(promises) {
+  const failed = (await Promise.allSettled(promises)).find(({ status }) => status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
