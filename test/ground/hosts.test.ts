@@ -7,11 +7,12 @@ import { basename, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { PACKAGE_ROOT } from '../../src/version.ts';
-import { busyboxImage } from '../docker/images.ts';
+import { busyboxImage, removeImage } from '../docker/images.ts';
 import { dockerCall } from './docker.ts';
 import { tempFolder, until } from './harness.ts';
 import { type Fleet, type Host, type Place, skipWithoutHosts, startHosts } from './hosts.ts';
 import { type Running, run, start } from './processes.ts';
+import { registry, skipWithoutRegistry } from './registry.ts';
 
 const WAIT_MS = 20_000;
 const ASK_MS = 1_000;
@@ -41,7 +42,7 @@ describe('hosts on one machine', { skip: skipWithoutHosts }, () => {
   before(async () => {
     fleet = await startHosts(
       { after: (end) => fleetEnds.push(end) },
-      { hosts: ['a', 'b', 'c'], places: ['etcd'] },
+      { hosts: ['a', 'b', 'c'], places: ['etcd', 'registry'] },
     );
   });
   after(async () => {
@@ -101,15 +102,17 @@ describe('hosts on one machine', { skip: skipWithoutHosts }, () => {
     const { a, b, c } = machines();
     await serve(b, 7000);
     await serve(c, 7000);
+    await serve(a, 7000);
+    const seen = () => Promise.all([asks(a, b, 7000), asks(b, a, 7000), asks(here(t), a, 7000)]);
     await a.isolate();
+    assert.deepEqual(await seen(), ['nothing', 'nothing', 'nothing']);
     await a.kill();
     await a.start();
     await serve(a, 7000);
-    const cut = [asks(a, b, 7000), asks(b, a, 7000), asks(here(t), a, 7000)];
-    assert.deepEqual(await Promise.all(cut), ['nothing', 'nothing', 'nothing']);
+    assert.deepEqual(await seen(), ['nothing', 'nothing', 'nothing']);
     assert.deepEqual(await Promise.all([asks(a, a, 7000), asks(b, c, 7000)]), ['a', 'c']);
     await a.heal();
-    assert.deepEqual(await Promise.all([asks(a, b, 7000), asks(here(t), a, 7000)]), ['b', 'a']);
+    assert.deepEqual(await seen(), ['b', 'a', 'a']);
   });
 
   test('a host whose power goes is gone at once, and comes back with its disk', async (t) => {
@@ -143,6 +146,19 @@ describe('hosts on one machine', { skip: skipWithoutHosts }, () => {
       what: 'the application on its host again',
     });
     assert.equal(await asks(a, b, 22), 'nothing', 'the cut is the network’s');
+  });
+
+  test('a host pulls from a registry on a place', { skip: skipWithoutRegistry }, async (t) => {
+    t.after(() => fleet.clear());
+    const { a, b } = machines();
+    const { address, prefix } = fleet.place('registry');
+    const images = await registry(t, undefined, { address, prefix, docker: a.docker });
+    const id = await images.publish(t, 'pulled', 'v1');
+    const name = `${images.address}/pulled:v1`;
+    t.after(() => removeImage(b.docker, name));
+    await engine(b.docker, 'GET', `/images/${name}/json`, undefined, [404]);
+    assert.equal((await b.run('docker', ['pull', '--quiet', name])).code, 0);
+    assert.equal((await engine(b.docker, 'GET', `/images/${name}/json`)).Id, id);
   });
 
   test('gantry serves on a host, and clearing leaves nothing of it', async (t) => {
@@ -297,6 +313,12 @@ async function runContainer(host: Host, spec: unknown): Promise<string> {
   return Id;
 }
 
-async function engine(docker: string, method: string, path: string, body?: unknown): Promise<{ Id: string }> {
-  return (await dockerCall(method, path, body, undefined, docker)) as { Id: string };
+async function engine(
+  docker: string,
+  method: string,
+  path: string,
+  body?: unknown,
+  accepted?: readonly number[],
+): Promise<{ Id: string }> {
+  return (await dockerCall(method, path, body, accepted, docker)) as { Id: string };
 }

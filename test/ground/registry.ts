@@ -1,6 +1,5 @@
 /**
- * A real image registry on the loopback (the program docker-registry), one that never answers, and images to
- * publish: each with content of its own, so that there is something to pull.
+ * A real image registry (the program docker-registry), one that never answers, and images to publish: each with content of its own, so that there is something to pull.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -10,7 +9,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { EngineApi } from '../docker/api.ts';
 import { busyboxImage, removeImage, tarOf } from '../docker/images.ts';
-import { dockerCall, removeContainer } from './docker.ts';
+import { removeContainer } from './docker.ts';
 import { type Cleanup, engineAddress, freePort, skipWithoutEngine, tempFolder, until } from './harness.ts';
 import { start } from './processes.ts';
 
@@ -21,6 +20,13 @@ const CONTENT_BYTES = 3 * 1024 * 1024;
 export interface User {
   readonly username: string;
   readonly password: string;
+}
+
+/** Where a registry listens, what starts programs there, and the engine that images are made on. */
+export interface RegistryPlace {
+  readonly address: string;
+  readonly prefix: readonly string[];
+  readonly docker: string;
 }
 
 export interface Registry {
@@ -46,13 +52,15 @@ export const skipWithoutRegistry: string | false =
     ? `not installed: ${missing.join(', ')} (docker-registry, apache2-utils)`
     : skipWithoutEngine;
 
-/** With `user`, nobody else is let in. */
-export async function registry(t: Cleanup, user?: User): Promise<Registry> {
+/** With `user`, nobody else is let in. Without a `place`, on the loopback. */
+export async function registry(t: Cleanup, user?: User, place = loopback()): Promise<Registry> {
   const folder = await tempFolder(t);
-  const address = `127.0.0.1:${await freePort()}`;
+  const { docker, prefix } = place;
+  const address = `${place.address}:${await freePort()}`;
   const file = join(folder, 'registry.yml');
   await writeFile(file, await settings(folder, address, user));
-  const server = start(t, 'docker-registry', ['serve', file]);
+  const [program = '', ...args] = [...prefix, 'docker-registry', 'serve', file];
+  const server = start(t, program, args);
   const what = `a registry at ${address}`;
   await until(() => answers(address), { timeoutMs: START_MS, what }).catch((error) => {
     throw new Error(`${error.message}\n${server.stderr}`);
@@ -60,10 +68,10 @@ export async function registry(t: Cleanup, user?: User): Promise<Registry> {
   return {
     address,
     async publish(t, name, tag) {
-      const id = await makeImage(`${address}/${name}`, tag);
-      t.after(() => removeImage(engineAddress(), id));
-      await push(`${address}/${name}`, tag, user);
-      await removeImage(engineAddress(), id);
+      const id = await makeImage(docker, `${address}/${name}`, tag);
+      t.after(() => removeImage(docker, id));
+      await push(docker, `${address}/${name}`, tag, user);
+      await removeImage(docker, id);
       return id;
     },
   };
@@ -93,6 +101,10 @@ export async function stalledRegistry(t: Cleanup): Promise<StalledRegistry> {
   };
 }
 
+function loopback(): RegistryPlace {
+  return { address: '127.0.0.1', prefix: [], docker: engineAddress() };
+}
+
 async function settings(folder: string, address: string, user: User | undefined): Promise<string> {
   const lines = [
     'version: 0.1',
@@ -114,36 +126,43 @@ async function answers(address: string): Promise<boolean> {
 }
 
 /** Busybox with a layer that no other image has. */
-async function makeImage(repo: string, tag: string): Promise<string> {
+async function makeImage(docker: string, repo: string, tag: string): Promise<string> {
   const base = `${repo}:${tag}-base`;
-  await busyboxImage(engineAddress(), base);
+  await busyboxImage(docker, base);
   try {
-    return await withOwnLayer(base, repo, tag);
+    return await withOwnLayer(docker, base, repo, tag);
   } finally {
-    await removeImage(engineAddress(), base); // its name; the rest goes with the image made of it
+    await removeImage(docker, base); // its name; the rest goes with the image made of it
   }
 }
 
-async function withOwnLayer(base: string, repo: string, tag: string): Promise<string> {
-  const { Id } = (await dockerCall('POST', '/containers/create', { Image: base })) as { Id: string };
+async function withOwnLayer(docker: string, base: string, repo: string, tag: string): Promise<string> {
+  const engine = new EngineApi(docker);
+  const { Id } = await engine.json<{ Id: string }>('POST', '/containers/create', { Image: base });
   try {
     const content = tarOf([{ path: 'content', content: randomBytes(CONTENT_BYTES) }]);
-    await succeeds('PUT', `/containers/${Id}/archive?path=/`, content);
+    await succeeds(docker, 'PUT', `/containers/${Id}/archive?path=/`, content);
     const query = new URLSearchParams({ container: Id, repo, tag });
-    return ((await dockerCall('POST', `/commit?${query}`, {})) as { Id: string }).Id;
+    return (await engine.json<{ Id: string }>('POST', `/commit?${query}`, {})).Id;
   } finally {
-    await removeContainer(Id);
+    await removeContainer(Id, docker);
   }
 }
 
-async function push(repo: string, tag: string, user: User | undefined): Promise<void> {
+async function push(docker: string, repo: string, tag: string, user: User | undefined): Promise<void> {
   const auth = Buffer.from(JSON.stringify(user ?? {})).toString('base64url');
-  await succeeds('POST', `/images/${repo}/push?tag=${tag}`, undefined, { 'x-registry-auth': auth });
+  await succeeds(docker, 'POST', `/images/${repo}/push?tag=${tag}`, undefined, { 'x-registry-auth': auth });
 }
 
 /** Also the engine's answers that begin as a success and end with an error. */
-async function succeeds(method: string, path: string, body?: Buffer, headers?: Record<string, string>) {
-  const { status, text } = await new EngineApi(engineAddress()).send(method, path, body, headers);
+async function succeeds(
+  docker: string,
+  method: string,
+  path: string,
+  body?: Buffer,
+  headers?: Record<string, string>,
+) {
+  const { status, text } = await new EngineApi(docker).send(method, path, body, headers);
   assert.ok(status === 200 && !text.includes('"error"'), `${method} ${path}: ${status} ${text}`);
 }
 
