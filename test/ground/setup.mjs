@@ -83,7 +83,8 @@ async function findOrStart(folder, tests, say) {
   const places = [...new Set([process.env.DOCKER_HOST || DEFAULT_ADDRESS, DEFAULT_ADDRESS])];
   const found = await firstAnswering(places);
   if (found === undefined && !isRoot()) throw new Error(noEngine(places, tests));
-  installMissing([...(found ? [] : ENGINE_PACKAGES), ...(tests ? TOOL_PACKAGES : [])], say);
+  const starts = found === undefined || (tests && isRoot()); // hosts.mjs starts engines beside one that was there
+  installMissing([...(starts ? ENGINE_PACKAGES : []), ...(tests ? TOOL_PACKAGES : [])], say);
   if (found) {
     recordForeignEngine(folder, found);
     say(`using the Docker engine at ${found}`);
