@@ -10,6 +10,8 @@ import type { Turn } from './rollout.ts';
 /** What a change concerns. */
 export interface Concerned {
   readonly components: ReadonlySet<string>;
+  /** Those of them whose rollout changed. */
+  readonly rollouts: ReadonlySet<string>;
   readonly config: boolean;
   readonly links: boolean;
 }
@@ -51,6 +53,7 @@ export class FollowedIndex {
   apply(entries: ReadonlyMap<string, Entry>, changed: readonly string[] | undefined): Concerned {
     if (changed === undefined) this.#clear();
     const components = new Set<string>();
+    const rollouts = new Set<string>();
     const touched = { config: false, links: false };
     for (const key of changed ?? entries.keys()) {
       const about = followedKey(this.#keys, this.#project, key);
@@ -59,10 +62,11 @@ export class FollowedIndex {
       if (about.kind === 'config') touched.config = true;
       else if (about.kind === 'link') touched.links = this.#note(this.#links, about.link, key, entry);
       else components.add(about.component);
+      if (about.kind === 'rollout') rollouts.add(about.component);
       if (about.kind === 'turn') this.#turn(about.component, key, entry);
       if (about.kind === 'desired') this.#desired(about.component, entry);
     }
-    return { components, ...touched };
+    return { components, rollouts, ...touched };
   }
 
   #clear(): void {

@@ -216,16 +216,21 @@ class FleetHost {
     this.#tellCluster();
     const concerned = this.#index.apply(this.#mirror.entries, changed);
     if (!this.#answered.done) return;
-    const before = this.#components.size;
-    this.#adjust();
-    if (this.#components.size !== before) this.#tellPresence();
-    if (concerned.links) this.#followLinks();
     const all = changed === undefined;
+    const strange = [...concerned.components].some((name) => !this.#components.has(name));
+    if (all || concerned.config || strange) this.#adjustAndTell();
+    if (concerned.links) this.#followLinks();
     for (const [name, component] of this.#components) {
       if (all || concerned.components.has(name)) component.poke();
     }
     // A rollout may wait for the one of another component.
-    if (!all && concerned.components.size > 0) this.#pokeWaiting(concerned.components);
+    if (!all && concerned.rollouts.size > 0) this.#pokeWaiting(concerned.rollouts);
+  }
+
+  #adjustAndTell(): void {
+    const before = this.#components.size;
+    this.#adjust();
+    if (this.#components.size !== before) this.#tellPresence();
   }
 
   #pokeWaiting(changed: ReadonlySet<string>): void {
