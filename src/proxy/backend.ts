@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import { IdlePool } from './idle-pool.ts';
 import type { BackendReport, Peer } from './protocol.ts';
-import type { ProxyLimits } from './routes.ts';
+import type { Backend, ProxyLimits } from './routes.ts';
 
 const MAX_PEERS_REPORTED = 20;
 /** A port of a backend that could not be dialled is left to one client in so long, unless there is no other. */
@@ -19,27 +19,37 @@ export interface BackendName {
   readonly id: string;
 }
 
+export type BackendAddress = Pick<Backend, 'host' | 'port'>;
+
 export class LiveBackend {
   readonly name: BackendName;
   readonly #released: (backend: LiveBackend) => void;
   readonly #holds = new Set<Hold>();
   readonly #pools = new Map<number, IdlePool>();
   #counts = { request: 0, upgraded: 0, tcp: 0 };
-  #host: string;
+  #address: BackendAddress;
+  /** Connections dialled to this address. */
+  #present = new WeakSet<Socket>();
   #routed = true;
   /** By port, which last could not be dialled: a container may be well on its others. */
   readonly #shunnedUntil = new Map<number, number>();
   readonly #unanswered = new Set<number>();
 
   /** `released` is called whenever the last hold goes. */
-  constructor(name: BackendName, host: string, released: (backend: LiveBackend) => void) {
+  constructor(name: BackendName, address: BackendAddress, released: (backend: LiveBackend) => void) {
     this.name = name;
-    this.#host = host;
+    this.#address = address;
     this.#released = released;
   }
 
-  get host(): string {
-    return this.#host;
+  /** Where clients of a listener with this containerPort are led. */
+  addressFor(containerPort: number): Required<BackendAddress> {
+    const { host, port = containerPort } = this.#address;
+    return { host, port };
+  }
+
+  dialled(socket: Socket): void {
+    this.#present.add(socket);
   }
 
   get routed(): boolean {
@@ -78,9 +88,13 @@ export class LiveBackend {
   }
 
   /** Part of the table in force, reached at this address from now on. */
-  route(host: string): void {
-    if (host !== this.#host) this.#closeIdle();
-    this.#host = host;
+  route({ host, port }: BackendAddress): void {
+    if (host !== this.#address.host || port !== this.#address.port) {
+      this.#closeIdle();
+      this.#present = new WeakSet();
+      this.#shunnedUntil.clear();
+    }
+    this.#address = port === undefined ? { host } : { host, port };
     this.#routed = true;
   }
 
@@ -111,12 +125,14 @@ export class LiveBackend {
     this.#counts[to] += 1;
   }
 
-  takeIdle(port: number): Socket | undefined {
-    return this.#pools.get(port)?.take();
+  takeIdle(containerPort: number): Socket | undefined {
+    return this.#pools.get(this.addressFor(containerPort).port)?.take();
   }
 
-  keepIdle(port: number, socket: Socket, keepMs: number): void {
-    if (!this.#routed || socket.remoteAddress === undefined) return void socket.destroy();
+  /** Unless the table leads elsewhere by now. */
+  keepIdle(socket: Socket, keepMs: number): void {
+    const port = socket.remotePort;
+    if (!this.#routed || !this.#present.has(socket) || port === undefined) return void socket.destroy();
     let pool = this.#pools.get(port);
     if (pool === undefined) {
       pool = new IdlePool();

@@ -68,17 +68,17 @@ export class Dispatch {
     this.#hold = undefined;
   }
 
-  #dial(hold: Hold, port: number, timeoutMs: number): void {
+  #dial(hold: Hold, containerPort: number, timeoutMs: number): void {
     const { backend } = hold;
     this.#dialled += 1;
     const socket = connect({
-      host: backend.host,
-      port,
+      ...backend.addressFor(containerPort),
       allowHalfOpen: this.#kind === 'tcp',
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEPALIVE_MS,
     });
+    backend.dialled(socket);
     this.#dialling = socket;
     const timer =
       timeoutMs > 0 ? setTimeout(() => socket.destroy(timedOut(timeoutMs)), timeoutMs) : undefined;
@@ -87,7 +87,7 @@ export class Dispatch {
       if (this.#dialling !== socket) return;
       this.#dialling = undefined;
       hold.release();
-      backend.shun(port);
+      backend.shun(containerPort);
       this.avoid(backend);
       this.#entrance.reached(backend, error);
       this.next(false);
@@ -99,7 +99,7 @@ export class Dispatch {
       if (this.#dialling !== socket) return void socket.destroy();
       this.#dialling = undefined;
       socket.removeListener('error', failed);
-      backend.forgive(port);
+      backend.forgive(containerPort);
       this.#entrance.reached(backend);
       this.#outcome.found(socket, hold, false);
     });

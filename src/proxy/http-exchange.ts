@@ -80,8 +80,7 @@ export class HttpExchange implements Work, DispatchOutcome {
       this.#respond(from);
     });
     upstream.once('close', () => this.#upstreamClosed(upstream));
-    const { containerPort } = this.#entrance;
-    socket.once('free', () => hold.backend.keepIdle(containerPort, socket, keepMs));
+    socket.once('free', () => hold.backend.keepIdle(socket, keepMs));
   }
 
   #respond(from: IncomingMessage): void {

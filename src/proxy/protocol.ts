@@ -6,7 +6,8 @@
 import type { ErrorCode } from '../errors.ts';
 import type { RouteTable } from './routes.ts';
 
-export const PROTOCOL_VERSION = 1;
+/** 2: routes `via` a component, backends with a `port`. */
+export const PROTOCOL_VERSION = 2;
 
 /** File names inside the state directory. */
 export const PROXY_SOCKET = 'proxy.sock';
@@ -48,6 +49,7 @@ export interface Peer {
 /** What holds a container. `open` = inFlight + upgraded + tcp: exactly what a drain waits for. */
 export interface BackendReport {
   readonly owner: string;
+  /** Whose backend it is, also where links lead to it: it is reported once, with all that it carries. */
   readonly component: string;
   readonly id: string;
   /** Whether the present table sends it new work. */

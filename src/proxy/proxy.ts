@@ -12,8 +12,10 @@ import { Doors } from './doors.ts';
 import { loadTables, saveTables } from './persist.ts';
 import type { BackendReport, Change, OwnedTable, ProxyStatus, PutTable } from './protocol.ts';
 import {
+  type Backend,
   diffListeners,
   EMPTY_TABLE,
+  ledRoutes,
   listenersOf,
   placeKey,
   placesOverlap,
@@ -203,8 +205,8 @@ export class DataPlane {
   /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
   #lead({ owner, table }: OwnedTable): void {
     const routed = new Set<LiveBackend>();
-    for (const { component, listeners, backends } of table.routes) {
-      const live = backends.map(({ id, host }) => this.#backend(owner, component, id, host));
+    for (const { component, listeners, backends, leadsTo } of ledRoutes(table)) {
+      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend));
       for (const backend of live) routed.add(backend);
       const route = new LiveRoute(live, table.limits);
       for (const listener of listeners)
@@ -217,14 +219,14 @@ export class DataPlane {
     }
   }
 
-  #backend(owner: string, component: string, id: string, host: string): LiveBackend {
+  #backend(owner: string, component: string, { id, ...address }: Backend): LiveBackend {
     const key = JSON.stringify([owner, component, id]);
     let backend = this.#backends.get(key);
     if (backend === undefined) {
-      backend = new LiveBackend({ owner, component, id }, host, (it) => this.#released(key, it));
+      backend = new LiveBackend({ owner, component, id }, address, (it) => this.#released(key, it));
       this.#backends.set(key, backend);
     }
-    backend.route(host);
+    backend.route(address);
     return backend;
   }
 
@@ -282,8 +284,9 @@ export class DataPlane {
     for (const listener of this.#listeners) listener(owner, change);
   }
 
-  #reached(backend: LiveBackend, port: number, error?: Error): void {
-    if (!backend.isNews(port, error === undefined)) return;
+  #reached(backend: LiveBackend, containerPort: number, error?: Error): void {
+    if (!backend.isNews(containerPort, error === undefined)) return;
+    const { port } = backend.addressFor(containerPort);
     if (error === undefined) this.#log.info('a backend answers again', { ...backend.name, port });
     else this.#log.warn('a backend does not answer', { ...backend.name, port, why: error.message });
   }
@@ -317,7 +320,7 @@ export class DataPlane {
 
 function summary(table: RouteTable): Record<string, string[]> {
   return Object.fromEntries(
-    table.routes.map((route) => [route.component, route.backends.map(({ id }) => id)]),
+    ledRoutes(table).map((route) => [route.component, route.backends.map(({ id }) => id)]),
   );
 }
 

@@ -39,13 +39,21 @@ export interface Backend {
   readonly id: string;
   /** Where the container is reached from this host. */
   readonly host: string;
+  /** Dialled instead of the listener's containerPort: another host's proxy offers a link where it can. */
+  readonly port?: number;
 }
 
 /** What one component offers on this host. No backends: its listeners stay and answer 503 (http) or close (tcp). */
 export interface Route {
+  /** Of a link's own route `link:NAME`: no component is called so, names have no colon. */
   readonly component: string;
   readonly listeners: readonly Listener[];
   readonly backends: readonly Backend[];
+  /**
+   * Links only: the component of the same table that this route leads to, on the listener's containerPort, for as
+   * long as that component's route has any backends. `backends` are for when it has none.
+   */
+  readonly via?: string;
 }
 
 /** All routes of one owner (a project on this host). Replaced whole, never patched. */
@@ -62,11 +70,45 @@ export function withRoute(table: RouteTable, component: string, route: Route | u
   return { ...table, routes: route === undefined ? others : [...others, route] };
 }
 
-/** The table with these backends only; the same table when that is all of them. */
+/**
+ * The table with these containers only; the same table when that is all of them. A link's own backends are no
+ * containers of this host and stay.
+ */
 export function withBackends(table: RouteTable, stays: (id: string) => boolean): RouteTable {
-  if (table.routes.every((r) => r.backends.every((b) => stays(b.id)))) return table;
-  const routes = table.routes.map((r) => ({ ...r, backends: r.backends.filter((b) => stays(b.id)) }));
+  const gone = (r: Route) => !isLinkRoute(r) && r.backends.some((b) => !stays(b.id));
+  if (!table.routes.some(gone)) return table;
+  const routes = table.routes.map((r) =>
+    gone(r) ? { ...r, backends: r.backends.filter((b) => stays(b.id)) } : r,
+  );
   return { ...table, routes };
+}
+
+const LINK_ROUTE = /^link:[^:]+$/;
+
+/** What the route of a link is called where components' routes have the component's name. */
+export function linkRouteName(link: string): string {
+  return `link:${link}`;
+}
+
+export function isLinkRoute({ component }: Pick<Route, 'component'>): boolean {
+  return LINK_ROUTE.test(component);
+}
+
+/** A route with the backends that its table gives it, and whose they are. */
+export interface LedRoute extends Pick<Route, 'component' | 'listeners' | 'backends'> {
+  /** The component they count for: the one a link goes via, else the route's own. */
+  readonly leadsTo: string;
+}
+
+/** Where each route of the table leads. */
+export function ledRoutes(table: RouteTable): readonly LedRoute[] {
+  return table.routes.map((route) => {
+    const { component, listeners, backends, via } = route;
+    const target = via === undefined ? undefined : routeOf(table, via);
+    if (target === undefined || target.backends.length === 0)
+      return { component, listeners, backends, leadsTo: component };
+    return { component, listeners, backends: target.backends, leadsTo: target.component };
+  });
 }
 
 export function routeOf(table: RouteTable, component: string): Route | undefined {

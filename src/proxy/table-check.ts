@@ -3,7 +3,14 @@
  * that is wrong with it. Pure. The proxy trusts a table only after it has passed here.
  */
 import { isIP } from 'node:net';
-import { type Listener, listenersOf, placeKey, placesOverlap, type RouteTable } from './routes.ts';
+import {
+  isLinkRoute,
+  type Listener,
+  listenersOf,
+  placeKey,
+  placesOverlap,
+  type RouteTable,
+} from './routes.ts';
 
 const MAX_NAME_LENGTH = 256;
 
@@ -32,10 +39,21 @@ export function checkOwner(owner: string): string | undefined {
 function checkRoute(value: unknown, at: string, problems: string[]): void {
   if (!isRecord(value)) return void problems.push(`${at} must be an object`);
   if (!isName(value.component)) problems.push(`${at}/component must be a name`);
+  else checkLink(value.component, value.via, at, problems);
   if (!Array.isArray(value.listeners)) problems.push(`${at}/listeners must be a list`);
   else value.listeners.forEach((l, i) => void checkListener(l, `${at}/listeners/${i}`, problems));
   if (!Array.isArray(value.backends)) problems.push(`${at}/backends must be a list`);
   else value.backends.forEach((b, i) => void checkBackend(b, `${at}/backends/${i}`, problems));
+}
+
+/** Only a link's route goes via another, and only via a component's: one step says where it leads. */
+function checkLink(component: string, via: unknown, at: string, problems: string[]): void {
+  const isLink = isLinkRoute({ component });
+  if (component.includes(':') && !isLink)
+    problems.push(`${at}/component must have no colon, or be link:NAME`);
+  if (via === undefined) return;
+  if (!isLink) problems.push(`${at}/via is for routes called link:NAME`);
+  if (!isName(via) || via.includes(':')) problems.push(`${at}/via must be the name of a component`);
 }
 
 function checkListener(value: unknown, at: string, problems: string[]): void {
@@ -52,6 +70,7 @@ function checkBackend(value: unknown, at: string, problems: string[]): void {
   if (!isName(value.id)) problems.push(`${at}/id must be a name`);
   if (typeof value.host !== 'string' || isIP(value.host) === 0)
     problems.push(`${at}/host must be an IP address`);
+  if (value.port !== undefined && !isPort(value.port)) problems.push(`${at}/port must be a port (1-65535)`);
 }
 
 function checkLimits(value: unknown, problems: string[]): void {

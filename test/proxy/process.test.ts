@@ -8,11 +8,12 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { proxyPort } from '../../src/agent/proxy-port.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { ProxyClient } from '../../src/proxy/client.ts';
 import { ensureProxy } from '../../src/proxy/launch.ts';
-import { type Change, PROXY_LOG, PROXY_SOCKET } from '../../src/proxy/protocol.ts';
-import { EMPTY_TABLE, type RouteTable } from '../../src/proxy/routes.ts';
+import { type Change, PROTOCOL_VERSION, PROXY_LOG, PROXY_SOCKET } from '../../src/proxy/protocol.ts';
+import { DEFAULT_LIMITS, EMPTY_TABLE, type RouteTable } from '../../src/proxy/routes.ts';
 import { ask, dial, freePort, ownAddress, tableOf, until } from './ground.ts';
 
 /** A state directory whose proxy is gone after the test, whatever became of it. */
@@ -253,4 +254,22 @@ test('a state directory whose path is too long for a socket is refused', () => {
     () => new ProxyClient({ stateDir: `/tmp/${'x'.repeat(120)}` }),
     (error) => isGantryError(error, 'state-dir'),
   );
+});
+
+test('a proxy of another protocol is refused with what to do, not asked for what it does not know', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'gantryd-state-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const asked: unknown[] = [];
+  const older = http.createServer((req, res) => {
+    asked.push(req.method);
+    res.end(JSON.stringify({ protocol: PROTOCOL_VERSION - 1, version: '0.0.9', owners: [] }));
+  });
+  await new Promise<void>((resolve) => older.listen(join(folder, PROXY_SOCKET), resolve));
+  t.after(() => older.close());
+  const proxy = proxyPort(folder);
+  const link = { component: 'link:db', listeners: [], backends: [], via: 'db' };
+  const { code, message } = await refused(proxy.setRoute('shop', link.component, link, DEFAULT_LIMITS));
+  const spoken = `protocol ${PROTOCOL_VERSION - 1}, not ${PROTOCOL_VERSION}`;
+  assert.deepEqual([code, message], ['proxy-failed', `the running proxy (0.0.9) speaks ${spoken}`]);
+  assert.deepEqual(asked, ['GET']);
 });

@@ -4,7 +4,10 @@ import {
   DEFAULT_LIMITS,
   diffListeners,
   EMPTY_TABLE,
+  ledRoutes,
+  linkRouteName,
   placesOverlap,
+  type Route,
   type RoutedListener,
   routeOf,
   withBackends,
@@ -42,6 +45,47 @@ test('a table is kept to the backends that are there, and is the same one when a
     withBackends(table, () => true),
     table,
   );
+});
+
+const DB = { component: 'db', listeners: [], backends: [{ id: 'a', host: '10.0.0.1' }] };
+const ELSEWHERE = [{ id: 'link:db@other', host: '10.9.9.9', port: 7000 }];
+const DB_LINK = { component: linkRouteName('db'), listeners: [], backends: ELSEWHERE, via: 'db' };
+
+test("a link leads to the exporter's containers while its route has any, else to its own backends", () => {
+  const linkIn = (routes: readonly Route[]) =>
+    ledRoutes({ ...EMPTY_TABLE, routes }).find(({ component }) => component === 'link:db');
+  const own = { component: 'link:db', listeners: [], backends: ELSEWHERE, leadsTo: 'link:db' };
+  assert.deepEqual(linkIn([DB_LINK, DB]), { ...own, backends: DB.backends, leadsTo: 'db' });
+  assert.deepEqual(linkIn([DB_LINK, { ...DB, backends: [] }]), own);
+  assert.deepEqual(linkIn([DB_LINK]), own);
+  const { via: _, ...direct } = DB_LINK;
+  assert.deepEqual(linkIn([direct, DB]), own);
+  assert.deepEqual(ledRoutes({ ...EMPTY_TABLE, routes: [DB] }), [{ ...DB, leadsTo: 'db' }]);
+});
+
+test('what another host offers is no container that could be gone', () => {
+  const table = { ...EMPTY_TABLE, routes: [DB_LINK, DB] };
+  const kept = withBackends(table, () => false);
+  assert.deepEqual(kept.routes, [DB_LINK, { ...DB, backends: [] }]);
+  assert.equal(
+    withBackends(kept, () => false),
+    kept,
+  );
+});
+
+test('only a link goes via a component, and only a link has a colon', () => {
+  const problemsOf = (...routes: readonly object[]) => checkTable({ ...EMPTY_TABLE, routes }).problems ?? [];
+  assert.deepEqual(problemsOf(DB_LINK, DB), []);
+  assert.deepEqual(problemsOf({ ...DB, via: 'web' }), ['routes/0/via is for routes called link:NAME']);
+  const bad = 'routes/0/via must be the name of a component';
+  for (const via of ['', 'link:db', 7, null]) assert.deepEqual(problemsOf({ ...DB_LINK, via }), [bad]);
+  for (const component of ['link:', 'link:a:b', 'db:link', ':'])
+    assert.deepEqual(problemsOf({ ...DB, component }), [
+      'routes/0/component must have no colon, or be link:NAME',
+    ]);
+  assert.deepEqual(problemsOf({ ...DB, backends: [{ id: 'a', host: '::1', port: 0 }] }), [
+    'routes/0/backends/0/port must be a port (1-65535)',
+  ]);
 });
 
 test('two places overlap when the kernel would let only one of them listen', () => {
