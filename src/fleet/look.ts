@@ -143,7 +143,11 @@ export async function allStatusesOf(
   { store, keys }: Fleet,
   project: string,
 ): Promise<ReadonlyMap<string, readonly StatusValue[]>> {
-  const { entries } = await store.list(keys.project(project).allStatuses());
+  return statusesIn((await store.list(keys.project(project).allStatuses())).entries);
+}
+
+/** The same from entries that are at hand. Pure. */
+export function statusesIn(entries: Iterable<Entry>): ReadonlyMap<string, readonly StatusValue[]> {
   const statuses = new Map<string, StatusValue[]>();
   for (const entry of entries) {
     const status = readStatus(entry);
@@ -158,8 +162,12 @@ export async function allStatusesOf(
 
 /** The agents that run for the project now. */
 export async function hostsOf({ store, keys }: Fleet, project: string): Promise<readonly HostValue[]> {
-  const { entries } = await store.list(keys.hosts());
-  return entries.filter((e) => lastPart(e.key) === project).flatMap((e) => readHost(e) ?? []);
+  return hostsIn((await store.list(keys.hosts())).entries, project);
+}
+
+/** The same from entries that are at hand. Pure. */
+export function hostsIn(entries: Iterable<Entry>, project: string): readonly HostValue[] {
+  return [...entries].filter((e) => lastPart(e.key) === project).flatMap((e) => readHost(e) ?? []);
 }
 
 /** In the config, ever deployed, or on a live host: in this order. */
