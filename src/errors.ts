@@ -35,11 +35,14 @@ export const ERROR_CODES = {
   'project-unknown': { exit: 2, about: 'no config was set for a project of that name' },
   'release-unknown': { exit: 2, about: 'the component has no release of that number' },
   'no-rollout': { exit: 1, about: 'the component has no rollout that could be paused or resumed' },
+  'rollout-paused': { exit: 1, about: 'the rollout that was waited for is paused' },
+  'wait-over': { exit: 3, about: 'the time to wait is over; what was asked for goes on' },
+  'no-hosts': { exit: 4, about: 'no live host runs the component, so there was nothing to wait for' },
   'host-taken': { exit: 1, about: 'another agent runs for the project under this host name' },
   'image-differs': { exit: 1, about: 'the image of that name is not the one the release was made from' },
   'host-unfit': { exit: 1, about: 'this host has not the room a release needs' },
   internal: { exit: 1, about: 'a defect of gantryd' },
-} as const satisfies Record<string, { exit: 1 | 2; about: string }>;
+} as const satisfies Record<string, { exit: 1 | 2 | 3 | 4; about: string }>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 

@@ -5,6 +5,7 @@
 import yargs, { type Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
+import { withFleetCommands } from './fleet-commands.ts';
 import {
   LOG_LEVELS,
   type LocalArguments,
@@ -16,7 +17,10 @@ import {
 import { openOutput, watchStreams } from './output.ts';
 import { type Program, usageError } from './usage.ts';
 
-/** Runs the command in process.argv and exits: 0 done, 1 failed, 2 usage or config. */
+const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 usage or config.';
+const WAIT_CODES = '3 the time is over, 4 no live host to wait for.';
+
+/** Runs the command in process.argv and exits: 0 done, 1 failed, 2 usage or config; 3 and 4 are ends of `--wait`. */
 export async function main(program: Program): Promise<void> {
   const lost = watchStreams();
   process.exitCode = await exitCodeOf(program, process.argv.slice(2));
@@ -62,7 +66,8 @@ function commands(
     );
   // yargs runs the default command after printing the completion script.
   const isDefault = program === 'gantry' && argv[0] !== 'completion';
-  const all = isDefault ? withDefault(withLocal, done) : withLocal;
+  const withFleet = program === 'gantryd' ? withFleetCommands(withLocal, done) : withLocal;
+  const all = isDefault ? withDefault(withFleet, done) : withFleet;
   return all
     .strict()
     .demandCommand(1, 'Say what to do.')
@@ -71,7 +76,7 @@ function commands(
     .alias('h', 'help')
     .completion('completion', 'Print a completion script for bash or zsh')
     .wrap(Math.min(110, process.stdout.columns ?? 110))
-    .epilogue('Exit codes: 0 done, 1 failed, 2 usage or config.')
+    .epilogue(program === 'gantryd' ? `${EXIT_CODES}\nWith --wait also: ${WAIT_CODES}` : EXIT_CODES)
     .exitProcess(false)
     .fail((message, error) => {
       throw isUsage(error) ? usageError(program, argv, message ?? error?.message) : error;

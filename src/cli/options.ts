@@ -90,7 +90,7 @@ const proxy = {
   },
 } as const;
 
-/** Every option by its long name, for "did you mean". */
+/** The options of the commands on one host by their long names, for "did you mean". */
 export const OPTION_NAMES: readonly string[] = [
   ...[common, component, proxy].flatMap((group) => Object.keys(group)),
   ...['setconfig', 'help', 'version'],
@@ -117,7 +117,7 @@ export function withProxyOptions<T>(parser: Argv<T>) {
     .options(proxy);
 }
 
-function refuseOdd(name: string, value: unknown): void {
+export function refuseOdd(name: string, value: unknown): void {
   const wrong = Array.isArray(value) ? 'is given more than once' : value === '' ? 'needs a value' : undefined;
   if (wrong !== undefined)
     throw new GantryError('usage', `--${name} ${wrong}`, { hint: '--help shows what it takes.' });

@@ -11,6 +11,8 @@ import { isBadNews, renderError, renderEvent, renderProgress } from './render.ts
 export interface OutputOptions {
   readonly json: boolean;
   readonly level: LogLevel;
+  /** `many`: each line says which component it is about, and none is kept for what is waited for. */
+  readonly components?: 'many';
 }
 
 export interface Output {
@@ -20,6 +22,8 @@ export interface Output {
   /** How an action ended. */
   result(value: unknown, words: string): void;
   error(error: GantryError): void;
+  /** What is waited for now; a terminal keeps it in one line. */
+  progress(words: string): void;
   /** Removes the line of what is waited for. */
   end(): void;
 }
@@ -35,8 +39,19 @@ const LEAST_COLUMNS = 20;
 /** In the words for what holds a drain. */
 const AGE = /, the oldest for \d+ s/g;
 
-export function openOutput({ json, level }: OutputOptions): Output {
-  return json ? jsonOutput(level) : humanOutput(level);
+/** The output that a command's options ask for. */
+export function outputOf({
+  json,
+  logLevel,
+}: {
+  readonly json: boolean;
+  readonly logLevel: LogLevel;
+}): Output {
+  return openOutput({ json, level: logLevel });
+}
+
+export function openOutput({ json, level, components }: OutputOptions): Output {
+  return json ? jsonOutput(level) : humanOutput(level, components === 'many');
 }
 
 /**
@@ -70,13 +85,14 @@ function jsonOutput(level: LogLevel): Output {
     document: write,
     result: write,
     error: ({ code, message, hint, retryable }) => write({ kind: 'error', code, message, hint, retryable }),
+    progress() {},
     end() {},
   };
 }
 
-function humanOutput(level: LogLevel): Output {
+function humanOutput(level: LogLevel, many: boolean): Output {
   const debug = level === 'debug';
-  const live = process.stdout.isTTY === true && (debug || level === 'info');
+  const live = !many && process.stdout.isTTY === true && (debug || level === 'info');
   let shown = '';
   const clear = () => {
     if (shown !== '') process.stdout.write(ERASE_LINE);
@@ -93,12 +109,15 @@ function humanOutput(level: LogLevel): Output {
     shown = fitting;
     process.stdout.write(styleText('dim', shown));
   };
-  const told = new Set<string>();
+  const toldOf = new Map<string, Set<string>>();
   return {
     event(event) {
       if (!tells(level, event)) return;
+      const told = toldOf.get(event.component) ?? new Set();
+      toldOf.set(event.component, told);
+      if (event.kind === 'rollout-step') told.clear();
       const words = renderEvent(event, { debug, told });
-      if (words !== undefined) line(words);
+      if (words !== undefined) line(many ? about(event.component, words) : words);
       const waiting = renderProgress(event);
       if (waiting !== undefined) progress(waiting);
     },
@@ -110,8 +129,14 @@ function humanOutput(level: LogLevel): Output {
       clear();
       if (level !== 'silent') process.stderr.write(`${renderError(error, debug)}\n`);
     },
+    progress,
     end: clear,
   };
+}
+
+/** As the first gantryd marked its lines. */
+function about(component: string, words: string): string {
+  return component === '' ? words : words.replace(/^/gm, `[${component}] `);
 }
 
 function tells(level: LogLevel, event: AgentEvent): boolean {

@@ -207,7 +207,7 @@ function lastWords({ exitCode, oomKilled, error, logs }: LastWords): string[] {
 }
 
 /** A line of somebody else's output: it must not steer the terminal, nor fill it. */
-function printable(line: string): string {
+export function printable(line: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: removing them is the point
   const plain = stripVTControlCharacters(line).replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '');
   const more = plain.length - SHOWN_CHARACTERS;
@@ -231,7 +231,7 @@ function short(id: string): string {
   return id.slice(0, 12);
 }
 
-function shortImage(id: string): string {
+export function shortImage(id: string): string {
   return id.replace(/^sha256:/, '').slice(0, 12);
 }
 

@@ -1,9 +1,27 @@
 /** What is wrong with a command line, in the words of who typed it: yargs' own are for programmers. Pure. */
 import { suggest } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
+import { FLEET_OPTION_NAMES } from './fleet-options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
 
 export type Program = 'gantry' | 'gantryd';
+
+/** What each command of gantryd looks like when it is complete. */
+const EXAMPLES: Readonly<Record<string, string>> = {
+  local: 'local update shop.yaml web',
+  proxy: 'proxy status',
+  setconfig: 'setconfig shop shop.yaml',
+  getconfig: 'getconfig shop',
+  update: 'update shop -c web',
+  rollback: 'rollback shop -c web',
+  run: 'run shop',
+  list: 'list shop',
+  stop: 'stop shop -c web',
+  kill: 'kill shop -c web',
+  history: 'history shop -c web',
+  why: 'why shop -c web',
+  rollout: 'rollout status shop -c web',
+};
 
 export function usageError(program: Program, argv: readonly string[], message: string): GantryError {
   const text = message.replace(/\s*\n\s*/g, ' ').trim();
@@ -36,29 +54,42 @@ function wrongChoice(program: Program, argv: readonly string[], found: readonly 
 }
 
 function unknownWords(program: Program, argv: readonly string[], names: readonly string[]): string {
-  const told = names.map((name) => {
-    const option = argv.find((word) => word.replace(/^--?(no-)?/, '').split('=')[0] === name);
-    if (option?.startsWith('-'))
-      return `unknown option ${option.split('=')[0]}${meant(name, OPTION_NAMES, '--')}`;
-    const isCommand = program === 'gantryd' && wordsOf(argv)[0] === name;
-    return isCommand
-      ? `unknown command ${JSON.stringify(name)}${meant(name, ['local', 'proxy'])}`
-      : `unexpected word ${JSON.stringify(name)}`;
-  });
+  const command = wordsOf(argv)[0];
+  if (program === 'gantryd' && command !== undefined && names.includes(command)) {
+    return `Unknown command ${JSON.stringify(command)}${meant(command, Object.keys(EXAMPLES))}`;
+  }
+  // yargs names an option with dashes a second time, without them.
+  const again = new Set(names.filter((name) => name.includes('-')).map(withoutDashes));
+  const told = names
+    .filter((name) => !again.has(name))
+    .map((name) => {
+      const option = argv.find((word) => word.replace(/^--?(no-)?/, '').split('=')[0] === name);
+      return option?.startsWith('-')
+        ? `unknown option ${option.split('=')[0]}${meant(name, optionsOf(program), '--')}`
+        : `unexpected word ${JSON.stringify(name)}`;
+    });
   return told.join('; ').replace(/^u/, 'U');
 }
 
+function withoutDashes(name: string): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
 function tooFew(program: Program, argv: readonly string[]): GantryError {
-  const command = wordsOf(argv)[0];
-  const example =
-    command === 'proxy'
-      ? `${program} proxy status`
-      : command === 'local' || program === 'gantryd'
-        ? `${program} local update shop.yaml web`
-        : 'gantry shop.yaml update web';
+  const command = wordsOf(argv)[0] ?? '';
+  const isKnown = program === 'gantryd' || ['local', 'proxy'].includes(command);
+  const example = isKnown
+    ? `${program} ${EXAMPLES[command] ?? EXAMPLES.local}`
+    : 'gantry shop.yaml update web';
+  const swallowed = argv.some((word) => /^(-c|--component)(=|$)/.test(word));
+  const order = swallowed ? 'The project comes before -c. ' : '';
   return new GantryError('usage', `Too few words: a command is like \`${example}\``, {
-    hint: `${program} --help shows the commands and options.`,
+    hint: `${order}${program} --help shows the commands and options.`,
   });
+}
+
+function optionsOf(program: Program): readonly string[] {
+  return program === 'gantryd' ? [...OPTION_NAMES, ...FLEET_OPTION_NAMES] : OPTION_NAMES;
 }
 
 function meant(word: string, known: readonly string[], prefix = ''): string {

@@ -1,0 +1,94 @@
+/** The way to etcd that the options name, for every command on a fleet. */
+import { readFile } from 'node:fs/promises';
+import { hostname, userInfo } from 'node:os';
+import { openStore } from '../cluster/etcd-store.ts';
+import { keys } from '../cluster/keys.ts';
+import type { StoreOptions } from '../cluster/options.ts';
+import type { Store } from '../cluster/store.ts';
+import { GantryError, messageOf } from '../errors.ts';
+import type { Fleet } from '../fleet/look.ts';
+import type { FleetArguments } from './fleet-options.ts';
+
+/** Runs `body` with the fleet that the options name. */
+export async function withFleet<T>(args: FleetArguments, body: (fleet: Fleet) => Promise<T>): Promise<T> {
+  refuseName(args.project);
+  const store: Store = await openStore(await storeOptions(args));
+  try {
+    return await body({ store, keys: keys(prefixOf(args)), now: Date.now });
+  } finally {
+    await store.close();
+  }
+}
+
+export async function storeOptions(args: FleetArguments): Promise<StoreOptions> {
+  const [ca, cert, key] = await Promise.all([
+    pem('--etcd-ca', args.etcdCa),
+    pem('--etcd-cert', args.etcdCert),
+    pem('--etcd-key', args.etcdKey),
+  ]);
+  const endpoints = args.etcd.split(',').map((text) => text.trim());
+  return {
+    endpoints: endpoints.filter((text) => text !== ''),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(args.etcdUser === undefined ? {} : { user: args.etcdUser, password: await passwordOf(args) }),
+  };
+}
+
+export function prefixOf({ etcdPrefix }: FleetArguments): string {
+  if (/^\/[^/]/.test(etcdPrefix)) return etcdPrefix;
+  throw new GantryError('usage', `--etcd-prefix begins with a slash and names something, not ${etcdPrefix}`, {
+    hint: 'As /gantryd, or /teams/shop.',
+  });
+}
+
+/** Who asks, as history shows it. Behind sudo it is the person. */
+export function whoAsks(): string {
+  return `${userName()}@${hostname()}`;
+}
+
+function userName(): string {
+  if (process.getuid?.() === 0 && process.env.SUDO_USER) return process.env.SUDO_USER;
+  try {
+    return userInfo().username;
+  } catch {
+    // A user id without a name, as containers have.
+    return `uid-${process.getuid?.() ?? 'unknown'}`;
+  }
+}
+
+async function passwordOf({ etcdUser, etcdPasswordFile }: FleetArguments): Promise<string> {
+  if (etcdPasswordFile !== undefined) {
+    const text = (await read('--etcd-password-file', etcdPasswordFile)).toString('utf8');
+    return text.replace(/\r?\n$/, '');
+  }
+  const password = process.env.GANTRYD_ETCD_PASSWORD;
+  if (password) return password;
+  throw new GantryError('usage', `The password of the etcd user ${etcdUser} is missing`, {
+    hint: 'Put it into a file and name it with --etcd-password-file, or into GANTRYD_ETCD_PASSWORD.',
+  });
+}
+
+function pem(option: string, path: string | undefined): Promise<Buffer | undefined> {
+  return path === undefined ? Promise.resolve(undefined) : read(option, path);
+}
+
+async function read(option: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new GantryError('usage', `${option} ${path} cannot be read: ${messageOf(error)}`, {
+      hint: 'Check the path and the rights of the file.',
+      cause: error,
+    });
+  }
+}
+
+/** A name with a slash would be another key. */
+export function refuseName(project: string): void {
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(project)) return;
+  throw new GantryError('usage', `${JSON.stringify(project)} cannot be the name of a project`, {
+    hint: 'It begins with a letter or digit and goes on with letters, digits, `_`, `.` or `-`. The project comes first: gantryd update PROJECT.',
+  });
+}

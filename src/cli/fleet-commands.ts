@@ -1,0 +1,74 @@
+/** The commands of gantryd that go through etcd. Each imports what it needs when it runs. */
+import type { Argv } from 'yargs';
+import {
+  type RolloutArguments,
+  withHistory,
+  withList,
+  withProject,
+  withRollback,
+  withRollout,
+  withRun,
+  withSetConfig,
+  withStop,
+  withUpdate,
+  withWhy,
+} from './fleet-options.ts';
+
+const intent = () => import('./intent.ts');
+const reports = () => import('./fleet-reports.ts');
+
+export function withFleetCommands<T>(parser: Argv<T>, done: (code: number) => void): Argv<T> {
+  return parser
+    .command(
+      'setconfig <project> <file>',
+      'Store the project file for all hosts; nothing that runs changes',
+      withSetConfig,
+      async (args) => done(await (await intent()).runSetConfig(args)),
+    )
+    .command('getconfig <project>', 'Print the stored project file', withProject, async (args) =>
+      done(await (await reports()).runGetConfig(args)),
+    )
+    .command(
+      'update <project>',
+      'Make a release of each component and roll it out, host by host',
+      withUpdate,
+      async (args) => done(await (await intent()).runUpdate(args)),
+    )
+    .command(
+      'rollback <project>',
+      'Go back to an earlier release, on all hosts at once',
+      withRollback,
+      async (args) => done(await (await intent()).runRollback(args)),
+    )
+    .command('run <project>', 'Be the agent of the project on this host', withRun, async (args) => {
+      const { runAgent } = await import('./run.ts');
+      done(await runAgent(args));
+    })
+    .command('list <project>', 'Each component, or each on each host', withList, async (args) => {
+      const { runList } = await import('./fleet-list.ts');
+      done(await runList(args));
+    })
+    .command('stop <project>', 'Drain and stop components on all hosts', withStop, async (args) =>
+      done(await (await intent()).runStop(args, 'stopped')),
+    )
+    .command('kill <project>', 'Kill components on all hosts, connections and all', withStop, async (args) =>
+      done(await (await intent()).runStop(args, 'killed')),
+    )
+    .command(
+      'history <project>',
+      'The releases of a component and how they fared',
+      withHistory,
+      async (args) => done(await (await reports()).runHistory(args)),
+    )
+    .command('why <project>', 'What a component on its hosts waits for', withWhy, async (args) =>
+      done(await (await reports()).runWhy(args)),
+    )
+    .command('rollout <action> <project>', 'Pause, resume or look at a rollout', withRollout, async (args) =>
+      done(await runRollout(args)),
+    );
+}
+
+async function runRollout(args: RolloutArguments): Promise<number> {
+  if (args.action === 'status') return (await reports()).runRolloutStatus(args);
+  return (await intent()).runSteer(args);
+}

@@ -1,0 +1,267 @@
+/** The options of the commands on a fleet, in one place so that they mean the same everywhere. */
+import type { Argv } from 'yargs';
+import { DEFAULT_PREFIX } from '../cluster/keys.ts';
+import { GantryError } from '../errors.ts';
+import { type CommonArguments, refuseOdd } from './options.ts';
+
+export interface FleetArguments extends CommonArguments {
+  readonly project: string;
+  readonly etcd: string;
+  readonly etcdPrefix: string;
+  readonly etcdCa: string | undefined;
+  readonly etcdCert: string | undefined;
+  readonly etcdKey: string | undefined;
+  readonly etcdUser: string | undefined;
+  readonly etcdPasswordFile: string | undefined;
+}
+
+export interface ComponentArguments extends FleetArguments {
+  /** []: all. */
+  readonly component: readonly string[];
+}
+
+export interface WaitArguments extends ComponentArguments {
+  readonly wait: boolean;
+  /** Seconds; 0: no bound. */
+  readonly timeout: number | undefined;
+}
+
+export interface SetConfigArguments extends FleetArguments {
+  readonly file: string;
+}
+
+export interface UpdateArguments extends WaitArguments {
+  readonly note: string | undefined;
+  readonly pull: boolean;
+}
+
+export interface RollbackArguments extends WaitArguments {
+  readonly to: number | undefined;
+}
+
+export interface ListArguments extends FleetArguments {
+  readonly hosts: boolean;
+  readonly watch: boolean;
+}
+
+export interface WhyArguments extends ComponentArguments {
+  readonly host: string | undefined;
+}
+
+export interface RolloutArguments extends ComponentArguments {
+  readonly action: 'pause' | 'resume' | 'status';
+}
+
+export interface RunArguments extends ComponentArguments {
+  readonly hostName: string | undefined;
+  readonly address: string | undefined;
+  /** `K=V`. */
+  readonly label: readonly string[];
+  readonly stopOnExit: boolean;
+}
+
+/** Long rollouts take longer; a pipeline that hangs for a day helps nobody. */
+export const DEFAULT_TIMEOUT_S = 1800;
+
+const etcd = {
+  etcd: {
+    type: 'string',
+    // An empty variable means an unset one.
+    default: process.env.GANTRYD_ETCD || 'http://127.0.0.1:2379',
+    defaultDescription: '$GANTRYD_ETCD, http://127.0.0.1:2379',
+    description: 'Addresses of etcd members, with commas between',
+    requiresArg: true,
+  },
+  'etcd-prefix': {
+    type: 'string',
+    default: process.env.GANTRYD_ETCD_PREFIX || DEFAULT_PREFIX,
+    defaultDescription: `$GANTRYD_ETCD_PREFIX, ${DEFAULT_PREFIX}`,
+    description: 'What all keys in etcd begin with',
+    requiresArg: true,
+  },
+  'etcd-ca': { type: 'string', description: 'PEM file: who may certify etcd', requiresArg: true },
+  'etcd-cert': { type: 'string', description: 'PEM file: certificate for etcd', requiresArg: true },
+  'etcd-key': { type: 'string', description: 'PEM file: key of that certificate', requiresArg: true },
+  'etcd-user': {
+    type: 'string',
+    description: 'User of etcd; its password is in $GANTRYD_ETCD_PASSWORD or a file',
+    requiresArg: true,
+  },
+  'etcd-password-file': { type: 'string', description: 'File with the password', requiresArg: true },
+} as const;
+
+const components = {
+  component: {
+    alias: 'c',
+    type: 'string',
+    array: true,
+    default: [] as string[],
+    defaultDescription: 'all',
+    description: 'Names of components',
+    requiresArg: true,
+  },
+} as const;
+
+const one = {
+  component: { ...components.component, defaultDescription: undefined, description: 'Name of the component' },
+} as const;
+
+const wait = {
+  wait: { type: 'boolean', default: false, description: 'Follow it host by host until it is over' },
+  timeout: {
+    type: 'number',
+    defaultDescription: `${DEFAULT_TIMEOUT_S}`,
+    description: 'Seconds to wait; 0 waits for ever',
+    requiresArg: true,
+  },
+} as const;
+
+const update = {
+  note: { type: 'string', description: 'Why, for history', requiresArg: true },
+  pull: { type: 'boolean', default: false, description: 'Pull even when this machine has the image' },
+} as const;
+
+const rollback = {
+  to: {
+    type: 'number',
+    description: 'Release to go to',
+    defaultDescription: 'the one before that served everywhere',
+    requiresArg: true,
+  },
+} as const;
+
+const list = {
+  hosts: { type: 'boolean', default: false, description: 'Each component on each host' },
+  watch: { type: 'boolean', default: false, description: 'Again whenever something changes' },
+} as const;
+
+const why = { host: { type: 'string', description: 'This host alone', requiresArg: true } } as const;
+
+const run = {
+  'host-name': {
+    type: 'string',
+    description: 'What the fleet calls this host',
+    defaultDescription: 'its own name',
+    requiresArg: true,
+  },
+  address: {
+    type: 'string',
+    description: 'Where other hosts reach this one',
+    defaultDescription: 'the address it uses towards etcd',
+    requiresArg: true,
+  },
+  label: {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    default: [] as string[],
+    defaultDescription: 'none',
+    description: 'Told with the host, as rack=7; repeatable',
+  },
+  'stop-on-exit': {
+    type: 'boolean',
+    default: false,
+    description: 'Drain and stop the components here when the agent is ended',
+  },
+} as const;
+
+/** Every option by its long name, for "did you mean". */
+export const FLEET_OPTION_NAMES: readonly string[] = [
+  etcd,
+  components,
+  wait,
+  update,
+  rollback,
+  list,
+  why,
+  run,
+].flatMap((group) => Object.keys(group));
+
+type Builder<A> = <T>(parser: Argv<T>) => Argv<A>;
+
+export const withSetConfig: Builder<SetConfigArguments> = (parser) =>
+  fleet(parser).positional('file', {
+    type: 'string',
+    demandOption: true,
+    description: 'Project file, JSON or YAML',
+  }) as unknown as Argv<SetConfigArguments>;
+
+export const withProject: Builder<FleetArguments> = (parser) =>
+  fleet(parser) as unknown as Argv<FleetArguments>;
+
+export const withUpdate: Builder<UpdateArguments> = (parser) =>
+  waiting(parser).options(update).check(single('note')) as unknown as Argv<UpdateArguments>;
+
+export const withRollback: Builder<RollbackArguments> = (parser) =>
+  waiting(parser).options(rollback).check(whole('to', 1)) as unknown as Argv<RollbackArguments>;
+
+export const withStop: Builder<WaitArguments> = (parser) => waiting(parser) as unknown as Argv<WaitArguments>;
+
+export const withList: Builder<ListArguments> = (parser) =>
+  fleet(parser).options(list) as unknown as Argv<ListArguments>;
+
+export const withHistory: Builder<ComponentArguments> = (parser) =>
+  fleet(parser).options(one).check(oneComponent) as unknown as Argv<ComponentArguments>;
+
+export const withWhy: Builder<WhyArguments> = (parser) =>
+  fleet(parser)
+    .options(one)
+    .options(why)
+    .check(oneComponent)
+    .check(single('host')) as unknown as Argv<WhyArguments>;
+
+export const withRollout: Builder<RolloutArguments> = (parser) =>
+  fleet(parser.positional('action', { choices: ['pause', 'resume', 'status'] as const, demandOption: true }))
+    .options(one)
+    .check(oneComponent) as unknown as Argv<RolloutArguments>;
+
+export const withRun: Builder<RunArguments> = (parser) =>
+  fleet(parser)
+    .options(components)
+    .options(run)
+    .check(single('host-name', 'address')) as unknown as Argv<RunArguments>;
+
+function fleet<T>(parser: Argv<T>) {
+  return parser
+    .positional('project', { type: 'string', demandOption: true, description: 'Name of the project' })
+    .options(etcd)
+    .check(single(...Object.keys(etcd)));
+}
+
+function waiting<T>(parser: Argv<T>) {
+  return fleet(parser)
+    .options(components)
+    .options(wait)
+    .check(whole('timeout', 0))
+    .check((args) => {
+      if (args.timeout === undefined || args.wait === true) return true;
+      throw new GantryError('usage', '--timeout needs --wait', { hint: 'Without it nothing is waited for.' });
+    });
+}
+
+function single(...names: readonly string[]) {
+  return (args: Readonly<Record<string, unknown>>) => {
+    for (const name of names) refuseOdd(name, args[name]);
+    return true;
+  };
+}
+
+function whole(name: string, least: number) {
+  return (args: Readonly<Record<string, unknown>>) => {
+    const value = args[name];
+    refuseOdd(name, value);
+    if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least)) return true;
+    throw new GantryError('usage', `--${name} takes a whole number, ${least} or more`, {
+      hint: '--help shows what it takes.',
+    });
+  };
+}
+
+function oneComponent(args: Readonly<Record<string, unknown>>) {
+  const given = args.component;
+  if (Array.isArray(given) && given.length === 1 && given[0] !== '') return true;
+  const wrong = Array.isArray(given) && given.length > 1 ? 'is about one component' : 'needs a component';
+  throw new GantryError('usage', `This command ${wrong}: -c NAME`, {
+    hint: 'gantryd list shows the components of a project.',
+  });
+}
