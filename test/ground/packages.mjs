@@ -23,6 +23,9 @@ export const TOOL_PACKAGES = [
   { name: 'busybox-static', present: () => hasCommand('busybox') && isStatic(commandPath('busybox')) },
   { name: 'docker-registry', present: () => hasCommand('docker-registry') },
   { name: 'apache2-utils', present: () => hasCommand('htpasswd') },
+  { name: 'etcd-server', present: () => hasCommand('etcd') },
+  { name: 'etcd-client', present: () => hasCommand('etcdctl') },
+  { name: 'openssl', present: () => hasCommand('openssl') },
 ];
 
 export function isRoot() {
