@@ -16,6 +16,7 @@ import type {
   Store,
   Write,
 } from '../../src/cluster/store.ts';
+import { Once } from '../../src/cluster/waiting.ts';
 import { GantryError } from '../../src/errors.ts';
 import type { Change, MemoryCluster, Watcher } from './memory-cluster.ts';
 
@@ -124,6 +125,7 @@ export class MemoryStore implements Store {
 
   /** One request and its answer, both over the line, with the deadline every call has. */
   call<T>(run: () => T): Promise<T> {
+    if (this.#closed) return Promise.reject(new GantryError('cluster-failed', 'the store was closed'));
     return new Promise((resolve, reject) => {
       const lost = () => reject(unreachable());
       const stop = this.cluster.clock.after(CALL_TIMEOUT_MS, lost);
@@ -143,7 +145,7 @@ export class MemoryStore implements Store {
   }
 
   #pass(line: Line, passing: Passing): void {
-    if (this.#connected && !this.#closed) line.add(passing);
+    if (this.#connected) line.add(passing);
     else queueMicrotask(passing.lost);
   }
 
@@ -204,8 +206,7 @@ class MemoryMirror implements Mirror, Watcher {
   readonly #store: MemoryStore;
   readonly #options: FollowOptions;
   readonly #onClose: () => void;
-  readonly #first: Promise<void>;
-  #resolveFirst = () => {};
+  readonly #first = new Once();
   /** Grows when the watch ends: what was sent for an older one does not count. */
   #standing = 0;
   #closed = false;
@@ -214,9 +215,6 @@ class MemoryMirror implements Mirror, Watcher {
     this.#store = store;
     this.#options = options;
     this.#onClose = onClose;
-    this.#first = new Promise((resolve) => {
-      this.#resolveFirst = resolve;
-    });
   }
 
   get current(): boolean {
@@ -238,7 +236,7 @@ class MemoryMirror implements Mirror, Watcher {
       this.entries = new Map(found.entries.map((entry) => [entry.key, entry]));
       this.revision = found.revision;
       this.trouble = undefined;
-      this.#resolveFirst();
+      this.#first.happen();
       this.#options.onChange();
     };
     this.#store.call(listing).then(arrived, () => now() && this.#store.connected && this.#again());
@@ -265,12 +263,7 @@ class MemoryMirror implements Mirror, Watcher {
   }
 
   listed(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const aborted = () => reject(signal.reason);
-      if (signal.aborted) return aborted();
-      signal.addEventListener('abort', aborted, { once: true });
-      this.#first.then(resolve).finally(() => signal.removeEventListener('abort', aborted));
-    });
+    return this.#first.happened(signal);
   }
 
   close(): void {
