@@ -26,7 +26,8 @@ export interface ProxyPort {
   ): Promise<void>;
   /**
    * Takes every backend that `running` does not name out of the tables of all owners: its address is free, and
-   * what starts next may get it and with it the requests. `running` is asked after the tables.
+   * what starts next may get it and with it the requests. `running` is asked after the tables. What a link has of its
+   * own is on other hosts and stays.
    */
   unrouteGone(running: () => Promise<ReadonlySet<string>>): Promise<void>;
   /** Calls `listener` when counts or tables may have changed, until aborted. */

@@ -273,3 +273,27 @@ test('a proxy of another protocol is refused with what to do, not asked for what
   assert.deepEqual([code, message], ['proxy-failed', `the running proxy (0.0.9) speaks ${spoken}`]);
   assert.deepEqual(asked, ['GET']);
 });
+
+test('containers that are gone leave every table; what other hosts offer stays', async (t) => {
+  const folder = await stateDir(t);
+  const web = await site(t, (_req, res) => void res.end('served'));
+  const away = { id: 'link:db@other', host: ownAddress(), port: 7000 };
+  const link = { component: 'link:db', listeners: [], backends: [away], via: 'web' };
+  const client = await ensureProxy({ stateDir: folder });
+  const table = { ...web.table, routes: [...web.table.routes, link] };
+  const { revision } = await client.put('shop', { ifRevision: 0, table });
+  const proxy = proxyPort(folder);
+  await proxy.unrouteGone(async () => new Set(['a']));
+  assert.equal((await client.table('shop')).revision, revision);
+  await proxy.unrouteGone(async () => new Set());
+  const { routes } = (await client.table('shop')).table;
+  assert.deepEqual(
+    routes.map(({ backends }) => backends),
+    [[], [away]],
+  );
+  const { backends } = await client.status('shop');
+  assert.deepEqual(
+    backends.map(({ component, id, routed }) => [component, id, routed]),
+    [['link:db', away.id, true]],
+  );
+});
