@@ -223,12 +223,12 @@ function inTurn(desired: DesiredValue, ours: RolloutValue, wanted: Wanted, here:
   }
   const number = desired.release;
   const monitorMs = wanted.release?.spec.update.monitorMs ?? 0;
-  if (here.proven && here.failing !== undefined) return { kind: 'fail', why: here.failing };
-  if (!here.proven || !here.arrived) return wait('ready', `release ${number} is coming up`);
-  const failed = here.memory?.failed;
-  if (failed !== undefined && failed.generation === ours.generation) {
+  // First of all: what it failed of belongs to the attempt before.
+  if (here.memory?.failed?.generation === ours.generation) {
     return { kind: 'watch-again', why: 'the rollout was resumed' };
   }
+  if (here.proven && here.failing !== undefined) return { kind: 'fail', why: here.failing };
+  if (!here.proven || !here.arrived) return wait('ready', `release ${number} is coming up`);
   const until = (here.memory?.provenAt ?? here.now) + monitorMs;
   if (here.now < until) return wait('monitor', `release ${number} serves and is watched`, until);
   return { kind: 'settle', why: `release ${number} served well for ${monitorMs} ms` };
