@@ -9,10 +9,13 @@ import { GantryError, messageOf } from '../errors.ts';
 import type { Fleet } from '../fleet/look.ts';
 import type { FleetArguments } from './fleet-options.ts';
 
+/** A person waits: less than what an agent grants each call. */
+const CALL_MS = 2_500;
+
 /** Runs `body` with the fleet that the options name. */
 export async function withFleet<T>(args: FleetArguments, body: (fleet: Fleet) => Promise<T>): Promise<T> {
   refuseName(args.project);
-  const store: Store = await openStore(await storeOptions(args));
+  const store: Store = openStore({ ...(await storeOptions(args)), callTimeoutMs: CALL_MS });
   try {
     return await body({ store, keys: keys(prefixOf(args)), now: Date.now });
   } finally {

@@ -1,0 +1,88 @@
+/** `gantryd run`: the agent of a project on this host, until it is told to end. */
+import { hostname } from 'node:os';
+import { openStateDir } from '../agent/state-dir.ts';
+import { openStore } from '../cluster/etcd-store.ts';
+import { keys } from '../cluster/keys.ts';
+import type { Store } from '../cluster/store.ts';
+import { readConfig } from '../cluster/values.ts';
+import { didYouMean } from '../config/suggest.ts';
+import { openEngine } from '../docker/dockerode.ts';
+import { GantryError, isGantryError } from '../errors.ts';
+import { ownAddress } from '../fleet/address.ts';
+import { runHost } from '../fleet/host.ts';
+import { prefixOf, refuseName, storeOptions } from './etcd.ts';
+import type { RunArguments } from './fleet-options.ts';
+import { interruptible } from './interrupt.ts';
+import { openOutput } from './output.ts';
+
+/** As a part of a key, and of a command line. */
+const HOST_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,252}$/;
+
+export async function runAgent(args: RunArguments): Promise<number> {
+  refuseName(args.project);
+  const host = hostNameOf(args);
+  const labels = labelsOf(args.label);
+  const prefix = prefixOf(args);
+  const output = openOutput({ json: args.json, level: args.logLevel, components: 'many' });
+  const stateDir = await openStateDir(args.stateDir);
+  const store = openStore(await storeOptions(args));
+  const engine = openEngine(args.docker === undefined ? {} : { address: args.docker });
+  try {
+    await refuseUnfit(store, args, prefix);
+    const address = args.address ?? (await ownAddress(args.etcd.split(',')[0] ?? ''));
+    const words = `Gantryd running: project ${args.project} on host ${host}`;
+    const onRunning = () => output.result({ kind: 'running', project: args.project, host, address }, words);
+    await interruptible((signal) =>
+      runHost(
+        {
+          ...{ project: args.project, host, address, labels, prefix, engine, store, onRunning },
+          components: args.component.length === 0 ? undefined : args.component,
+          ...{ stateDir: stateDir.path, hostId: stateDir.hostId, stopOnExit: args.stopOnExit },
+          emit: (event) => output.event(event),
+        },
+        signal,
+      ),
+    );
+    return 0;
+  } finally {
+    output.end();
+    engine.close();
+    await store.close();
+  }
+}
+
+function hostNameOf({ hostName = hostname() }: RunArguments): string {
+  if (HOST_NAME.test(hostName)) return hostName;
+  throw new GantryError('usage', `${JSON.stringify(hostName)} cannot be the name of a host`, {
+    hint: 'Give it one with --host-name: letters, digits, `_`, `.` and `-`.',
+  });
+}
+
+function labelsOf(given: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [, key, value] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+      if (key !== undefined && value !== undefined) return [key, value];
+      throw new GantryError('usage', `--label ${text} is no label`, { hint: 'It is NAME=VALUE, as rack=7.' });
+    }),
+  );
+}
+
+/** An etcd that is away is waited for; one that refuses us, and a component that nobody knows, are mistakes. */
+async function refuseUnfit(
+  store: Store,
+  { project, component }: RunArguments,
+  prefix: string,
+): Promise<void> {
+  try {
+    const config = readConfig(await store.get(keys(prefix).project(project).config));
+    const listed = Array.isArray(config?.file.components) ? config.file.components : [];
+    const names = listed.map((c: unknown) => String((c as { name?: unknown }).name));
+    const unknown = component.find((name) => names.length > 0 && !names.includes(name));
+    if (unknown === undefined) return;
+    const message = `Project ${project} has no component ${unknown}${didYouMean(unknown, names)}`;
+    throw new GantryError('component-unknown', message, { hint: `Its components are: ${names.join(', ')}.` });
+  } catch (error) {
+    if (!isGantryError(error, 'cluster-unreachable')) throw error;
+  }
+}
