@@ -149,7 +149,10 @@ function towardsRelease(desired: DesiredValue, wanted: Wanted, here: Here): Step
   if (wanted.release === undefined) {
     return { kind: 'learn-release', release: desired.release, why: `${desired.by} asked for it` };
   }
-  if (!isTurned || ours === undefined) return straight(desired, wanted.release, wanted, here);
+  if (ours === undefined || ['failed', 'superseded'].includes(ours.state)) {
+    return withoutRollout(desired, wanted.release, wanted, here);
+  }
+  if (!isTurned) return straight(desired, wanted.release, ours, wanted, here);
   const failed = memory?.failed?.generation === ours.generation ? memory.failed : undefined;
   if (failed !== undefined && failed.attempt >= ours.attempt) {
     const isTold = ours.state === 'paused' && ours.failure !== undefined;
@@ -170,19 +173,38 @@ function settled(ours: RolloutValue | undefined, wanted: Wanted, here: Here): St
 }
 
 /** To a release that serves elsewhere, or did before: no turn is needed. */
-function straight(desired: DesiredValue, release: ReleaseValue, wanted: Wanted, here: Here): Step {
+function straight(
+  desired: DesiredValue,
+  release: ReleaseValue,
+  ours: RolloutValue,
+  wanted: Wanted,
+  here: Here,
+): Step {
   if (here.memory?.generation === desired.generation && isAt(desired, here)) {
     if (!here.proven) return { kind: 'adopt', proven: true, why: 'it is settled elsewhere' };
-    if (here.arrived) return { kind: 'settle', why: `release ${release.number} serves` };
-    return wait('ready', here.failing ?? `release ${release.number} is coming up`);
+    return arriving(release, here);
   }
   if (queued(wanted, here) !== undefined) return { kind: 'unqueue', why: 'it needs no turn' };
-  const rollout = wanted.rollout?.value;
-  const generation = desired.generation;
-  const unready = preparing(generation, rollout?.attempt ?? 1, here, false);
+  const unready = preparing(desired.generation, ours.attempt, here, false);
   if (unready !== undefined) return unready;
-  const back = rollout?.generation === generation && rollout.kind === 'rollback';
-  return { kind: 'adopt', proven: true, why: back ? 'a rollback' : 'the fleet has it' };
+  return { kind: 'adopt', proven: true, why: ours.kind === 'rollback' ? 'a rollback' : 'the fleet has it' };
+}
+
+/** Somebody removed its record, or damaged it: nobody knows whether the release has served anywhere. */
+function withoutRollout(desired: DesiredValue, release: ReleaseValue, wanted: Wanted, here: Here): Step {
+  if (here.memory?.generation === desired.generation && isAt(desired, here)) return arriving(release, here);
+  if (here.serves) {
+    const why = `etcd has no rollout of release ${release.number}: was it removed? What serves serves on; run update or rollback`;
+    return wait('fleet', why);
+  }
+  if (queued(wanted, here) !== undefined) return { kind: 'unqueue', why: 'it needs no turn' };
+  const unready = preparing(desired.generation, 1, here, false);
+  return unready ?? { kind: 'adopt', proven: true, why: 'nothing serves here yet' };
+}
+
+function arriving({ number }: ReleaseValue, here: Here): Step {
+  if (here.proven && here.arrived) return { kind: 'settle', why: `release ${number} serves` };
+  return wait('ready', here.failing ?? `release ${number} is coming up`);
 }
 
 /** Not adopted yet: prepare, queue, and wait for the turn. */

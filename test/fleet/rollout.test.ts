@@ -406,6 +406,36 @@ describe('a host that comes late', () => {
   });
 });
 
+describe('a rollout that is gone, or that nobody can read', () => {
+  const words =
+    'wait for fleet: etcd has no rollout of release 2: was it removed? What serves serves on; run update or rollback';
+
+  test('sends nobody who serves to a release that may have served nowhere', () => {
+    expectStep(said({ rollout: undefined }), serving1(), words);
+    expectStep(said({ rollout: { generation: 4 } }), serving1(), words);
+    expectStep(said({ rollout: { state: 'failed' } }), serving1(), words);
+    expectStep(said({ rollout: { state: 'superseded' } }), serving1(), words);
+  });
+
+  test('keeps no host from the release on which nothing serves', () => {
+    const gone = said({ rollout: undefined });
+    expectStep(gone, fresh(), 'prepare: it is wanted here');
+    expectStep(gone, fresh({ preparation: prepared() }), 'adopt as proven: nothing serves here yet');
+    // What it is prepared for is told by the intent alone.
+    const other = said({ rollout: { generation: 4, attempt: 3 } });
+    expectStep(other, fresh({ preparation: prepared() }), 'adopt as proven: nothing serves here yet');
+  });
+
+  test('makes nothing of a host’s turn, nor of its release', () => {
+    const gone = said({ rollout: undefined, turns: queueOf('a') });
+    expectStep(gone, starting2(), 'wait for ready: release 2 is coming up');
+    expectStep(said({ rollout: undefined }), starting2(), 'take-back: its turn is over');
+    expectStep(gone, switched2(), 'settle: release 2 serves');
+    expectStep(gone, settled2(), 'unqueue: its turn is over');
+    expectStep(said({ rollout: undefined }), settled2(), 'wait for intent');
+  });
+});
+
 describe('stop and kill', () => {
   const stop = (over: object = {}) =>
     said({ desired: { status: 'stopped' }, rollout: { state: 'superseded' }, ...over });
