@@ -9,7 +9,8 @@ export interface ListedContainer {
   readonly container: Container;
   /** As the config named it when its release was made; its id when that is forgotten. */
   readonly image: string;
-  readonly status: 'running' | 'draining' | 'starting' | 'failed';
+  /** `warm`: it served and is kept, unrouted, for the case that its release is wanted again. */
+  readonly status: 'running' | 'warm' | 'draining' | 'starting' | 'failed';
   /** undefined: no proxy answers. */
   readonly held: BackendReport | undefined;
 }
@@ -41,5 +42,6 @@ function statusOf(
   // Also when it is stopped already and only waits for its removal.
   if (mark?.drainSince !== undefined) return 'draining';
   if (ENDED.has(c.state)) return 'failed';
+  if (mark?.unroutedAt !== undefined && held?.routed !== true) return 'warm';
   return mark?.servedAt !== undefined || held?.routed === true ? 'running' : 'starting';
 }

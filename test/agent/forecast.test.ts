@@ -25,6 +25,23 @@ function expectForecast(desired: Desired, observed: Observed, ...words: readonly
   assert.equal(explain(forecast(desired, observed)), words.map((w) => `web: ${w}`).join('\n'));
 }
 
+test('of a release that waits for its turn, and keeps the one before warm, goes on to the end of both', () => {
+  expectForecast(
+    { ...wanted(release(2), proven(1)), keepOldMs: 60_000 },
+    seen([serving('a', 1)], { mayAdvance: false }),
+    "wait for turn (release 2 goes on when it is this host's turn)",
+    'start a new container of release 2 (1 of 1 missing)',
+    'wait for ready ((new 1) is not ready yet: it has just started)',
+    'route to (new 1) (release 2 is ready)',
+    'settle on release 2 (1 container ready and routed)',
+    'wait for warm (a is kept warm: release 1 served before)',
+    'drain a (release 2 serves)',
+    'wait for drain (a drains: its connections)',
+    'stop a (nothing holds it)',
+    'remove a (it has exited)',
+  );
+});
+
 test('of a first start', () => {
   expectForecast(
     wanted(release(1)),

@@ -5,7 +5,7 @@ import { NO_PROXY } from '../../src/agent/proxy-port.ts';
 import type { ComponentRecord, Mark } from '../../src/agent/record.ts';
 import type { Container, ContainerState } from '../../src/docker/engine.ts';
 
-function statusOf(state: ContainerState, mark: Mark): string | undefined {
+function statusOf(state: ContainerState, mark: Mark, routed?: boolean): string | undefined {
   const record: ComponentRecord = {
     format: 1,
     status: 'ready',
@@ -29,7 +29,10 @@ function statusOf(state: ContainerState, mark: Mark): string | undefined {
     createdAt: 0,
     address: undefined,
   };
-  return listed([container], NO_PROXY, record)[0]?.status;
+  const idle = { open: 0, inFlight: 0, upgraded: 0, tcp: 0, oldestMs: 0, peers: [] };
+  const report = { id: 'c1', owner: 'shop', component: 'web', ...idle };
+  const backends = routed === undefined ? [] : [{ ...report, routed }];
+  return listed([container], { ...NO_PROXY, backends }, record)[0]?.status;
 }
 
 test('what has served runs, also while it is paused', () => {
@@ -50,4 +53,13 @@ test('what drains is draining to its very end', () => {
 test('what ended by itself has failed', () => {
   assert.equal(statusOf('exited', { servedAt: 1 }), 'failed');
   assert.equal(statusOf('dead', {}), 'failed');
+});
+
+test('what was switched from and is kept is warm, until it drains or ends', () => {
+  const mark = { servedAt: 1, unroutedAt: 2 };
+  assert.equal(statusOf('running', mark), 'warm');
+  assert.equal(statusOf('running', mark, false), 'warm');
+  assert.equal(statusOf('running', mark, true), 'running');
+  assert.equal(statusOf('running', { ...mark, drainSince: 3 }), 'draining');
+  assert.equal(statusOf('exited', mark), 'failed');
 });

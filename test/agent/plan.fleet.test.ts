@@ -222,6 +222,16 @@ describe('the release before', () => {
     );
   });
 
+  test('is what a proxy that lost its table is told of, also where a higher number is on its way out', () => {
+    expectPlan(
+      keeping(wanted(release(4), proven(1))),
+      seen([serving('a', 1, { routed: false }), serving('b', 3, { routed: false }), starting('c', 4)]),
+      'route to a (1 container of release 1 ready)',
+      'wait for ready (c is not ready yet: nothing listens)',
+      'drain b (release 4 is wanted)',
+    );
+  });
+
   test('is not kept when it failed', () => {
     const back = keeping(wanted(proven(1)));
     expectPlan(

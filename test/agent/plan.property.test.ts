@@ -21,6 +21,7 @@ const seeds =
     : [Number(process.env.GANTRYD_SEED)];
 
 const seenKinds = new Set<Action['kind']>();
+const seenWaits = new Set<string>();
 
 test('every plan keeps the promises through faults, and leads to what is wanted once they end', () => {
   for (const seed of seeds) {
@@ -50,6 +51,7 @@ test('the worlds are wild enough to call for every kind of action', { skip: seed
     wait: true,
   };
   assert.deepEqual([...seenKinds].sort(), Object.keys(kinds).sort());
+  assert.deepEqual([...seenWaits].sort(), ['backoff', 'busy', 'drain', 'ready', 'turn', 'warm']);
 });
 
 test('a forecast ends, whatever the world', () => {
@@ -66,6 +68,7 @@ test('a forecast ends, whatever the world', () => {
 function withTrace(seed: number, body: (world: World) => void): void {
   const random = seeded(seed);
   const world = random() < 0.5 ? new World(random) : servingWorld(random, 1 + Math.floor(random() * 4));
+  world.fleet = random() < 0.5;
   try {
     body(world);
   } catch (error) {
@@ -78,6 +81,7 @@ function withTrace(seed: number, body: (world: World) => void): void {
 function stormyRound(world: World): void {
   if (world.chance(0.12)) world.command();
   if (world.chance(0.25)) world.fault();
+  if (world.fleet && world.chance(0.15)) world.passTurn();
   perform(world, true);
   world.tick(world.chance(0.1) ? 15_000 : 500);
 }
@@ -92,6 +96,11 @@ function perform(world: World, stormy: boolean): void {
   for (const action of actions) {
     if (stormy && world.chance(0.03)) world.fault();
     if (stormy && world.chance(0.02)) world.command();
+    if (stormy && world.fleet && world.chance(0.05)) world.passTurn();
+    if (!world.turn && advances(desired, observed, action)) {
+      world.trace.push(`! without its turn: ${explainAction(action)}`);
+      return;
+    }
     if (stormy && world.chance(0.03)) {
       world.trace.push(`! fails: ${explainAction(action)}`);
       return;
@@ -105,7 +114,20 @@ function perform(world: World, stormy: boolean): void {
     }
   }
   const sameGoal = world.desired().release?.number === desired.release?.number;
-  if (!world.disturbed && sameGoal) assertBounded(world);
+  if (!world.disturbed && sameGoal) {
+    assertBounded(world);
+    assertOneIsWarm(world);
+  }
+}
+
+/** Brings a release on that has not been settled on: what needs the host's turn. */
+function advances({ release }: Desired, observed: Observed, action: Action): boolean {
+  if (release === undefined || release.proven) return false;
+  if (action.kind === 'create-container' || action.kind === 'prove-release') return true;
+  if (action.kind === 'fail-release') return true;
+  const fresh = observed.containers.filter((c) => c.release === release.number && !c.routed).map((c) => c.id);
+  if (action.kind === 'start-container') return fresh.includes(action.container);
+  return action.kind === 'route' && action.containers.some((id) => fresh.includes(id));
 }
 
 /** A plan takes one step with a container, never two that could contradict each other. */
@@ -116,6 +138,7 @@ function assertOneStepEach(actions: Plan): void {
 
 function act(world: World, desired: Desired, observed: Observed, action: Action, half: boolean): void {
   seenKinds.add(action.kind);
+  if (action.kind === 'wait') seenWaits.add(action.for);
   assertAllowed(world, desired, observed, action);
   const before = snapshot(world);
   world.execute(action, half);
@@ -127,6 +150,7 @@ function act(world: World, desired: Desired, observed: Observed, action: Action,
 /** What an action may never do, whatever else happens. */
 function assertAllowed(world: World, desired: Desired, observed: Observed, action: Action): void {
   const known = new Set(observed.containers.map((c) => c.id));
+  assert.ok(observed.mayAdvance || !advances(desired, observed, action), 'goes on without its turn');
   for (const id of named(action)) assert.ok(known.has(id), `names ${id}, which was not observed`);
   if (action.kind === 'route') {
     assertRoutable(observed, action);
@@ -136,6 +160,7 @@ function assertAllowed(world: World, desired: Desired, observed: Observed, actio
   if (!('container' in action) || action.container === undefined) return;
   const target = world.containers.get(action.container);
   if (target === undefined) return;
+  if (action.kind === 'drain') assertNotKept(desired, observed, target.id);
   if (action.kind === 'stop-container') assertMayStop(world, target);
   if (action.kind === 'kill-container') {
     assert.equal(desired.status, 'killed', `${target.id} is killed unasked`);
@@ -181,6 +206,26 @@ function assertWholeSwitch(
   for (const c of observed.containers) {
     const serves = c.routed && c.state === 'running' && c.health !== 'unhealthy' && c.drain === undefined;
     if (serves) assert.ok(action.containers.includes(c.id), `${c.id} is unrouted too early`);
+  }
+}
+
+/** What may be wanted again soon does not leave before its time, if it could serve. */
+function assertNotKept(desired: Desired, observed: Observed, id: string): void {
+  const c = observed.containers.find((o) => o.id === id);
+  if (c === undefined || desired.status !== 'ready' || c.release !== desired.previous?.number) return;
+  const until = c.routed ? observed.now + desired.keepOldMs : (c.warmUntil ?? 0);
+  const isKept = c.served && c.health !== 'unhealthy' && until > observed.now;
+  assert.ok(!isKept, `${id} drains although it is to stay warm until ${until}`);
+}
+
+/** Of all that has served and does not, one release at most stays: the one before. */
+function assertOneIsWarm(world: World): void {
+  if (world.status !== 'ready' || !world.turn) return;
+  const { release, previous } = world.desired();
+  for (const c of world.live) {
+    if (c.servedAt === undefined || c.drainSince !== undefined || c.stopsAt !== undefined) continue;
+    const isOld = c.release !== release?.number && !world.routed.includes(c.id);
+    if (isOld) assert.equal(c.release, previous?.number, `${c.id} is kept, but is not of the release before`);
   }
 }
 

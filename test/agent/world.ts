@@ -35,6 +35,7 @@ export interface SimContainer {
   stopsAt: number | undefined;
   startedAt: number | undefined;
   servedAt: number | undefined;
+  unroutedAt: number | undefined;
   drainSince: number | undefined;
   signalledAt: number | undefined;
   signalsGot: number;
@@ -47,6 +48,8 @@ type Fate = 'fine' | 'late' | 'exits';
 const READY_TIMEOUT_MS = 10_000;
 const BACKOFF_MS = 2000;
 const MAX_CONNECTIONS = 5;
+/** How long a host of a fleet keeps what it switched from. */
+const KEEP_OLD_MS = 20_000;
 
 export class World {
   now = 1_000_000;
@@ -57,6 +60,10 @@ export class World {
   status: Desired['status'] = 'stopped';
   current = 0;
   releases: Release[] = [];
+  /** Whether others decide with this host: it waits for its turn, is sent back, and keeps what it switched from. */
+  fleet = false;
+  /** It is this host's turn. */
+  turn = true;
   /** Raised by everything that happens without the agent; lowered by observe(). */
   disturbed = false;
   readonly trace: string[] = [];
@@ -64,6 +71,7 @@ export class World {
   readonly #fates = new Map<number, Fate>();
   #imagePresent = true;
   #made = 0;
+  #before: number | undefined;
   // What only the running agent knows.
   #probed = new Set<ContainerId>();
   #busy = new Set<ContainerId>();
@@ -100,7 +108,7 @@ export class World {
       status: this.status,
       release: wanted,
       previous,
-      keepOldMs: 0,
+      keepOldMs: this.fleet ? KEEP_OLD_MS : 0,
     };
   }
 
@@ -115,7 +123,7 @@ export class World {
       listeners: this.listeners,
       startAfter: this.#startAfter,
       heals: true,
-      mayAdvance: true,
+      mayAdvance: this.turn,
     };
   }
 
@@ -210,7 +218,8 @@ export class World {
   /** The operator asks for something else. */
   command(): void {
     const roll = this.#random();
-    if (roll < 0.7) this.update();
+    if (this.fleet && this.chance(0.4)) this.#sendBack();
+    else if (roll < 0.7) this.update();
     else this.#unwant(roll < 0.9 ? 'stopped' : 'killed');
   }
 
@@ -224,13 +233,20 @@ export class World {
     const bound = this.chance(0.3) ? { drainTimeoutMs: 20_000 } : {};
     this.releases.push({ ...made, component: { ...made.component, ...bound } });
     this.#fates.set(number, fate);
-    this.status = 'ready';
-    this.current = number;
+    this.#want(number);
     this.trace.push(`> update to ${number} (${made.component.instances} instances, ${fate})`);
   }
 
-  /** From now on everything that runs answers its checks, unless its release cannot. */
+  /** The host's turn begins or ends. */
+  passTurn(): void {
+    this.disturbed = true;
+    this.turn = !this.turn;
+    this.trace.push(`> the turn ${this.turn ? 'begins' : 'ends'}`);
+  }
+
+  /** From now on everything that runs answers its checks, unless its release cannot, and it is this host's turn. */
   calm(): void {
+    this.turn = true;
     for (const c of this.all) c.fit = true;
     this.trace.push('~ calm');
   }
@@ -251,7 +267,31 @@ export class World {
     return this.chance(0.5) ? 'late' : 'exits';
   }
 
+  #want(number: number): void {
+    const wanted = this.releases.find((r) => r.number === this.current);
+    const base = wanted?.proven === true ? wanted.number : this.#previous()?.number;
+    if (number !== this.current) this.#before = base === number ? undefined : base;
+    this.status = 'ready';
+    this.current = number;
+  }
+
+  /** The fleet goes back to what has served before, or gives up what has not, though nothing failed here. */
+  #sendBack(): void {
+    this.disturbed = true;
+    const wanted = this.releases.find((r) => r.number === this.current);
+    if (wanted?.proven === false && this.status === 'ready') {
+      this.trace.push(`> release ${this.current} is taken back`);
+      this.#fail(this.current);
+      return;
+    }
+    const back = this.#any(this.releases.filter((r) => r.proven));
+    if (back === undefined) return;
+    this.#want(back.number);
+    this.trace.push(`> back to release ${back.number}`);
+  }
+
   #previous(): Release | undefined {
+    if (this.#before !== undefined) return this.releases.find((r) => r.number === this.#before);
     return this.releases.filter((r) => r.proven && r.number < this.current).at(-1);
   }
 
@@ -273,10 +313,15 @@ export class World {
       readyBy,
       routed: isRouted,
       served,
-      warmUntil: undefined,
+      warmUntil: isRouted ? undefined : this.#warmUntil(c),
       drain: this.#drain(c),
       busy: this.#busy.has(c.id),
     };
+  }
+
+  #warmUntil(c: SimContainer): number | undefined {
+    if (c.unroutedAt === undefined || c.drainSince !== undefined) return undefined;
+    return c.release === this.#previous()?.number ? c.unroutedAt + KEEP_OLD_MS : undefined;
   }
 
   #drain(c: SimContainer): ObservedContainer['drain'] {
@@ -312,11 +357,14 @@ export class World {
 
   /** The table is swapped first, then the record says who has served. */
   #route(ids: readonly ContainerId[], listeners: readonly Listener[], half: boolean): void {
+    const off = this.routed.filter((id) => !ids.includes(id));
     this.routed = ids;
     this.listeners = listeners;
     for (const id of ids) this.#get(id).everRouted = true;
     if (half) return;
+    for (const id of ids) Object.assign(this.#get(id), { unroutedAt: undefined });
     for (const id of ids) this.#get(id).servedAt ??= this.now;
+    if (this.fleet) for (const id of off) this.#get(id).unroutedAt = this.now;
   }
 
   #fail(number: number): void {
@@ -324,6 +372,7 @@ export class World {
     const back = this.#previous();
     if (back === undefined) this.status = 'stopped';
     else this.current = back.number;
+    this.#before = undefined;
   }
 
   /** The record says so first, then it is sent. */
@@ -366,7 +415,7 @@ export class World {
     if (open && this.chance(0.6)) c.connections += 1;
   }
 
-  #any(from: readonly SimContainer[]): SimContainer | undefined {
+  #any<T>(from: readonly T[]): T | undefined {
     return from[Math.floor(this.#random() * from.length)];
   }
 
@@ -385,6 +434,7 @@ export class World {
       stopsAt: undefined,
       startedAt: undefined,
       servedAt: undefined,
+      unroutedAt: undefined,
       drainSince: undefined,
       signalledAt: undefined,
       signalsGot: 0,

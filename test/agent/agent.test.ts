@@ -1,0 +1,297 @@
+/**
+ * The loop as one of many uses it: over an engine in memory, the record on disk and a proxy that runs. What happens
+ * is told by the engine's calls, the proxy's table and the record.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { Agent, type AgentInput, type View } from '../../src/agent/agent.ts';
+import { proxyPort } from '../../src/agent/proxy-port.ts';
+import {
+  type ComponentRecord,
+  type FleetMemory,
+  recordFile,
+  withAdopted,
+  withStatus,
+  withTakenBack,
+} from '../../src/agent/record.ts';
+import type { Release } from '../../src/agent/state.ts';
+import { stay } from '../../src/agent/stay.ts';
+import type { AgentEvent } from '../../src/events.ts';
+import { ProxyClient } from '../../src/proxy/client.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { FakeEngine } from '../docker/fake-engine.ts';
+import { freePort, ownAddress, until } from '../proxy/ground.ts';
+import { component, PORT_80, release } from './builders.ts';
+
+const PROJECT = 'shop';
+const COMPONENT = 'web';
+const NEVER = new AbortController().signal;
+
+class Host {
+  readonly engine = new FakeEngine();
+  readonly client: ProxyClient;
+  readonly told: AgentEvent[] = [];
+  /** Aborted when the test is over, however it ended. */
+  readonly ended = new AbortController();
+  readonly #stateDir: string;
+  readonly #listener: Release['listeners'][number];
+  readonly #agents: Agent[] = [];
+
+  constructor(stateDir: string, address: string, port: number) {
+    this.#stateDir = stateDir;
+    this.client = new ProxyClient({ stateDir });
+    this.#listener = { ...PORT_80, address, port };
+  }
+
+  get file() {
+    return recordFile(this.#stateDir, PROJECT, COMPONENT);
+  }
+
+  /** An agent as a fleet has it, over this host; each one begins with what the one before left. */
+  agent(over: Partial<AgentInput> = {}): Agent {
+    const shared = { project: PROJECT, component: COMPONENT, hostId: 'h1', engine: this.engine };
+    const input: AgentInput = {
+      ...shared,
+      proxy: proxyPort(this.#stateDir),
+      file: this.file,
+      limits: DEFAULT_LIMITS,
+      tell: (fact) => void this.told.push({ ...fact, component: COMPONENT, at: Date.now() }),
+      heal: true,
+      keepsOld: true,
+    };
+    // Not spread: what is read anew at each use stays so.
+    const agent = new Agent(Object.defineProperties(input, Object.getOwnPropertyDescriptors(over)));
+    this.#agents.push(agent);
+    agent.start();
+    return agent;
+  }
+
+  /** Ready as soon as it runs, and its image is here. */
+  release(number: number, keepOldMs = 60_000): Release {
+    const { id } = this.engine.addImage(`example/web:${number}`, `sha256:${number}`);
+    const made = component({ readyChecks: [] });
+    const kept = { ...made, update: { ...made.update, keepOldMs } };
+    return release(number, { imageId: id, component: kept, listeners: [this.#listener] });
+  }
+
+  async routed(): Promise<readonly string[]> {
+    const { table } = await this.client.table(PROJECT);
+    return table.routes.flatMap((route) => route.backends.map((backend) => backend.id));
+  }
+
+  /** Of the containers that run, by release. */
+  async running(): Promise<Readonly<Record<string, number>>> {
+    const containers = await this.engine.containers({ project: PROJECT });
+    const running = containers.filter((c) => c.state === 'running');
+    return Object.fromEntries(running.map((c) => [c.id, c.release]));
+  }
+
+  async idOf(number: number): Promise<string | undefined> {
+    return Object.entries(await this.running()).find(([, n]) => n === number)?.[0];
+  }
+
+  async close(): Promise<void> {
+    this.ended.abort();
+    await Promise.all(this.#agents.map((agent) => agent.close()));
+    await this.client.stop(true).catch(() => undefined);
+    const gone = () =>
+      this.client.status().then(
+        () => false,
+        () => true,
+      );
+    await until('the proxy is gone', gone);
+    await rm(this.#stateDir, { recursive: true });
+  }
+}
+
+async function host(t: TestContext): Promise<Host> {
+  const address = ownAddress();
+  const made = new Host(await mkdtemp(join(tmpdir(), 'gantryd-agent-')), address, await freePort(address));
+  t.after(() => made.close());
+  return made;
+}
+
+const followed = (generation: number): FleetMemory => ({ generation, attempt: 1, settled: 0 });
+const adopt = (made: Release) => (record: ComponentRecord) =>
+  withAdopted(record, made, followed(made.number));
+const serves = (number: number) => (view: View) =>
+  view.desired.release?.number === number && view.desired.release.proven;
+
+function calls(engine: FakeEngine, ...kinds: readonly string[]): readonly string[] {
+  return engine.calls.filter((call) => kinds.some((kind) => call.startsWith(`${kind} `)));
+}
+
+describe('a release that needs its turn', () => {
+  test('waits, and goes on as soon as it is told that it may', async (t) => {
+    const shop = await host(t);
+    let turn = false;
+    const agent = shop.agent({ fence: () => turn, idleResyncMs: 60_000 });
+    await agent.change(adopt(shop.release(1)), NEVER);
+    const running = agent.run(serves(1), AbortSignal.timeout(30_000));
+    await until('it waits for its turn', () =>
+      shop.told.some((e) => e.kind === 'waiting' && e.for === 'turn'),
+    );
+    assert.deepEqual(calls(shop.engine, 'create', 'start', 'pull'), []);
+    turn = true;
+    agent.poke();
+    const view = await running;
+    assert.equal(view.record.fleet?.provenAt !== undefined, true);
+    assert.deepEqual(await shop.routed(), [await shop.idOf(1)]);
+  });
+
+  // As if the process had been stopped just there: the look said yes, and a moment later it is not true any more.
+  for (const [at, created, started] of [
+    [1, 0, 0],
+    [2, 1, 0],
+  ] as const) {
+    test(`does nothing more once it has lost it after ${at} of its questions`, async (t) => {
+      const shop = await host(t);
+      let asked = 0;
+      const agent = shop.agent({ fence: () => asked++ < at });
+      await agent.change(adopt(shop.release(1)), NEVER);
+      const isHeld = (view: View) => !view.observed.mayAdvance;
+      const view = await agent.run(isHeld, AbortSignal.timeout(30_000));
+      assert.equal(calls(shop.engine, 'create').length, created);
+      assert.equal(calls(shop.engine, 'start').length, started);
+      assert.equal(view.desired.release?.proven, false);
+    });
+  }
+
+  test('is neither routed to nor settled on once it has lost it, and what serves serves on', async (t) => {
+    const shop = await host(t);
+    const first = shop.agent();
+    await first.change(adopt(shop.release(1)), NEVER);
+    await first.run(serves(1), AbortSignal.timeout(30_000));
+    const old = await shop.routed();
+    await first.close();
+
+    // Yes until its container runs and the next look has been taken; then no.
+    let looks = 0;
+    let turn = true;
+    const agent = shop.agent({
+      fence: () => turn,
+      onRound: (view) => {
+        if (view.plan.some((a) => a.kind === 'route')) looks++;
+        if (looks > 0) turn = false;
+      },
+    });
+    await agent.change(adopt(shop.release(2)), NEVER);
+    await agent.run((view) => !view.observed.mayAdvance, AbortSignal.timeout(30_000));
+    assert.notEqual(await shop.idOf(2), undefined);
+    assert.deepEqual(await shop.routed(), old);
+    assert.equal((await shop.file.read()).releases.find((r) => r.number === 2)?.proven, false);
+
+    await agent.change((record) => withTakenBack(record, followed(2)), NEVER);
+    const back = await agent.run((view) => view.plan.length === 0, AbortSignal.timeout(30_000));
+    assert.deepEqual([back.desired.release?.number, await shop.routed()], [1, old]);
+    assert.deepEqual(Object.values(await shop.running()), [1]);
+  });
+});
+
+describe('the release before', () => {
+  async function updated(t: TestContext, keepOldMs?: number) {
+    const shop = await host(t);
+    const agent = shop.agent();
+    for (const number of [1, 2]) {
+      await agent.change(adopt(shop.release(number, keepOldMs)), NEVER);
+      await agent.run(serves(number), AbortSignal.timeout(30_000));
+    }
+    await agent.close();
+    return shop;
+  }
+  const rested = (view: View) => view.plan.every((a) => a.kind === 'wait' && a.for === 'warm');
+
+  test('stays warm through a restart of the agent, and serves again when it is wanted again', async (t) => {
+    const shop = await updated(t);
+    const [old, young] = [await shop.idOf(1), await shop.idOf(2)];
+    const agent = shop.agent();
+    const view = await agent.run(rested, AbortSignal.timeout(30_000));
+    assert.equal(view.plan.length, 1);
+    const warm = view.observed.containers.find((c) => c.id === old);
+    assert.ok((warm?.warmUntil ?? 0) > Date.now() + 30_000);
+
+    const before = calls(shop.engine, 'create').length;
+    await agent.change(adopt(shop.release(1)), NEVER);
+    await agent.run((v) => serves(1)(v) && rested(v), AbortSignal.timeout(30_000));
+    assert.deepEqual(await shop.routed(), [old]);
+    assert.equal(calls(shop.engine, 'create').length, before);
+    assert.notEqual((await shop.file.read()).marks[young ?? '']?.unroutedAt, undefined);
+    assert.equal((await shop.file.read()).marks[old ?? '']?.unroutedAt, undefined);
+  });
+
+  test('leaves when its time is over, and when a newer one comes', async (t) => {
+    const shop = await updated(t, 1500);
+    const agent = shop.agent({ idleResyncMs: 60_000 });
+    await agent.run((v) => v.plan.length === 0, AbortSignal.timeout(30_000));
+    assert.deepEqual(Object.values(await shop.running()), [2]);
+    for (const number of [3, 4]) {
+      await agent.change(adopt(shop.release(number)), NEVER);
+      await agent.run((v) => serves(number)(v) && rested(v), AbortSignal.timeout(30_000));
+    }
+    assert.deepEqual(Object.values(await shop.running()).sort(), [3, 4]);
+  });
+
+  test('goes with the rest when the component is stopped', async (t) => {
+    const shop = await updated(t);
+    const agent = shop.agent();
+    await agent.change((record) => withStatus(record, 'stopped'), NEVER);
+    await agent.run((v) => v.plan.length === 0, AbortSignal.timeout(30_000));
+    assert.deepEqual(await shop.running(), {});
+  });
+
+  test('is not kept where nobody asks for it', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent({ keepsOld: false });
+    for (const number of [1, 2]) {
+      await agent.change(adopt(shop.release(number)), NEVER);
+      await agent.run((v) => serves(number)(v) && v.plan.length === 0, AbortSignal.timeout(30_000));
+    }
+    assert.deepEqual(Object.values(await shop.running()), [2]);
+    assert.equal(JSON.stringify(await shop.file.read()).includes('unroutedAt'), false);
+  });
+});
+
+describe('an agent that stays', () => {
+  test('is looked at with every round, takes limits as they are then, and ends when it is told to', async (t) => {
+    const shop = await host(t);
+    let limits = DEFAULT_LIMITS;
+    const views: View[] = [];
+    const agent = shop.agent({
+      get limits() {
+        return limits;
+      },
+      onRound: (view) => void views.push(view),
+    });
+    const { ended } = shop;
+    const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, ended.signal);
+    limits = { ...DEFAULT_LIMITS, maxConnections: 77 };
+    await agent.change(adopt(shop.release(1)), NEVER);
+    await until('it serves', () => views.some(serves(1)));
+    assert.deepEqual((await shop.client.table(PROJECT)).table.limits, limits);
+    ended.abort();
+    assert.equal(await staying, undefined);
+  });
+
+  test('tells a trouble once, and goes on where it was when the trouble is over', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent();
+    await agent.change(adopt(shop.release(1)), NEVER);
+    const first = await shop.engine.containers({});
+    assert.deepEqual(first, []);
+    shop.engine.reachable = false;
+    const troubles: string[] = [];
+    const tell = (fact: { readonly kind: string; readonly code?: string }) => {
+      if (fact.kind === 'trouble') troubles.push(fact.code ?? '');
+    };
+    const staying = stay(agent, serves(1), { tell, now: Date.now }, shop.ended.signal);
+    const asked = () => shop.engine.calls.filter((call) => call === 'containers').length;
+    await until('it has tried twice', () => asked() >= 3, 20_000);
+    assert.deepEqual(troubles, ['engine-unreachable']);
+    shop.engine.reconnect();
+    assert.equal((await staying)?.desired.release?.proven, true);
+    assert.deepEqual(troubles, ['engine-unreachable']);
+  });
+});
