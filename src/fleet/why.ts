@@ -67,11 +67,12 @@ function rolloutLines({ desired, rollout, turns, release, now }: WhyInput): read
   if (!isUnfinished(rollout) && failure === undefined) return [];
   if (!isCurrent && state !== 'failed') return [];
   const what = kind === 'rollback' ? `rollback to release ${rollout.release}` : 'rollout';
-  const tries = attempt > 1 ? `, attempt ${attempt}` : '';
+  const is = state === 'failed' ? 'failed' : `is ${state}`;
+  const tries = attempt > 1 ? ` (attempt ${attempt})` : '';
   const because = reason === undefined ? '' : `: ${reason}`;
   const maxParallel = release?.spec.update.maxParallel ?? 1;
   return [
-    `The ${what} is ${state}${tries}, for ${duration(now - Date.parse(rollout.at))}${because}.`,
+    `The ${what}, begun ${ago(rollout.at, now)}, ${is}${tries}${because}.`,
     ...(after.length > 0 && state === 'preparing'
       ? [`Before it switches, ${names(after.map((a) => a.component))} must be done.`]
       : []),
@@ -86,9 +87,11 @@ function turnLines(
   turns: readonly TurnValue[],
   maxParallel: number,
 ): readonly string[] {
-  const queue = turns.filter((t) => t.generation === generation).map((t) => t.host);
-  if (queue.length === 0) return [];
-  if (state === 'preparing') return [`Prepared: ${names(queue)}.`];
+  if (turns.length === 0) return [];
+  const prepared = turns.filter((t) => t.generation === generation).map((t) => t.host);
+  if (state === 'preparing') return prepared.length === 0 ? [] : [`Prepared: ${names(prepared)}.`];
+  // Whoever still has a turn of an earlier rollout is before the others.
+  const queue = turns.map((t) => t.host);
   const having = queue.slice(0, maxParallel);
   const waiting = queue.slice(maxParallel);
   const verb = having.length === 1 ? 'has its turn' : 'have their turn';
@@ -119,7 +122,7 @@ export function failureLines({
 function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): readonly string[] {
   const { host, serving, phase, why, retryAt, since, settled, containers, logs } = status;
   const serves = serving === 0 ? 'nothing serves' : `release ${serving} serves`;
-  const place = turns.findIndex((t) => t.host === host && t.generation === desired?.generation);
+  const place = turns.findIndex((t) => t.host === host);
   const check = lastCheck(status);
   const open = containers.reduce((sum, c) => sum + c.connections, 0);
   const draining = containers.filter((c) => c.state === 'draining').length;
