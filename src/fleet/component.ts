@@ -194,7 +194,8 @@ export class FleetComponent {
   #mayAdvance(): boolean {
     const { host, session } = this.#around;
     const returns = this.#view === undefined || this.#view.desired.previous !== undefined;
-    return mayAdvance(this.#wanted(), { host, lease: session.lease(), returns });
+    const generation = this.#view?.record.fleet?.generation;
+    return mayAdvance(this.#wanted(), { host, lease: session.lease(), returns, generation });
   }
 
   /** The agent's loop asks the fence only when it looks. */

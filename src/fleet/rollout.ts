@@ -103,7 +103,7 @@ export function nextStep(wanted: Wanted, here: Here): Step {
   const desired = wanted.desired?.value;
   if (desired === undefined) return wait('intent', 'nothing was asked of it yet');
   const followed = here.memory?.generation ?? 0;
-  if (desired.generation < followed) return wait('intent', olderWords(desired, followed));
+  if (desired.generation < followed) return ahead(desired, followed, wanted, here);
   if (desired.status !== 'ready') return towardsNothing(desired, desired.status, wanted, here);
   return towardsRelease(desired, wanted, here);
 }
@@ -117,12 +117,28 @@ function turnIsLost(wanted: Wanted, here: Here): string | undefined {
   const desired = wanted.desired?.value;
   if (desired !== undefined && desired.generation > here.memory.generation)
     return 'something newer is wanted';
-  return queued(wanted, here) === undefined ? 'its turn is over' : undefined;
+  const isQueued = queued(wanted, here)?.generation === here.memory.generation;
+  return isQueued ? undefined : 'its turn is over';
 }
 
 /** Whether an unproven release may come up and be switched to now: nothing is at stake, or this host has its turn. */
-export function mayAdvance(wanted: Wanted, here: Pick<Here, 'host' | 'lease' | 'returns'>): boolean {
-  return !here.returns || own(wanted, here) !== undefined;
+export function mayAdvance(
+  wanted: Wanted,
+  here: Pick<Here, 'host' | 'lease' | 'returns'> & {
+    /** The change that the release is wanted by here. */
+    readonly generation: number | undefined;
+  },
+): boolean {
+  const turn = own(wanted, here);
+  return !here.returns || (turn !== undefined && turn.generation === here.generation);
+}
+
+/** What etcd asks for is behind what this host follows, which stays. */
+function ahead(desired: DesiredValue, followed: number, wanted: Wanted, here: Here): Step {
+  const turn = queued(wanted, here);
+  const isOfUse = turn?.generation === followed && !here.proven;
+  if (turn !== undefined && !isOfUse) return { kind: 'unqueue', why: 'others may need the turn' };
+  return wait('intent', olderWords(desired, followed));
 }
 
 function towardsNothing(

@@ -154,7 +154,8 @@ export function steps(input: StepsInput): Steps {
       await change(signal, async (record) => {
         // Asked again under the lock, which may have taken its time.
         const returns = view.desired.release !== undefined && view.observed.containers.some((c) => c.routed);
-        if (!proven && !mayAdvance(wanted, { host, lease: around.session.lease(), returns })) return record;
+        const lease = around.session.lease();
+        if (!proven && !mayAdvance(wanted, { host, lease, returns, generation })) return record;
         const { release, linkPorts } = await onThisHost(value, record, linkPort);
         const fleet = { generation, attempt, settled: fleetOf(record).settled };
         const adopted = withAdopted(asItServes(record, view), { ...release, proven }, fleet);

@@ -50,6 +50,17 @@ describe('a host that etcd tells nothing', () => {
     expectStep(wanted, serving1(), words);
     expectStep(said({ desired: { generation: 3, status: 'stopped' } }), serving1(), words);
   });
+
+  test('stands in nobody’s way then', () => {
+    const older = { desired: { generation: 3 }, rollout: { generation: 3 } } as const;
+    const wanted = said({ ...older, turns: queueOf({ generation: 3 }, 'b') });
+    expectStep(wanted, serving1(), 'unqueue: others may need the turn');
+    expectStep(
+      said({ ...older, turns: queueOf('a', 'b') }),
+      switched2(),
+      'unqueue: others may need the turn',
+    );
+  });
 });
 
 describe('a host that prepares', () => {
@@ -242,6 +253,12 @@ describe('a turn that is lost', () => {
     expectStep(said({ desired: undefined }), starting2(), 'take-back: its turn is over');
   });
 
+  test('takes it back when etcd was restored, and the key is one of before', () => {
+    const older = { desired: { generation: 3 }, rollout: { generation: 3 } } as const;
+    const wanted = said({ ...older, turns: queueOf({ generation: 3 }) });
+    expectStep(wanted, starting2(), 'take-back: its turn is over');
+  });
+
   test('is claimed again by a new start, under its new lease and at its old place', () => {
     const wanted = said({ turns: queueOf({ lease: 'lease-before' }, 'b') });
     expectStep(wanted, starting2(), 'queue: the turn goes on after a new start');
@@ -266,13 +283,20 @@ describe('a turn that is lost', () => {
 });
 
 describe('whether a release may be brought further', () => {
-  const here = { host: 'a', lease: 'lease-a', returns: true };
+  const here = { host: 'a', lease: 'lease-a', returns: true, generation: 5 };
 
   test('it may under a turn of the lease that is held now', () => {
     assert.equal(mayAdvance(said({ turns: queueOf('b', 'a') }), here), true);
     assert.equal(mayAdvance(said({ turns: queueOf({ lease: 'lease-before' }) }), here), false);
     assert.equal(mayAdvance(said({ turns: queueOf('b') }), here), false);
     assert.equal(mayAdvance(said(), here), false);
+  });
+
+  test('a turn of another change is none', () => {
+    assert.equal(mayAdvance(said({ turns: queueOf({ generation: 4 }) }), here), false);
+    const unknown = { ...here, generation: undefined };
+    assert.equal(mayAdvance(said({ turns: queueOf('a') }), unknown), false);
+    assert.equal(mayAdvance(said(), unknown), false);
   });
 
   test('without a lease it may not, whatever etcd was heard to say', () => {
