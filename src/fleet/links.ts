@@ -15,7 +15,14 @@ import { type ReleaseValue, readLink } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError } from '../errors.ts';
-import { type Backend, type ProxyLimits, type Route, type RouteTable, routeOf } from '../proxy/routes.ts';
+import {
+  type Backend,
+  linkRouteName,
+  type ProxyLimits,
+  type Route,
+  type RouteTable,
+  routeOf,
+} from '../proxy/routes.ts';
 
 export interface LinkRoutesInput {
   readonly project: string;
@@ -183,9 +190,4 @@ export class LinkRoutes {
     this.#last = next.catch(() => undefined); // whoever asked is told
     return next;
   }
-}
-
-/** Not a component's name: those have no colon. */
-function linkRouteName(link: string): string {
-  return `link:${link}`;
 }
