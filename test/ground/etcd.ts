@@ -23,6 +23,8 @@ export interface EtcdOptions {
   readonly address?: string;
   /** Starts programs where that address is, as `ip netns exec NAME`. */
   readonly prefix?: readonly string[];
+  /** Writes reach the disk before they are answered, which tests do not need and measurements do. */
+  readonly flushes?: boolean;
 }
 
 /** What etcd held at one moment, in a file. */
@@ -79,6 +81,7 @@ export async function startEtcd(t: Cleanup, options: EtcdOptions = {}): Promise<
 }
 
 class RealEtcd implements Etcd {
+  endpoints: readonly string[] = [];
   certificates: Certificates | undefined;
   readonly #t: Cleanup;
   readonly #options: EtcdOptions;
@@ -93,10 +96,6 @@ class RealEtcd implements Etcd {
     this.#t = t;
     this.#options = options;
     this.#prefix = options.prefix ?? [];
-  }
-
-  get endpoints(): readonly string[] {
-    return this.#members.map(({ client }) => client);
   }
 
   async setUp(): Promise<void> {
@@ -114,6 +113,7 @@ class RealEtcd implements Etcd {
       peer: `http://${address}:${await freePort()}`,
     }));
     this.#members = await Promise.all(made);
+    this.endpoints = this.#members.map(({ client }) => client);
     await this.#startAll();
   }
 
@@ -224,7 +224,8 @@ class RealEtcd implements Etcd {
       ...['--name', name, '--data-dir', data, '--initial-cluster', this.#cluster()],
       ...['--listen-client-urls', client, '--advertise-client-urls', client],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-      ...['--unsafe-no-fsync', '--logger', 'zap', '--log-level', 'error'],
+      ...(this.#options.flushes === true ? [] : ['--unsafe-no-fsync']),
+      ...['--logger', 'zap', '--log-level', 'error'],
       ...(pem ? ['--cert-file', pem.server.cert, '--key-file', pem.server.key] : []),
       ...asked,
     ];
