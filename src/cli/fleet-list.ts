@@ -130,7 +130,7 @@ async function show(
       if (live) process.stdout.write(CLEAR_SCREEN);
       if (live || text !== shown) output.document(now.document, now.words);
     } else if (text !== shown) {
-      const event = { kind: 'cluster-trouble', why: now.trouble } as const;
+      const event = { kind: 'cluster', component: '', connected: false, why: now.trouble } as const;
       output.result({ ...event, at: Date.now() }, renderFleetEvent(event));
     }
     shown = text;

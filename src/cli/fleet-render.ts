@@ -55,8 +55,10 @@ export function renderFleetEvent(event: FleetEvent): string {
       return printable(`${event.host}: ${event.component} ${phaseWords(event)}${because(event.why)}`);
     case 'host-gone':
       return `${event.host}: ${event.component} is not heard of any more`;
-    case 'cluster-trouble':
-      return `etcd is away, what was asked for goes on with the hosts: ${event.why}`;
+    case 'cluster':
+      return event.connected
+        ? 'etcd answers again'
+        : `etcd is away; the hosts go on without it: ${event.why}`;
     default:
       return unknownEvent(event);
   }

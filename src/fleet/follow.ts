@@ -29,7 +29,13 @@ export type FleetEvent =
       readonly why: string;
     }
   | { readonly kind: 'host-gone'; readonly component: string; readonly host: string }
-  | { readonly kind: 'cluster-trouble'; readonly why: string };
+  /** As an agent tells it: etcd answers again, or no longer. */
+  | {
+      readonly kind: 'cluster';
+      readonly component: '';
+      readonly connected: boolean;
+      readonly why: string;
+    };
 
 export interface FollowInput {
   readonly project: string;
@@ -170,7 +176,7 @@ function readOnce(entry: Entry): StatusValue | undefined {
 class Teller {
   readonly #input: FollowInput;
   readonly #told = new Map<string, string>();
-  #trouble: string | undefined;
+  #connected = true;
 
   constructor(input: FollowInput) {
     this.#input = input;
@@ -203,9 +209,10 @@ class Teller {
     open: readonly Target[],
     views: ReadonlyMap<string, FollowedView>,
   ): void {
-    const isNews = trouble !== undefined && this.#trouble === undefined && views.size > 0;
-    if (isNews) this.#input.emit({ kind: 'cluster-trouble', why: trouble });
-    this.#trouble = trouble;
+    const connected = trouble === undefined;
+    const isNews = connected !== this.#connected && views.size > 0;
+    if (isNews) this.#input.emit({ kind: 'cluster', component: '', connected, why: trouble ?? '' });
+    if (views.size > 0) this.#connected = connected;
     const words = open.map((t) => stillOpen(t, views.get(t.component)).why);
     this.#input.progress(trouble === undefined ? words.join('; ') : `etcd is away: ${trouble}`);
   }

@@ -331,12 +331,13 @@ describe('following', () => {
     const following = followed(t, all, targets);
     await following.saw(/"host":"h2"/);
     all.store.disconnect();
-    await following.saw(/"kind":"cluster-trouble"/);
+    await following.saw(/"kind":"cluster","component":"","connected":false/);
     for (const h of ['h1', 'h2']) reach(all, 'web', h);
     complete(all.cluster, 'web');
     all.store.connect();
     assert.equal((await following.ended)?.[0]?.outcome, 'done');
-    assert.equal(following.events.filter((e) => e.kind === 'cluster-trouble').length, 1);
+    const told = following.events.flatMap((e) => (e.kind === 'cluster' ? [e.connected] : []));
+    assert.deepEqual(told, [false, true]);
   });
 
   test('ends open when the time is over, and with nothing when aborted', async (t) => {
