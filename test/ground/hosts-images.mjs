@@ -85,7 +85,8 @@ async function post(docker, path, body) {
   const headers = { 'content-type': 'application/x-tar' };
   const sent = request({ ...place, method: 'POST', path, headers, signal: AbortSignal.timeout(CALL_MS) });
   const answered = new Promise((resolve, reject) => sent.once('response', resolve).once('error', reject));
-  const [answer] = await Promise.all([answered, pipeline(body, sent)]);
+  pipeline(body, sent).catch(() => {}); // told by `answered`, unless the engine has refused before it read all
+  const answer = await answered;
   let text = '';
   for await (const part of answer.setEncoding('utf8')) text += part;
   if (answer.statusCode === 200) return text;

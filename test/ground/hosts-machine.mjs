@@ -2,7 +2,16 @@
  * One host, or a place without an engine: what holds its namespaces, its power switch, and the packets that it is
  * to lose. What dockerd keeps below /run it loses with the power, as a real host does, and keeps its data.
  */
-import { closeSync, mkdirSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { removeCgroups } from './cgroups.mjs';
@@ -26,6 +35,7 @@ const BOOT = `
 /** Its first process takes on and buries what containers leave, and all the others end with it. */
 const OWN_PROCESSES = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
 const WITH_OWN_RUN = ['sh', '-c', 'mount -t tmpfs tmpfs /run && { "$@" & wait $!; }', 'host'];
+const KINDS = ['net', 'uts'];
 const CHAIN = 'CUT';
 
 export class Machine {
@@ -42,6 +52,8 @@ export class Machine {
     this.name = name;
     this.folder = folder;
     this.address = backbone.addressOf(number);
+    /** What to put before a command line, so that it runs on this machine; the same after each start. */
+    this.prefix = ['nsenter', ...KINDS.map((kind) => `--${kind}=${join(folder, kind)}`), '--'];
     this.docker = engine ? `unix://${join(folder, 'docker.sock')}` : undefined;
     this.#backbone = backbone;
     this.#ground = ground;
@@ -53,13 +65,6 @@ export class Machine {
     return this.#namespaces !== undefined;
   }
 
-  /** What to put before a command line, so that it runs on this machine. Another one after each start. */
-  get prefix() {
-    if (!this.up) throw new Error(`${this.name} is not up`);
-    const files = Object.entries(this.#namespaces);
-    return ['nsenter', ...files.map(([kind, fd]) => `--${kind}=/proc/${process.pid}/fd/${fd}`), '--'];
-  }
-
   /** Answers when its engine does. The cuts that there were are there again. */
   async start() {
     if (this.up) throw new Error(`${this.name} is up already`);
@@ -69,7 +74,7 @@ export class Machine {
       command: ['sh', '-ec', BOOT, 'boot', ...this.#identity(), ...this.#holding()],
       env: UNSET,
     });
-    this.#namespaces = namespacesOf(child.pid);
+    this.#namespaces = this.#opened(child.pid);
     this.#holder = child.pid;
     if (this.#cuts.length > 0) await this.#drop(this.#cuts);
     if (!this.#isolated) await this.#backbone.plug(this.#port);
@@ -83,7 +88,10 @@ export class Machine {
     this.#namespaces = undefined;
     await this.#backbone.remove(this.#port);
     await this.#end(() => processesIn(namespaces));
-    for (const fd of Object.values(namespaces)) closeSync(fd);
+    for (const [kind, fd] of Object.entries(namespaces)) {
+      rmSync(join(this.folder, kind));
+      closeSync(fd);
+    }
     await removeCgroups(this.#cgroup);
   }
 
@@ -114,6 +122,15 @@ export class Machine {
     if (!this.up) return;
     if (cuts.length > 0) await this.#filter('-F', CHAIN);
     if (isolated) await this.#backbone.plug(this.#port);
+  }
+
+  /** Its namespaces. Open, they stay what they are; by the pid they would be another's once it is taken again. */
+  #opened(pid) {
+    const open = (kind) => [kind, openSync(`/proc/${pid}/ns/${kind}`)];
+    const namespaces = Object.fromEntries(KINDS.map(open));
+    for (const [kind, fd] of Object.entries(namespaces))
+      symlinkSync(`/proc/${process.pid}/fd/${fd}`, join(this.folder, kind));
+    return namespaces;
   }
 
   async #end(processes) {
@@ -174,11 +191,6 @@ export class Machine {
   #filter(...args) {
     return run([...this.prefix, 'iptables', '-w', '-t', 'raw', ...args]);
   }
-}
-
-/** Open, they stay what they are; by the pid they would be another's once it is taken again. */
-function namespacesOf(pid) {
-  return Object.fromEntries(['net', 'uts'].map((kind) => [kind, openSync(`/proc/${pid}/ns/${kind}`)]));
 }
 
 function processesIn({ net }) {

@@ -26,7 +26,7 @@ export interface Place {
   /** Its own folder, which it keeps. */
   readonly folder: string;
   readonly up: boolean;
-  /** What to put before a command line, so that it runs there; another one after each start. */
+  /** What to put before a command line, so that it runs there; the same after each start. */
   readonly prefix: readonly string[];
   /** Runs a command there to its end. */
   run(file: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -66,8 +66,9 @@ export interface Fleet {
   /** Makes images of the example application, with equal ids on all hosts that are up, or on those named `on`. */
   images(images: readonly AppImage[], on?: readonly string[]): Promise<readonly string[]>;
   /**
-   * As after the start: all machines up and healed, on them no processes but the engines, no containers and
-   * nothing in the state directories. Images stay.
+   * Between tests. All machines up and healed, nothing running that `spawn` or `agent` started; on hosts no
+   * processes but the engine, no containers, an empty state directory. Images stay, and on places what was
+   * started by way of their `prefix`, as an etcd that all tests use.
    */
   clear(): Promise<void>;
 }
@@ -143,7 +144,7 @@ class Commands implements Cleanup {
 function placeOn(machine: Machine, ground: NodeJS.ProcessEnv, commands: Commands): Place | Host {
   const stateDir = join(machine.folder, 'state');
   const env = { ...ground, DOCKER_HOST: machine.docker };
-  const gantry = cli(commands, stateDir, env, () => machine.prefix);
+  const gantry = cli(commands, stateDir, env, machine.prefix);
   const merged = (options: RunOptions = {}) => ({ ...options, env: { ...gantry.env, ...options.env } });
   const line = (file: string, args: readonly string[]): [string, string[]] => {
     const [first = file, ...rest] = [...machine.prefix, file, ...args];
@@ -153,11 +154,9 @@ function placeOn(machine: Machine, ground: NodeJS.ProcessEnv, commands: Commands
     name: machine.name,
     address: machine.address,
     folder: machine.folder,
+    prefix: machine.prefix,
     get up() {
       return machine.up;
-    },
-    get prefix() {
-      return machine.prefix;
     },
     run: (file, args, options) => run(commands, ...line(file, args), merged(options)),
     spawn: (file, args, options) => start(commands, ...line(file, args), merged(options)),
@@ -191,8 +190,8 @@ function named<T extends Place>(places: readonly T[], name: string): T {
 
 async function restored(machine: Machine): Promise<void> {
   await machine.heal();
-  if (machine.up) await machine.clear();
-  else await machine.start();
+  if (!machine.up) await machine.start();
+  else if (machine.docker !== undefined) await machine.clear();
 }
 
 async function emptied({ docker, stateDir, containers }: Host): Promise<void> {

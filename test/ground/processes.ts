@@ -81,20 +81,17 @@ export function start(t: Cleanup, file: string, args: readonly string[], options
   return running(child, output, ended);
 }
 
-/**
- * The built commands of this checkout, with `stateDir` as their state directory. `prefix`: what to put before
- * their command lines, asked anew for each.
- */
+/** The built commands of this checkout, with `stateDir` as their state directory; `prefix` comes before their lines. */
 export function cli(
   t: Cleanup,
   stateDir: string,
   extra: NodeJS.ProcessEnv = {},
-  prefix: () => readonly string[] = () => [],
+  prefix: readonly string[] = [],
 ): Cli {
   const env = { ...isolatedEnvironment(stateDir), ...extra };
   const line = (command: string, args: readonly string[]): [string, string[]] => {
     const bin = join(PACKAGE_ROOT, 'bin', `${command}.js`);
-    const [file = process.execPath, ...rest] = [...prefix(), process.execPath, bin, ...args];
+    const [file = process.execPath, ...rest] = [...prefix, process.execPath, bin, ...args];
     return [file, rest];
   };
   const merged = (options: RunOptions = {}) => ({ ...options, env: { ...env, ...options.env } });
