@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import WebSocket from 'ws';
 
-const HOST = '127.0.0.1';
+const LOOPBACK = '127.0.0.1';
 const KEEP_ALIVE_CLIENTS = 4;
 const NEW_CONNECTION_CLIENTS = 2;
 const PACE_MS = 25;
@@ -17,8 +17,8 @@ const POLL_MS = 5;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /** Starts all clients; resolves once the WebSocket and the event stream stand. */
-export async function startTraffic(port) {
-  const place = { host: HOST, port };
+export async function startTraffic(port, host = LOOPBACK) {
+  const place = { host, port };
   const streams = [await openWebSocket(place), await openEvents(place)];
   const askers = [keepAliveClients(place), newConnectionClients(place)];
   const seen = () => [...askers, ...streams].map((client) => client.tally);

@@ -18,12 +18,15 @@ export const ENGINE_PACKAGES = [
   { name: 'iproute2', present: () => hasCommand('ip') },
 ];
 
+/** For a fleet. */
+export const ETCD_PACKAGES = [{ name: 'etcd-server', present: () => hasCommand('etcd') }];
+
 /** What only the tests need. */
 export const TOOL_PACKAGES = [
+  ...ETCD_PACKAGES,
   { name: 'busybox-static', present: () => hasCommand('busybox') && isStatic(commandPath('busybox')) },
   { name: 'docker-registry', present: () => hasCommand('docker-registry') },
   { name: 'apache2-utils', present: () => hasCommand('htpasswd') },
-  { name: 'etcd-server', present: () => hasCommand('etcd') },
   { name: 'etcd-client', present: () => hasCommand('etcdctl') },
   { name: 'openssl', present: () => hasCommand('openssl') },
 ];
