@@ -147,6 +147,7 @@ class FleetHost {
       await this.#refuseForeignName();
       this.#adjust();
       this.#tellPresence();
+      this.#tellCluster();
       this.#input.onRunning();
       const writing = this.#leased.run(this.#ended.signal);
       await this.#watchConnections(signal);
@@ -293,9 +294,10 @@ class FleetHost {
     this.#leased.put(this.#keys.host(project, host), value, { news: true });
   }
 
+  /** Before the first answer there is nothing to tell: that etcd is away is told when it was given its time. */
   #tellCluster(): void {
     const { current, trouble = '' } = this.#mirror;
-    if (current === this.#wasCurrent) return;
+    if (!this.#answered.done || current === this.#wasCurrent) return;
     const first = this.#wasCurrent === undefined;
     this.#wasCurrent = current;
     if (first && current) return;

@@ -53,9 +53,13 @@ export function sameStatus(a: StatusValue | undefined, b: StatusValue): boolean 
   return a !== undefined && JSON.stringify(a) === JSON.stringify(b);
 }
 
+/** Steps on the way to a release that is not adopted yet. */
+const PREPARING: ReadonlySet<Step['kind']> = new Set(['learn-release', 'prepare', 'queue', 'open']);
+
 function phaseOf({ view, step, trouble }: StatusInput): HostPhase {
   const { desired, observed } = view;
-  if (step.kind === 'prepare' || (step.kind === 'wait' && step.for === 'image')) return 'preparing';
+  if (PREPARING.has(step.kind) || (step.kind === 'wait' && step.for === 'image')) return 'preparing';
+  if (step.kind === 'adopt') return 'starting';
   if (step.kind === 'wait' && step.for === 'monitor') return 'watching';
   if (step.kind === 'wait' && ['fleet', 'turn', 'links'].includes(step.for)) return 'waiting';
   if (desired.status !== 'ready') return goingPhase(view);
