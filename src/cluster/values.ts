@@ -217,21 +217,29 @@ export interface ConfigValue {
 
 const text = (v: unknown) => typeof v === 'string';
 const count = (v: unknown) => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0;
-const list = (v: unknown) => Array.isArray(v);
 const object = (v: unknown) => typeof v === 'object' && v !== null && !Array.isArray(v);
 const oneOf =
   (...known: readonly string[]) =>
   (v: unknown) =>
     typeof v === 'string' && known.includes(v);
 
+const each = (holds: (v: unknown) => boolean) => (v: unknown) => Array.isArray(v) && v.every(holds);
+
 type Shape = Readonly<Record<string, (value: unknown) => boolean>>;
+
+const fields = (shape: Shape) => (v: unknown) =>
+  typeof v === 'object' && v !== null && !Array.isArray(v) && hasShape(v as Record<string, unknown>, shape);
+
+function hasShape(value: Readonly<Record<string, unknown>>, shape: Shape): boolean {
+  return Object.entries(shape).every(([field, holds]) => holds(value[field]));
+}
 
 function reader<T>(shape: Shape): (entry: Pick<Entry, 'value'> | undefined) => T | undefined {
   return (entry) => {
     if (entry === undefined) return undefined;
     const value = parsed(entry.value);
     if (value === undefined || value.format !== FORMAT) return undefined;
-    return Object.entries(shape).every(([field, holds]) => holds(value[field])) ? (value as T) : undefined;
+    return hasShape(value, shape) ? (value as T) : undefined;
   };
 }
 
@@ -254,9 +262,9 @@ export const readDesired = reader<DesiredValue>({
 
 export const readRelease = reader<ReleaseValue>({
   number: count,
-  image: object,
+  image: fields({ name: text, id: text, digests: each(text) }),
   spec: object,
-  requires: list,
+  requires: each(fields({ name: text, alias: text, exporter: text, containerPort: count })),
   limits: object,
   by: text,
   at: text,
@@ -269,7 +277,7 @@ export const readRollout = reader<RolloutValue>({
   kind: oneOf('update', 'rollback'),
   state: oneOf('preparing', 'running', 'paused', 'done', 'failed', 'superseded'),
   attempt: count,
-  after: list,
+  after: each(fields({ component: text, generation: count })),
   by: text,
   at: text,
 });
@@ -288,12 +296,12 @@ export const readStatus = reader<StatusValue>({
   host: text,
   settled: count,
   generation: count,
-  known: object,
+  known: fields({ release: count, generation: count }),
   serving: count,
   phase: text,
   why: text,
-  containers: list,
-  logs: list,
+  containers: each(fields({ id: text, release: count, state: text, connections: count })),
+  logs: each(text),
   since: text,
 });
 
@@ -303,7 +311,7 @@ export const readHost = reader<HostValue>({
   project: text,
   address: text,
   version: text,
-  components: list,
+  components: each(text),
   labels: object,
   since: text,
 });
