@@ -33,8 +33,8 @@ export class MirrorState {
   /** Begins anew with a listing, whatever was known. Answers whether anything changed. */
   replace(listing: Listing): boolean {
     this.#told.clear();
-    this.#owed.clear();
     const changed = this.#assume(listing);
+    this.forgive();
     this.revision = listing.revision;
     return changed;
   }
