@@ -14,7 +14,7 @@ import type { AgentEvent, LastWords, Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
 import { isNews, statusOf } from './status.ts';
-import { type Memory, type Situation, type Steps, steps } from './steps.ts';
+import { type Memory, type Situation, type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Looks again after this long even if nothing pokes. */
@@ -156,7 +156,7 @@ export class FleetComponent {
       release: record.release,
       proven: release?.proven === true,
       returns: desired.previous !== undefined,
-      serves: routed.length > 0,
+      serves: serves(observed),
       arrived: record.status === 'ready' ? full >= (release?.component.instances ?? 1) : gone,
       failing: this.#failingOf(view),
       reason: record.reason,

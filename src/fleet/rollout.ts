@@ -59,7 +59,7 @@ export interface Here {
   readonly proven: boolean;
   /** Something served before the release, and would again. */
   readonly returns: boolean;
-  /** Something is routed now, of whatever release. */
+  /** Something of whatever release is routed now, or would be as soon as somebody sees to it. */
   readonly serves: boolean;
   /** The host is as the record wants it: all containers serve, or all are gone. */
   readonly arrived: boolean;

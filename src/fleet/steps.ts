@@ -12,6 +12,7 @@ import {
   withStatus,
   withTakenBack,
 } from '../agent/record.ts';
+import type { Observed } from '../agent/state.ts';
 import type { Condition } from '../cluster/store.ts';
 import { type ReleaseValue, readRelease, readStatus, type TurnValue } from '../cluster/values.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
@@ -153,7 +154,7 @@ export function steps(input: StepsInput): Steps {
       const linkPort = await around.links.require(value);
       await change(signal, async (record) => {
         // Asked again under the lock, which may have taken its time.
-        const returns = view.desired.release !== undefined && view.observed.containers.some((c) => c.routed);
+        const returns = view.desired.release !== undefined && serves(view.observed);
         const lease = around.session.lease();
         if (!proven && !mayAdvance(wanted, { host, lease, returns, generation })) return record;
         const { release, linkPorts } = await onThisHost(value, record, linkPort);
@@ -308,6 +309,11 @@ export function steps(input: StepsInput): Steps {
       at: new Date(here.now).toISOString(),
     };
   }
+}
+
+/** Something is routed, or is to be again as soon as somebody sees to it: a proxy may have lost its table. */
+export function serves({ containers }: Pick<Observed, 'containers'>): boolean {
+  return containers.some((c) => c.routed || (c.served && c.state === 'running' && !c.drain && !c.busy));
 }
 
 const NOTHING_FOLLOWED: FleetMemory = { generation: 0, attempt: 0, settled: 0 };
