@@ -28,6 +28,8 @@ const OPEN_EVERY_MS = 300;
 /** The first try to prepare again, and to close a rollout, after one that did not work. */
 const AGAIN_MS = 1_000;
 const AGAIN_MAX_MS = 30_000;
+/** Between two looks at whether what failed before is gone. */
+const LEAVING_MS = 200;
 /** Nothing to do until something happens. */
 const RESTS_MS = 30_000;
 
@@ -149,6 +151,7 @@ export function steps(input: StepsInput): Steps {
 
     async adopt({ proven }, { wanted, view }, signal) {
       const value = known(wanted);
+      if (isStillLeaving(view, value.number)) return LEAVING_MS;
       const { generation } = desired(wanted).value;
       const attempt = attemptOf(wanted);
       const linkPort = await around.links.require(value);
@@ -320,6 +323,13 @@ const NOTHING_FOLLOWED: FleetMemory = { generation: 0, attempt: 0, settled: 0 };
 
 function fleetOf(record: ComponentRecord): FleetMemory {
   return record.fleet ?? NOTHING_FOLLOWED;
+}
+
+/** Containers of an attempt that failed would be taken for the next one's: they go first. */
+function isStillLeaving({ desired: { release }, observed }: View, number: number): boolean {
+  if (release?.number === number) return false;
+  const old = observed.containers.filter((c) => c.release === number && c.drain === undefined);
+  return old.some((c) => c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy');
 }
 
 /** What serves is what a failure returns to, even if whoever routed it did not live to settle on it. */
