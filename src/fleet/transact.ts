@@ -43,15 +43,21 @@ const PAUSE_MS = 20;
 const LOST_TRIES = 4;
 const LOST_PAUSE_MS = 500;
 
-/** All changes, in the order in which they were written. Throws with what was done before, when some was. */
+/** All changes, in the order of the first look. Throws with what was done before, when some was. */
 export async function carryOut<T extends Change>(fleet: Fleet, look: Look<T>): Promise<readonly T[]> {
   const done = new Map<string, T>();
+  const order = new Set<string>();
+  const noting: Look<T> = async (...known) => {
+    const steps = await look(...known);
+    for (const { result } of steps) order.add(result.component);
+    return steps;
+  };
   try {
-    await untilDone(fleet, look, done);
+    await untilDone(fleet, noting, done);
   } catch (error) {
     throw [...done.values()].some((d) => d.changed) ? withDone(error, done) : error;
   }
-  return [...done.values()];
+  return [...order].flatMap((name) => done.get(name) ?? []);
 }
 
 async function untilDone<T extends Change>(fleet: Fleet, look: Look<T>, done: Map<string, T>): Promise<void> {
