@@ -3,6 +3,7 @@
  * out on purpose: its watcher loses events and wedges, its lease is told lost after twice its time, its retries
  * write twice, its login has no end and its token refresh neither (docs/decisions tell why each).
  */
+import { X509Certificate } from 'node:crypto';
 import { type CallOptions, InterceptingCall, type Interceptor, type InterceptorOptions } from '@grpc/grpc-js';
 import { noop } from 'cockatiel';
 import { Etcd3, type IOptions } from 'etcd3';
@@ -105,6 +106,7 @@ export class Member {
 function client(endpoint: Endpoint, options: StoreOptions): Etcd3 {
   if (endpoint.tls) keepQuietAboutAddresses(endpoint.host);
   try {
+    if (options.ca !== undefined) new X509Certificate(options.ca); // gRPC takes anything, and then trusts nobody
     return new Etcd3(settings(endpoint, options));
   } catch (error) {
     throw new GantryError('usage', `a certificate or key for etcd cannot be used: ${messageOf(error)}`, {
