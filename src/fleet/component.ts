@@ -25,6 +25,7 @@ const AGENT_RESYNC_MS = 10_000;
 /** Lines a container that is not ready yet has printed: not asked for more often. */
 const LOGS_EVERY_MS = 2_000;
 const LOG_LINES = 20;
+const LEAVES: Step = { kind: 'wait', for: 'drain', why: 'its agent ends and takes along what runs here' };
 
 export class FleetComponent {
   readonly name: string;
@@ -37,6 +38,7 @@ export class FleetComponent {
   readonly #memory: Memory = { releases: new Map(), preparation: undefined, completeTries: 0 };
   #view: View | undefined;
   #could = false;
+  #leaves = false;
   #digest = '';
   #lastStep: Step | undefined;
   #said = '';
@@ -93,16 +95,23 @@ export class FleetComponent {
 
   /** Drains and removes what runs here, whatever the fleet wants; the next start brings it back. */
   async leave(signal: AbortSignal): Promise<void> {
+    // Whoever follows the fleet would bring it back at once.
+    await this.#endLoops();
+    this.#leaves = true;
     await this.#steps.leave(signal);
   }
 
   /** Containers and traffic stay as they are. */
   async close(): Promise<void> {
+    await this.#endLoops();
+    await this.#steps.close();
+    await this.#agent.close();
+  }
+
+  async #endLoops(): Promise<void> {
     this.#ended.abort();
     this.#poke.poke();
     await this.#loops;
-    await this.#steps.close();
-    await this.#agent.close();
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
@@ -166,6 +175,7 @@ export class FleetComponent {
 
   #onRound(view: View): void {
     this.#view = view;
+    if (this.#leaves) this.#publish(view, LEAVES);
     this.#noteFailing(view);
     const digest = JSON.stringify([view.version, view.observed.containers.map(essence)]);
     if (digest === this.#digest) return;

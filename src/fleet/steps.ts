@@ -13,6 +13,7 @@ import {
   withTakenBack,
 } from '../agent/record.ts';
 import type { Observed } from '../agent/state.ts';
+import { stay } from '../agent/stay.ts';
 import type { Condition } from '../cluster/store.ts';
 import { type ReleaseValue, readRelease, readStatus, type TurnValue } from '../cluster/values.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
@@ -236,7 +237,7 @@ export function steps(input: StepsInput): Steps {
       await change(signal, (record) =>
         record.status === 'ready' ? withStatus(record, 'stopped', NOTHING_FOLLOWED) : record,
       );
-      await agent.run((view) => view.plan.length === 0, signal);
+      await stay(agent, (view) => view.plan.length === 0, { tell, now: around.now }, signal);
     },
     async close() {
       ended.abort();

@@ -39,6 +39,8 @@ export interface FleetOptions {
   readonly programs?: Programs;
   /** Images the hosts have from the start; others must be put into the registry. */
   readonly images?: readonly string[];
+  /** The agents take along what runs when they end. */
+  readonly stopOnExit?: boolean;
 }
 
 export interface TestHost {
@@ -149,7 +151,7 @@ export class TestFleet {
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  #host(name: string, { programs = () => IDLE, images = [] }: FleetOptions): TestHost {
+  #host(name: string, { programs = () => IDLE, images = [], stopOnExit = false }: FleetOptions): TestHost {
     const engine = new FakeEngine({ program: (spec) => programs(imageName(String(spec.body.Image))) });
     for (const image of images) engine.addImage(image, imageId(image));
     const proxy = new FakeProxy();
@@ -168,7 +170,7 @@ export class TestFleet {
           {
             ...{ project: PROJECT, components: undefined, host: name, address: '127.0.0.1', labels: {} },
             ...{ stateDir: join(fleet.#folder, name), hostId: `id-of-${name}`, engine, store: host.store },
-            ...{ prefix: '/gantryd', stopOnExit: false, proxy },
+            ...{ prefix: '/gantryd', stopOnExit, proxy },
             emit: (event) => events.push(event),
             onRunning() {},
           },
@@ -190,6 +192,16 @@ export class TestFleet {
     };
     return host;
   }
+}
+
+/** The hosts tell how they are of `web`, which the config has. */
+export async function presentEverywhere(fleet: TestFleet): Promise<void> {
+  await fleet.put(fleet.keys.config, {
+    ...{ format: 1, project: PROJECT, by: 'me@here', at: now() },
+    file: { components: [{ name: 'web', repo: 'app' }] },
+  });
+  const all = () => fleet.statuses().length === fleet.hosts.length;
+  await until(all, { timeoutMs: 5000, what: 'all hosts to be there' });
 }
 
 /** A fleet whose agents run; ended with the test. */

@@ -228,8 +228,9 @@ export class SimHost {
     const record = this.record();
     const known = record?.releases.find((r) => r.number === release);
     if (record === undefined || known === undefined || known.proven || this.#input.isExcused()) return;
-    const atStake = this.routed().some((id) => this.engine.runs(id) && this.engine.releaseOf(id) !== release);
-    if (!atStake) return;
+    const good = record.releases.filter((r) => r.proven && r.number !== release).map((r) => r.number);
+    const isAtStake = (id: string) => this.engine.runs(id) && good.includes(this.engine.releaseOf(id));
+    if (!this.routed().some(isAtStake)) return;
     const { cluster } = this.#input;
     const turns = [...cluster.list(KEYS.turns(COMPONENT)).entries].sort(
       (a, b) => a.createRevision - b.createRevision,
