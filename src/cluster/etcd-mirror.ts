@@ -9,7 +9,7 @@ import type { Member } from './etcd-member.ts';
 import type { Members } from './etcd-members.ts';
 import { changesOf, listingOf, rangeRequest } from './etcd-requests.ts';
 import { Watch } from './etcd-watch.ts';
-import { MirrorState } from './mirror-state.ts';
+import { type Change, MirrorState } from './mirror-state.ts';
 import type { Entry, FollowOptions, Mirror } from './store.ts';
 import { keepTrying, notify, Once, pause } from './waiting.ts';
 
@@ -68,7 +68,7 @@ export class EtcdMirror implements Mirror {
     } catch (thrown) {
       if (this.#stop.signal.aborted) return;
       this.#members.avoid(member);
-      this.#tell(false, messageOf(this.#members.failed(thrown, member)));
+      this.#tell([], messageOf(this.#members.failed(thrown, member)));
     } finally {
       stop();
       this.#stop.signal.removeEventListener('abort', stop);
@@ -80,14 +80,14 @@ export class EtcdMirror implements Mirror {
     const answer = await this.#range(member); // before the watch: it also renews the member's token
     if (standing.aborted) return;
     this.#cluster = answer.header.cluster_id;
-    if (this.#state.replace(listingOf(answer))) this.#tell(true, this.trouble);
+    if (this.#state.replace(listingOf(answer))) this.#tell(undefined, this.trouble);
     this.#listed.happen();
     const watch = await this.#watch(member, standing);
     standing.addEventListener('abort', () => watch.end());
     await watch.created(this.#members.timeoutMs);
     const changed = await this.#refresh(member, standing);
     this.#state.forgive();
-    if (!standing.aborted) this.#tell(changed, undefined);
+    if (!standing.aborted) this.#tell(changed ? undefined : [], undefined);
     await Promise.race([watch.ended, this.#keepListing(member, standing)]);
   }
 
@@ -95,7 +95,7 @@ export class EtcdMirror implements Mirror {
     const told = (answer: IWatchResponse) => {
       if (standing.aborted) return;
       const news = changesOf(answer).filter((change) => this.#state.event(change));
-      if (news.length > 0) this.#tell(true, this.trouble);
+      this.#tell([...new Set(news.map(keyOf))], this.trouble);
     };
     return member.open(
       async (client, options) =>
@@ -108,7 +108,7 @@ export class EtcdMirror implements Mirror {
     while (!standing.aborted) {
       await pause(RELIST_MS * (1 - Math.random() / 3), standing);
       if (standing.aborted) return;
-      if (await this.#refresh(member, standing)) this.#tell(true, this.trouble);
+      if (await this.#refresh(member, standing)) this.#tell(undefined, this.trouble);
       if (!this.#state.owed) continue;
       await pause(OWED_MS, standing);
       if (this.#state.owed && !standing.aborted) throw broken('the watch lost events');
@@ -140,11 +140,17 @@ export class EtcdMirror implements Mirror {
     return answer;
   }
 
-  #tell(changed: boolean, trouble: string | undefined): void {
+  /** `changed`: the keys that have; undefined: any may have. */
+  #tell(changed: readonly string[] | undefined, trouble: string | undefined): void {
     const was = this.current;
     this.trouble = trouble;
-    if (changed || was !== this.current) notify(this.#options.onChange);
+    if (changed?.length === 0 && was === this.current) return;
+    notify(() => this.#options.onChange(changed));
   }
+}
+
+function keyOf(change: Change): string {
+  return change.kind === 'put' ? change.entry.key : change.key;
 }
 
 function broken(why: string): GantryError {

@@ -217,7 +217,7 @@ class FleetHost {
     this.#tellCluster();
     const concerned = this.#index.apply(this.#mirror.entries, changed);
     if (!this.#answered.done) return;
-    const all = changed === undefined;
+    const all = changed === undefined || changed.length === 0; // any key may have, or etcd came or went
     const strange = [...concerned.components].some((name) => !this.#components.has(name));
     if (all || concerned.config || strange) this.#adjustAndTell();
     if (concerned.links) this.#followLinks();

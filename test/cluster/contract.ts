@@ -239,6 +239,20 @@ export function storeContract(name: string, ground: Ground): void {
       );
     });
 
+    test('follow: it is told which keys are different', async () => {
+      const told: (readonly string[] | undefined)[] = [];
+      const mirror = store.follow({ range: all, onChange: (changed) => told.push(changed) });
+      await mirror.listed(AbortSignal.timeout(TIMEOUT_MS));
+      await soon('the mirror is current', () => mirror.current);
+      await put('a', '1', other);
+      await soon('it arrives', () => mirror.entries.has(key('a')));
+      await put('b', '1', other);
+      await drop('a', other);
+      await soon('the deletion arrives', () => mirror.entries.size === 1);
+      const keys = told.flatMap((changed) => changed ?? []);
+      assert.deepEqual(keys, ['a', 'b', 'a'].map(key));
+    });
+
     test('follow: after any number of writes the mirror is what a listing says', async () => {
       const mirror = await followed();
       const writes = Array.from({ length: 300 }, (_, i) => {

@@ -259,7 +259,7 @@ class MemoryMirror implements Mirror, Watcher {
     this.#store.cluster.watchers.delete(this);
     const was = this.current;
     this.trouble = why;
-    if (was) this.#options.onChange();
+    if (was) this.#options.onChange([]);
   }
 
   listed(signal: AbortSignal): Promise<void> {
@@ -283,7 +283,7 @@ class MemoryMirror implements Mirror, Watcher {
       if (change.kind === 'put') this.entries.set(change.entry.key, change.entry);
       else this.entries.delete(change.key);
     }
-    this.#options.onChange();
+    this.#options.onChange(changes.map(keyOf));
   }
 
   #again(): void {
