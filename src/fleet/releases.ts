@@ -29,14 +29,14 @@ export function returnTo(at: ComponentLook): number {
   return newestGood(at, desired.release) ?? 0;
 }
 
-/** undefined: there is none. */
+/** What served before the desired release, whatever its number; undefined: there is none. */
 export function rollbackTo(at: ComponentLook, to: number | undefined): number | undefined {
   if (to !== undefined) return at.releases.get(to) === undefined ? undefined : to;
   const desired = at.desired.value;
   if (desired === undefined) return undefined;
   const rollout = at.rollout.value;
-  const bad = rollout?.kind === 'update' && rollout.release === desired.release && rollout.state !== 'done';
-  if (bad && at.releases.get(rollout.from) !== undefined) return rollout.from;
+  const own = rollout?.kind === 'update' && rollout.release === desired.release;
+  if (own && at.releases.get(rollout.from) !== undefined) return rollout.from;
   return newestGood(at, desired.release);
 }
 

@@ -305,6 +305,15 @@ describe('rollback', () => {
     assert.equal((await rollback(all.fleet, ask()))[0]?.release, 1);
   });
 
+  test('of an update that is done passes over what an operator had left', async () => {
+    const all = await three();
+    await rollback(all.fleet, { ...ask(), to: 1 });
+    complete(all.cluster, 'web');
+    await update(all.fleet, updateOf());
+    complete(all.cluster, 'web');
+    assert.equal((await rollback(all.fleet, ask()))[0]?.release, 1, 'not 3, which served before 1 did');
+  });
+
   test('goes to the release that is named, also forward, and to no other', async () => {
     const all = await three();
     await rollback(all.fleet, { ...ask(), to: 1 });
