@@ -58,8 +58,11 @@ export function failed(
   return { conditions: [...conditions, ...fence], writes };
 }
 
+/** Hosts that have moved prepare no more: a resume goes on from where it was. */
 function paused(d: Deciding, failure: Failure): Transaction {
-  return decided(d, { ...d.rollout.value, state: 'paused', reason: reasonOf(failure), failure });
+  const { value } = d.rollout;
+  const was = value.state === 'preparing' || value.state === 'running' ? { was: value.state } : {};
+  return decided(d, { ...value, ...was, state: 'paused', reason: reasonOf(failure), failure });
 }
 
 function takenBack(d: Deciding, failure: Failure): Transaction {
