@@ -43,8 +43,9 @@ export class FleetComponent {
   #lastStep: Step | undefined;
   #said = '';
   #trouble: string | undefined;
-  #failing: { readonly generation: number; readonly attempt: number; readonly why: string } | undefined;
-  #lastWords: { readonly check?: string; readonly words?: LastWords } = {};
+  #failing: Failing | undefined;
+  /** Of the container by which the release failed. */
+  #lastWords: { readonly container: string; readonly check?: string; readonly words: LastWords } | undefined;
   #logs: { readonly lines: readonly string[]; readonly at: number } = { lines: [], at: 0 };
   #status: StatusValue | undefined;
   #loops: Promise<unknown> = Promise.resolve();
@@ -129,6 +130,8 @@ export class FleetComponent {
     const here = await this.#here(view);
     const step = nextStep(wanted, here);
     this.#tellStep(step, wanted);
+    if (step.kind === 'prepare') this.#lastWords = undefined; // of another release, or another attempt
+    if (step.kind === 'fail') await this.#askLastWords();
     await this.#askLogs(view, step);
     this.#publish(view, step);
     this.#pokeIfFreed();
@@ -190,7 +193,8 @@ export class FleetComponent {
     const bad = observed.containers.find((c) => c.release === record.release && hasFailed(c));
     if (bad === undefined || this.#isKnown(fleet)) return;
     const { generation, attempt } = fleet;
-    this.#failing = { generation, attempt, why: failureWords(bad) };
+    const check = bad.health === 'unhealthy' ? { check: bad.saw } : {};
+    this.#failing = { generation, attempt, why: failureWords(bad), container: bad.id, ...check };
   }
 
   #isKnown({ generation, attempt }: { readonly generation: number; readonly attempt: number }): boolean {
@@ -222,16 +226,33 @@ export class FleetComponent {
   }
 
   #last(): Pick<Situation, 'check' | 'words'> {
+    if (this.#lastWords === undefined) return {};
     const { check, words } = this.#lastWords;
-    return { ...(check === undefined ? {} : { check }), ...(words === undefined ? {} : { words }) };
+    return { words, ...(check === undefined ? {} : { check }) };
   }
 
   #tell(event: AgentEvent): void {
-    if (event.kind === 'release-failed' || event.kind === 'container-failed') {
-      const check = event.kind === 'release-failed' ? event.verdict?.saw : undefined;
-      this.#lastWords = { words: event.lastWords, ...(check === undefined ? {} : { check }) };
+    if (event.kind === 'release-failed') {
+      const { container, lastWords: words, verdict } = event;
+      this.#lastWords = { container, words, ...(verdict === undefined ? {} : { check: verdict.saw }) };
+    } else if (event.kind === 'container-failed' && event.container === this.#failing?.container) {
+      this.#lastWords = { container: event.container, words: event.lastWords };
     }
     this.#around.emit(event);
+  }
+
+  /** One that fails after the switch may run on, and then nobody has told of it. */
+  async #askLastWords(): Promise<void> {
+    const failing = this.#failing;
+    const isFailing = failing !== undefined && failing.generation === this.#view?.record.fleet?.generation;
+    if (!isFailing || this.#lastWords?.container === failing.container) return;
+    const { container, check } = failing;
+    const { engine } = this.#around;
+    const [exit, logs] = await Promise.all([engine.exit(container), engine.logs(container, LOG_LINES)]);
+    if (this.#lastWords?.container === container) return; // told meanwhile
+    const { exitCode, oomKilled = false } = exit ?? {};
+    const words: LastWords = { logs, ...(exitCode === undefined ? {} : { exitCode, oomKilled }) };
+    this.#lastWords = { container, words, ...(check === undefined ? {} : { check }) };
   }
 
   #tellTrouble(fact: Parameters<Tell>[0]): void {
@@ -283,7 +304,7 @@ export class FleetComponent {
       this.#logs = { lines: await this.#around.engine.logs(pending.id, LOG_LINES), at: now };
     } else if (pending === undefined) {
       const failed = step.kind === 'fail' || (step.kind === 'wait' && step.for === 'fleet');
-      this.#logs = { lines: failed ? (this.#lastWords.words?.logs ?? []) : [], at: 0 };
+      this.#logs = { lines: failed ? (this.#lastWords?.words.logs ?? []) : [], at: 0 };
     }
   }
 
@@ -316,6 +337,15 @@ export class FleetComponent {
 }
 
 export type Releases = Map<number, ReleaseValue>;
+
+/** What was seen wrong after the switch, for as long as that release is watched. */
+interface Failing {
+  readonly generation: number;
+  readonly attempt: number;
+  readonly why: string;
+  readonly container: string;
+  readonly check?: string;
+}
 
 function essence(c: ObservedContainer): readonly unknown[] {
   return [c.id, c.state, c.readiness, c.health, c.routed, c.drain !== undefined, c.busy];
