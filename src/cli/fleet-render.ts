@@ -50,7 +50,7 @@ export function renderLines(lines: readonly string[]): string {
 export function renderFleetEvent(event: FleetEvent): string {
   switch (event.kind) {
     case 'rollout-changed':
-      return printable(`${event.component}: release ${event.release} is ${event.state}${because(event.why)}`);
+      return printable(`${event.component}: ${rolloutWords(event)}${because(event.why)}`);
     case 'host-changed':
       return printable(`${event.host}: ${event.component} ${phaseWords(event)}${because(event.why)}`);
     case 'host-gone':
@@ -62,6 +62,11 @@ export function renderFleetEvent(event: FleetEvent): string {
     default:
       return unknownEvent(event);
   }
+}
+
+function rolloutWords({ rollout, release, state }: Extract<FleetEvent, { kind: 'rollout-changed' }>): string {
+  const what = rollout === 'rollback' ? 'the rollback to release' : 'the rollout of release';
+  return `${what} ${release} ${state === 'failed' ? 'failed' : `is ${state}`}`;
 }
 
 function phaseWords({ phase, release, settled }: Extract<FleetEvent, { kind: 'host-changed' }>): string {

@@ -32,11 +32,11 @@ export async function waitFor(
   );
   output.end();
   if (endings === undefined) throw interrupted(args.project);
-  const done = endings.filter((e) => e.outcome === 'done');
-  for (const { component, outcome, why } of done) {
-    output.result({ kind: 'result', component, action: 'wait', outcome }, renderLines([why]));
-  }
   const error = errorOf(endings, args.project);
+  for (const { component, outcome, why } of endings) {
+    const isTold = outcome === 'done' || (outcome === 'no-hosts' && error === undefined);
+    if (isTold) output.result({ kind: 'result', component, action: 'wait', outcome }, renderLines([why]));
+  }
   if (error !== undefined) throw error;
 }
 

@@ -13,6 +13,7 @@ export type FleetEvent =
   | {
       readonly kind: 'rollout-changed';
       readonly component: string;
+      readonly rollout: 'update' | 'rollback';
       readonly release: number;
       readonly state: string;
       readonly why: string;
@@ -99,6 +100,7 @@ async function untilOver(
   while (!signal.aborted) {
     poke.clear();
     const trouble = Object.values(watched).find((m) => !m.current)?.trouble;
+    if (views.size > 0) teller.connection(trouble);
     if (trouble === undefined) {
       views = viewsOf(fleet, input, watched);
       for (const target of input.targets) {
@@ -185,9 +187,9 @@ class Teller {
   tell(target: Target, { rollout, statuses }: FollowedView): void {
     const { component, generation } = target;
     if (rollout !== undefined && rollout.generation >= generation) {
-      const { release, state, kind, reason: why = '' } = rollout;
-      const event = { kind: 'rollout-changed', component, release, state, why } as const;
-      this.#once(component, `${kind} ${release} ${state} ${why}`, event);
+      const { release, state, kind: way, reason: why = '' } = rollout;
+      const event = { kind: 'rollout-changed', component, rollout: way, release, state, why } as const;
+      this.#once(component, `${way} ${release} ${state} ${why}`, event);
     }
     for (const status of statuses) {
       const { host, phase, serving: release, why } = status;
@@ -204,15 +206,18 @@ class Teller {
     }
   }
 
+  connection(trouble: string | undefined): void {
+    const connected = trouble === undefined;
+    if (connected === this.#connected) return;
+    this.#connected = connected;
+    this.#input.emit({ kind: 'cluster', component: '', connected, why: trouble ?? '' });
+  }
+
   waiting(
     trouble: string | undefined,
     open: readonly Target[],
     views: ReadonlyMap<string, FollowedView>,
   ): void {
-    const connected = trouble === undefined;
-    const isNews = connected !== this.#connected && views.size > 0;
-    if (isNews) this.#input.emit({ kind: 'cluster', component: '', connected, why: trouble ?? '' });
-    if (views.size > 0) this.#connected = connected;
     const words = open.map((t) => stillOpen(t, views.get(t.component)).why);
     this.#input.progress(trouble === undefined ? words.join('; ') : `etcd is away: ${trouble}`);
   }

@@ -226,7 +226,7 @@ describe('the commands on a fleet', { skip: skipWithoutEtcd || skipWithoutEngine
       const all = await shop('web');
       await plays(all, 'h1', { settled: 0, serving: 0, generation: 0 });
       const waiting = all.start('update P --wait');
-      await waiting.says('release 1 is preparing');
+      await waiting.says('the rollout of release 1 is preparing');
       const failure = {
         ...{
           host: 'h1',
@@ -290,7 +290,7 @@ describe('the commands on a fleet', { skip: skipWithoutEtcd || skipWithoutEngine
         const all = await shop('web');
         await plays(all, 'h1', { settled: 0, serving: 0, generation: 0 });
         const waiting = all.start('update P --wait');
-        await waiting.says('release 1 is preparing');
+        await waiting.says('the rollout of release 1 is preparing');
         const before = await store.list(all.at.followed());
         waiting.signal(signal);
         const ended = await waiting.ended;
@@ -311,7 +311,7 @@ describe('the commands on a fleet', { skip: skipWithoutEtcd || skipWithoutEngine
       its.commit([], [{ kind: 'put', key, value: JSON.stringify(value) }]);
     await put(at.status('web', 'h1'), status('h1', { settled: 0, generation: 0, serving: 0 }));
     const waiting = line.start('gantryd', ['update', 'shop', '-c', 'web', '--wait']);
-    await waiting.says('release 1 is preparing');
+    await waiting.says('the rollout of release 1 is preparing');
     own.pause();
     await waiting.says('etcd is away; the hosts go on without it', WAIT_MS);
     const refused = await line.gantryd(['stop', 'shop', '--json']);

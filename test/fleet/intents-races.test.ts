@@ -105,6 +105,58 @@ describe('at the same time', () => {
   });
 });
 
+describe('whatever comes between', () => {
+  /** The same dice for the same seed (mulberry32). */
+  function dice(seed: number) {
+    let state = seed;
+    return (sides: number) => {
+      state = (state + 0x6d2b79f5) | 0;
+      let t = Math.imul(state ^ (state >>> 15), 1 | state);
+      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+      return ((t ^ (t >>> 14)) >>> 0) % sides;
+    };
+  }
+
+  for (let seed = 1; seed <= 20; seed++)
+    test(`no number is given out twice and the newest intent is the one wanted (seed ${seed})`, async () => {
+      const roll = dice(seed);
+      const all = await shop('web', 'api');
+      await shipped(all, 'web');
+      const answers = [undefined, undefined, undefined, 'lost', 'dropped'] as const;
+      const line = () => {
+        const meddling = Array.from({ length: 3 }, (): Meddling => {
+          const answer = answers[roll(answers.length)];
+          return answer === undefined ? {} : { answer };
+        });
+        return withLine(all, ...meddling);
+      };
+      const commands = [
+        () => update(line(), updateOf(roll(2) === 0 ? ['web'] : [])).then((u) => u.changes),
+        () => rollback(line(), ask(['web'])),
+        () => setStatus(line(), stop),
+        () => setStatus(line(), { ...ask(['web']), status: 'killed' as const }),
+      ];
+      const given = await Promise.allSettled(
+        Array.from({ length: 8 }, () => commands[roll(commands.length)]?.()),
+      );
+      for (const one of given)
+        if (one.status === 'rejected')
+          assert.ok(['superseded', 'release-unknown'].includes(one.reason.code), String(one.reason));
+      const changes = given.flatMap((one) => (one.status === 'fulfilled' ? (one.value ?? []) : []));
+      for (const name of ['web', 'api']) {
+        const own = changes.filter((c) => c.component === name && c.changed);
+        const generations = own.map((c) => c.generation);
+        assert.equal(new Set(generations).size, generations.length, `${name}: ${generations}`);
+        if (own.length === 0) continue;
+        const { generation, status } = desiredIn(all.cluster, name);
+        assert.ok(generation >= Math.max(...generations));
+        const { generation: rolled, state } = rolloutIn(all.cluster, name);
+        if (status === 'ready') assert.equal(rolled, generation);
+        else assert.ok(state === 'superseded' || state === 'done', state);
+      }
+    });
+});
+
 describe('an answer that is lost', () => {
   test('of an update that was written makes no second release', async () => {
     const all = await shop('web', 'api');
