@@ -40,21 +40,22 @@ export function completed(d: Deciding): Transaction {
   return { ...done, writes: [...done.writes, put(d.keys.outcome(d.component, value.release), outcome)] };
 }
 
-/**
- * A host could not serve the release: decided once for all, as the release's `onFailure` says. `turn`: the host's
- * own, which must still stand.
- */
-export function failed(
-  d: Deciding,
-  failure: Failure,
-  onFailure: 'rollback' | 'pause',
-  turn: Turn | undefined,
-): Transaction {
+export interface Failed {
+  readonly failure: Failure;
+  readonly onFailure: 'rollback' | 'pause';
+  /** The host's own, which must still stand. */
+  readonly turn: Turn | undefined;
+  /** The highest change that any live host knows of: an etcd that was restored gives no number out twice. */
+  readonly known: number;
+}
+
+/** A host could not serve the release: decided once for all, as the release's `onFailure` says. */
+export function failed(d: Deciding, { failure, onFailure, turn, known }: Failed): Transaction {
   const fence: Condition[] =
     turn === undefined
       ? []
       : [{ key: d.keys.turn(d.component, turn.host), createRevision: turn.createRevision }];
-  const { conditions, writes } = onFailure === 'pause' ? paused(d, failure) : takenBack(d, failure);
+  const { conditions, writes } = onFailure === 'pause' ? paused(d, failure) : takenBack(d, failure, known);
   return { conditions: [...conditions, ...fence], writes };
 }
 
@@ -65,12 +66,12 @@ function paused(d: Deciding, failure: Failure): Transaction {
   return decided(d, { ...value, ...was, state: 'paused', reason: reasonOf(failure), failure });
 }
 
-function takenBack(d: Deciding, failure: Failure): Transaction {
+function takenBack(d: Deciding, failure: Failure, known: number): Transaction {
   const { value } = d.rollout;
   const by = `rollout of release ${value.release}`;
   const reason = reasonOf(failure);
   const outcome: OutcomeValue = { format: FORMAT, result: 'failed', at: d.at, reason };
-  const generation = d.desired.value.generation + 1;
+  const generation = Math.max(d.desired.value.generation, known) + 1;
   const back = value.from !== 0;
   const desired: DesiredValue = back
     ? { ...d.desired.value, status: 'ready', release: value.from, generation, by, at: d.at }

@@ -207,7 +207,9 @@ export function steps(input: StepsInput): Steps {
       const attempt = attemptOf(wanted);
       const { onFailure } = release.spec.update;
       const turn = wanted.turns.find((t) => t.host === host);
-      const { conditions, writes } = failed(deciding(wanted), failure(why, situation), onFailure, turn);
+      const above = await highestKnown();
+      const decision = { failure: failure(why, situation), onFailure, turn, known: above };
+      const { conditions, writes } = failed(deciding(wanted), decision);
       const { done } = await store.commit(conditions, writes);
       if (done && onFailure === 'pause') {
         await change(signal, (record) => {
@@ -283,6 +285,11 @@ export function steps(input: StepsInput): Steps {
     to: (record: ComponentRecord) => ComponentRecord | Promise<ComponentRecord>,
   ): Promise<void> {
     await agent.change(to, signal);
+  }
+
+  async function highestKnown(): Promise<number> {
+    const { entries } = await store.list(keys.statuses(name));
+    return Math.max(0, ...entries.map((e) => readStatus(e)?.generation ?? 0));
   }
 
   function deciding(wanted: Wanted): Deciding {
