@@ -12,8 +12,8 @@ import { promisify } from 'node:util';
 import { SYSTEM_PATH } from './dockerd.mjs';
 import { GROUND_VARIABLE } from './leftovers.mjs';
 
-const COMMAND_MS = 10_000;
-const READY_MS = 10_000;
+const COMMAND_MS = 30_000;
+const READY_MS = 30_000;
 const BRIDGE = 'backbone';
 /** The /24s of 198.18.0.0/15, which RFC 2544 sets aside for networks that only test something. */
 const NETWORKS = 512;

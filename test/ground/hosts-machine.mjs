@@ -19,7 +19,7 @@ import { answering, UNSET } from './dockerd.mjs';
 import { run, startHolder } from './hosts-backbone.mjs';
 import { identity, isAlive, signal } from './leftovers.mjs';
 
-const END_MS = 10_000;
+const END_MS = 30_000;
 const POLL_MS = 10;
 /** Arguments: the backbone's pid, our end there, hardware address, address, hostname, the command that holds. */
 const BOOT = `
