@@ -74,7 +74,9 @@ export class Agent {
   readonly #jobs = new Map<ContainerId, Promise<void>>();
   #trouble: unknown;
   #failed: ReadonlySet<ContainerId> = new Set();
+  /** Of this release. */
   #failures = 0;
+  #release: number | undefined;
   #lastFailureAt = 0;
   #startAfter = 0;
   #said = '';
@@ -300,10 +302,19 @@ export class Agent {
 
   /** A look that finds containers of a proven release newly failed makes the next replacement wait longer. */
   #noteFailures(desired: Desired, observed: Observed): void {
+    this.#forgiveAnother(desired.release?.number);
     const number = desired.release?.proven === true ? desired.release.number : undefined;
     const failed = observed.containers.filter((c) => c.release === number && hasFailed(c)).map((c) => c.id);
     if (failed.some((id) => !this.#failed.has(id))) this.#backOff();
     this.#failed = new Set(failed);
+  }
+
+  /** What another release failed of is no reason to let this one wait. */
+  #forgiveAnother(release: number | undefined): void {
+    if (release === this.#release) return;
+    this.#release = release;
+    this.#failures = 0;
+    this.#startAfter = 0;
   }
 
   #backOff(): void {

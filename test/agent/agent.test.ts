@@ -275,6 +275,24 @@ describe('an agent that stays', () => {
     assert.equal(await staying, undefined);
   });
 
+  test('lets no release wait for what the one before it failed of', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent({ random: () => 1 });
+    await agent.change(adopt(shop.release(1)), NEVER);
+    await agent.run(serves(1), NEVER);
+    const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, shop.ended.signal);
+    const waits = async () => (await agent.look()).plan.some((a) => a.kind === 'wait' && a.for === 'backoff');
+    await until('it waits before it tries again', async () => {
+      for (const id of await shop.routed()) shop.engine.die(id);
+      return waits();
+    });
+    await agent.change(adopt(shop.release(2)), NEVER);
+    assert.equal(await waits(), false);
+    await until('it serves', async () => (await shop.idOf(2)) !== undefined);
+    shop.ended.abort();
+    await staying;
+  });
+
   test('tells a trouble once, and goes on where it was when the trouble is over', async (t) => {
     const shop = await host(t);
     const agent = shop.agent();
