@@ -2,6 +2,7 @@
  * Carries out the steps of rollout.ts: one executor a kind. What changes the record does so under the component's
  * lock; what is decided for the fleet is a transaction that may lose, and then the world is looked at anew.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Agent, View } from '../agent/agent.ts';
 import { backoffMs } from '../agent/backoff.ts';
 import {
@@ -157,7 +158,8 @@ export function steps(input: StepsInput): Steps {
       const attempt = attemptOf(wanted);
       const linkPort = await around.links.require(value);
       await change(signal, async (record) => {
-        // Asked again under the lock, which may have taken its time.
+        // The lock may have taken its time: what was routed or proven meanwhile is marked in the record.
+        if (!isDeepStrictEqual(record, view.record)) return record;
         const returns = view.desired.release !== undefined && serves(view.observed);
         const lease = around.session.lease();
         if (!proven && !mayAdvance(wanted, { host, lease, returns, generation })) return record;
