@@ -21,6 +21,7 @@ import {
   type ComponentLook,
   type ConfiguredLook,
   chosen,
+  configuredNames,
   type Fleet,
   isUnfinished,
   knownNames,
@@ -188,9 +189,11 @@ function leadsTo(from: string, to: string, look: ProjectLook, seen = new Set<str
 export function rollback(fleet: Fleet, asked: Asked & { readonly to?: number }): Promise<readonly Change[]> {
   const id = randomUUID();
   return carryOut(fleet, async (done, lost) => {
-    const look = await lookAtConfigured(fleet, asked.project);
+    const look = await lookAtProject(fleet, asked.project);
+    if (look.config.value === undefined) throw projectUnknown(look);
     const steps: Step[] = [];
-    for (const { name } of componentsOf(asked, look.project)) {
+    // A release holds all it needs: also with a config that cannot be used there is a way back.
+    for (const name of chosen(asked.components, configuredNames(look), asked.project)) {
       if (done.has(name)) continue;
       const at = await lookAtComponent(fleet, look, name);
       const own = recognised(at, id, lost.get(name));

@@ -289,10 +289,14 @@ describe('rollback', () => {
     );
   });
 
-  test('goes back one more each time', async () => {
+  test('goes back one more each time, but not while it goes back', async () => {
     const all = await three();
     await rollback(all.fleet, ask());
+    const again = await rollback(all.fleet, ask());
+    assert.deepEqual(again, [{ component: 'web', release: 2, generation: 4, changed: false }]);
+    complete(all.cluster, 'web');
     assert.equal((await rollback(all.fleet, ask()))[0]?.release, 1);
+    complete(all.cluster, 'web');
     await assert.rejects(rollback(all.fleet, ask(['web'])), refused('release-unknown', '1, 2, 3'));
   });
 
@@ -331,6 +335,19 @@ describe('rollback', () => {
     const changes = await rollback(all.fleet, { ...ask(), to: 3 });
     assert.deepEqual(changes, [{ component: 'web', release: 3, generation: 3, changed: false }]);
     assert.equal(all.cluster.revision, before);
+  });
+
+  test('needs no config that this version can use', async () => {
+    const all = await three();
+    const config = await getConfig(all.fleet, PROJECT);
+    putIn(all.cluster, AT_KEYS.config, { ...config, file: { components: [{ name: 'web', repoo: 1 }] } });
+    assert.equal((await rollback(all.fleet, ask()))[0]?.release, 2);
+    await assert.rejects(
+      rollback(all.fleet, ask(['wbe'])),
+      refused('component-unknown', 'did you mean "web"?'),
+    );
+    all.cluster.wipe();
+    await assert.rejects(rollback(all.fleet, ask()), refused('project-unknown'));
   });
 
   test('starts again what is stopped', async () => {
