@@ -22,6 +22,8 @@ export const skipWithoutFleet: string | false = skipWithoutHosts || skipWithoutE
 
 export const PROJECT = 'shop';
 const TAG = 'gantryd-e2e-fleet:app';
+/** The image of every component. */
+export const APP = { repo: TAG.slice(0, TAG.indexOf(':')), tag: 'app' } as const;
 const HTTP_PORT = 8080;
 const TCP_PORT = 9000;
 /** Of one request that takes its time, in the load. */
@@ -31,7 +33,7 @@ export interface FleetShopOptions {
   readonly hosts?: readonly string[];
   /** Machines without an engine, beside the one etcd is on. */
   readonly places?: readonly string[];
-  readonly etcd?: Pick<EtcdOptions, 'members' | 'tls'>;
+  readonly etcd?: Pick<EtcdOptions, 'members' | 'tls' | 'flushes'>;
 }
 
 /** A component of the project file; name, image and ports of `web` are filled in. */
@@ -110,15 +112,14 @@ export class FleetShop {
     others: readonly ComponentFile[] = [],
   ): Promise<void> {
     const file = join(this.first.folder, 'shop.json');
-    const image = { repo: TAG.slice(0, TAG.indexOf(':')), tag: 'app' };
     const { environmentVariables = [], ...rest } = web as { environmentVariables?: readonly unknown[] };
     const component = {
-      ...{ name: 'web', ...image, ports: PORTS, update: { monitor: 0 }, readyTimeout: 30_000 },
+      ...{ name: 'web', ...APP, ports: PORTS, update: { monitor: 0 }, readyTimeout: 30_000 },
       readyChecks: [{ kind: 'http', path: '/health', port: HTTP_PORT }],
       ...rest,
       environmentVariables: [{ name: 'VERSION', value: version }, ...environmentVariables],
     };
-    const components = [component, ...others.map((other) => ({ ...image, ...other }))];
+    const components = [component, ...others.map((other) => ({ ...APP, ...other }))];
     await writeFile(file, JSON.stringify({ components }));
     await this.must('setconfig', file);
   }
