@@ -35,6 +35,9 @@ export function rollbackTo(at: ComponentLook, to: number | undefined): number | 
   const desired = at.desired.value;
   if (desired === undefined) return undefined;
   const rollout = at.rollout.value;
+  // Whoever asks while a failed release is taken back means that one, not the one before.
+  const goesBack = rollout?.kind === 'rollback' && rollout.release === desired.release;
+  if (goesBack && desired.status === 'ready' && isUnfinished(rollout)) return desired.release;
   const own = rollout?.kind === 'update' && rollout.release === desired.release;
   if (own && at.releases.get(rollout.from) !== undefined) return rollout.from;
   return newestGood(at, desired.release);
