@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ProxyClient } from '../../dist/src/proxy/client.js';
+import { selfTimes } from '../../dist/test/bench/self-times.js';
 import { startBackend, TABLE, URLS, until } from './fronts.mjs';
 import { prepareNetwork } from './network.mjs';
 import { number, table } from './report.mjs';
@@ -16,7 +17,6 @@ import { wrk } from './wrk.mjs';
 
 const MAIN = fileURLToPath(new URL('../../dist/src/proxy/main.js', import.meta.url));
 const START_MS = 10_000;
-const TOP = 15;
 
 const LOADS = [
   { name: 'http, keep-alive', url: `${URLS.gantrydHttp}/`, connections: 64 },
@@ -69,47 +69,16 @@ async function profiled({ name, ...load }, seconds) {
     const { perSecond } = await wrk({ ...load, seconds });
     await client.stop(true);
     await ended;
-    return { perSecond, ...(await selfTimes(place)) };
+    return { perSecond, ...selfTimes(await readProfile(place)) };
   } finally {
     child.kill('SIGKILL');
     await ended;
   }
 }
 
-/** Self time by function and by where the function is from; idle time left out. */
-async function selfTimes(place) {
+async function readProfile(place) {
   const file = (await readdir(place)).find((name) => name.endsWith('.cpuprofile'));
-  const { nodes, samples, timeDeltas } = JSON.parse(await readFile(join(place, file), 'utf8'));
-  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
-  const samplesOf = (name) => {
-    const times = new Map();
-    samples.forEach((id, at) => {
-      const key = name(frames.get(id));
-      if (key !== '(idle)') times.set(key, (times.get(key) ?? 0) + timeDeltas[at]);
-    });
-    return shares(times);
-  };
-  return { origins: samplesOf(originOf), top: samplesOf(nameOf).slice(0, TOP) };
-}
-
-/** The largest first. */
-function shares(times) {
-  const all = [...times.values()].reduce((sum, time) => sum + time, 0);
-  const sorted = [...times].sort(([, a], [, b]) => b - a);
-  return sorted.map(([name, time]) => ({ name, share: time / all }));
-}
-
-/** Native functions without a file are system calls and the engine's own work. */
-function originOf({ functionName, url }) {
-  if (url.startsWith('node:')) return 'Node, JavaScript';
-  if (url.includes('/node_modules/')) return url.replace(/^.*\/node_modules\/([^/]+).*$/, '$1');
-  if (url !== '') return 'gantryd';
-  return functionName.startsWith('(') ? functionName : 'Node, native (mostly system calls)';
-}
-
-function nameOf({ functionName, url, lineNumber }) {
-  const name = functionName || '(anonymous)';
-  return url === '' ? name : `${name} ${url.replace(/^.*\/(node_modules|dist)\//, '')}:${lineNumber + 1}`;
+  return JSON.parse(await readFile(join(place, file), 'utf8'));
 }
 
 function markdown(profiles) {
