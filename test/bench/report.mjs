@@ -129,7 +129,7 @@ export function table(head, rows) {
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-function verdict(value, target) {
+export function verdict(value, target) {
   return value < target ? 'met' : 'missed';
 }
 

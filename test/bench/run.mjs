@@ -1,7 +1,7 @@
 /**
- * `npm run bench [-- proxy|update|cli|profile …] [--rounds N] [--seconds S] [--json FILE]`: measures side by side and
- * prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all of it down.
- * Never part of the tests: numbers are for reading, on a machine that does nothing else.
+ * `npm run bench [-- proxy|update|cli|profile|fleet …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
+ * side and prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all
+ * of it down. Never part of the tests: numbers are for reading, on a machine that does nothing else.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,8 +9,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { installPackages } from '../ground/checkout.mjs';
-import { hasCommand, installMissing } from '../ground/packages.mjs';
+import { ENGINE_PACKAGES, hasCommand, installMissing, TOOL_PACKAGES } from '../ground/packages.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
+import { reportFleet } from './fleet-report.mjs';
 import { describeMachine } from './machine.mjs';
 import { isolated } from './network.mjs';
 import { reportCli, reportMachine, reportProxy, reportUpdate } from './report.mjs';
@@ -24,12 +25,15 @@ const TOOLS = [
   { name: 'iproute2', present: () => hasCommand('ip') },
 ];
 
-/** `engine`: needs Docker. `rounds`: unless --rounds says otherwise. */
+const FLEET_TOOLS = [...ENGINE_PACKAGES, ...TOOL_PACKAGES];
+
+/** `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. */
 const PARTS = {
-  proxy: { rounds: 5, report: reportProxy },
+  proxy: { rounds: 5, tools: TOOLS, report: reportProxy },
   update: { rounds: 10, engine: true, report: reportUpdate },
   cli: { rounds: 20, engine: true, report: reportCli },
-  profile: { rounds: 1, report: ({ markdown }) => markdown, onlyIfNamed: true },
+  fleet: { rounds: 3, tools: FLEET_TOOLS, report: reportFleet, onlyIfNamed: true },
+  profile: { rounds: 1, tools: TOOLS, report: ({ markdown }) => markdown, onlyIfNamed: true },
 };
 
 process.chdir(ROOT);
@@ -79,7 +83,7 @@ function count(text, name) {
 async function prepare(parts, stop) {
   if ((await installPackages(stop)) !== 0) throw new Error('npm ci failed');
   await must(['npm', 'run', '--silent', 'build'], stop);
-  if (parts.some((part) => PARTS[part].engine !== true)) installMissing(TOOLS, say);
+  for (const part of parts) installMissing(PARTS[part].tools ?? [], say);
 }
 
 async function withGround(parts, use) {
