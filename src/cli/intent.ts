@@ -78,7 +78,7 @@ export async function runRollback(args: RollbackArguments): Promise<number> {
     const lines = changes.map(({ component, release, changed }) =>
       changed
         ? `Component ${component} -> release ${release}`
-        : `Component ${component} -> release ${release} already`,
+        : `Component ${component} is at release ${release} already`,
     );
     output.document({ project, components: changes }, ['Rolling back components', ...lines].join('\n'));
     await waited(fleet, args, changes, 'ready', output);
