@@ -147,11 +147,13 @@ function towardsNothing(
   wanted: Wanted,
   here: Here,
 ): Step {
-  if ((here.memory?.generation ?? 0) < desired.generation) {
+  const isSettled = here.memory?.settled === desired.generation;
+  const isFollowed = here.memory?.generation === desired.generation && here.status === status;
+  if (!isFollowed && !isSettled) {
     return { kind: 'follow-status', status, why: `${desired.by} asked for it` };
   }
   if (queued(wanted, here) !== undefined) return { kind: 'unqueue', why: 'nothing is to be rolled out' };
-  if (here.memory?.settled === desired.generation) return wait('intent', '');
+  if (isSettled) return wait('intent', '');
   if (here.arrived) return { kind: 'settle', why: 'nothing of it is left here' };
   return wait('drain', 'its containers are on their way out');
 }

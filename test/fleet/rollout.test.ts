@@ -486,6 +486,13 @@ describe('stop and kill', () => {
     expectStep(stop({ turns: queueOf('a') }), leaving({}), 'unqueue: nothing is to be rolled out');
   });
 
+  test('are followed also where somebody started the component by hand on the way', () => {
+    const other = serving1({ memory: memoryOf({ generation: 5 }) });
+    expectStep(stop(), other, 'be stopped: ann@desk asked for it');
+    const later = serving1({ memory: memoryOf({ generation: 5, settled: 5 }) });
+    expectStep(stop(), later, 'wait for intent');
+  });
+
   test('take as long as the containers do', () => {
     const words = 'wait for drain: its containers are on their way out';
     expectStep(stop(), leaving({ arrived: false }), words);
