@@ -1,6 +1,8 @@
 /** An agent as a whole, as it begins and as it ends: real agents around engines, proxies and etcd in memory. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { QUIET_MS } from '../../src/fleet/leased.ts';
 import { IDLE } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
 import { presentEverywhere, startFleet } from './fleet-ground.ts';
@@ -23,4 +25,48 @@ test('an agent that takes along what runs takes it, and the next one brings it b
   assert.deepEqual(fleet.statuses(), [], 'its keys are gone');
   a.start();
   await until(() => a.serving()[0] === 1, { timeoutMs: 5000, what: 'release 1 to be back' });
+});
+
+test('a host at rest writes nothing, and what changes all the time once in five seconds', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1'] });
+  await presentEverywhere(fleet);
+  const names = Array.from({ length: 20 }, (_, i) => (i === 0 ? 'web' : `web${i}`));
+  await fleet.put(fleet.keys.config, {
+    ...{ format: 1, project: 'shop', by: 'me@here', at: new Date().toISOString() },
+    file: { components: names.map((name) => ({ name, repo: 'app' })) },
+  });
+  for (const name of names) await fleet.update(1, { ...QUICK, name });
+  for (const name of names) assert.equal((await fleet.ended(name)).state, 'done');
+  const settled = () =>
+    names.every((n) => fleet.statuses(n).every((s) => s.phase === 'serving' && s.settled === 1));
+  await until(settled, { timeoutMs: 5000, what: 'all to be settled' });
+  const told = fleet.hosts.map(({ store }) => {
+    const commits: number[] = [];
+    const commit = store.commit.bind(store);
+    store.commit = (...given) => {
+      commits.push(performance.now());
+      return commit(...given);
+    };
+    return commits;
+  });
+  const rest = async (ms: number) => {
+    for (const commits of told) commits.length = 0;
+    await delay(ms);
+    return told.map((commits) => commits.length);
+  };
+  await rest(QUIET_MS);
+  assert.deepEqual(await rest(QUIET_MS + 500), [0, 0]);
+  const { proxy } = fleet.host('a');
+  const ids = names.map(
+    (name) => proxy.table('shop').routes.find((r) => r.component === name)?.backends[0]?.id,
+  );
+  let connections = 0;
+  const busy = setInterval(() => {
+    connections++;
+    for (const id of ids) proxy.open.set(id ?? '', connections);
+  }, 50);
+  t.after(() => clearInterval(busy));
+  const [a = 0, b] = await rest(QUIET_MS + 1_500);
+  assert.ok(a > 0 && a <= 2, `${a} writes in ${QUIET_MS + 1_500} ms`);
+  assert.equal(b, 0);
 });

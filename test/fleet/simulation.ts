@@ -93,6 +93,7 @@ export class Simulation {
       host.heal();
       host.start();
     }
+    await this.#configureAgain();
     await this.#until('all hosts to tell how they are', () => this.#statuses().length === this.hosts.length);
     if (!this.#restored) await this.#until('the rollout to end or to be paused', () => !this.#isOpen());
     await this.update('good', { maxParallel: 1 + this.dice.below(2), onFailure: 'rollback', monitor: 50 });
@@ -193,6 +194,14 @@ export class Simulation {
     this.#restored = true;
     this.#excuse();
     this.cluster.wipe();
+  }
+
+  /** An etcd that was wiped has no config: hosts that never had the component know nothing of it. */
+  async #configureAgain(): Promise<void> {
+    if (this.cluster.get(KEYS.config) !== undefined) return;
+    const update = { maxParallel: 1, onFailure: 'rollback', monitor: 0, keepOld: 0 } as const;
+    const file = projectFile('good-0', 1, update);
+    await setConfig(this.#fleet, { project: PROJECT, file, by: 'sim' });
   }
 
   #asked() {
