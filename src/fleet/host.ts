@@ -173,8 +173,8 @@ class FleetHost {
   async #firstAnswer(signal: AbortSignal): Promise<void> {
     const bound = AbortSignal.any([signal, AbortSignal.timeout(FIRST_ANSWER_MS)]);
     await this.#mirror.listed(bound).catch(() => undefined); // away: what is known goes on
-    while (!bound.aborted && this.#mirror.current && this.#session.lease() === undefined)
-      await pause(5, bound);
+    const isThere = () => this.#mirror.current && this.#session.lease() !== undefined;
+    while (!bound.aborted && !isThere()) await pause(5, bound);
   }
 
   async #refuseForeignName(): Promise<void> {
