@@ -65,6 +65,7 @@ export class Members {
 
   async #ask<T>(call: Call<T>, timeoutMs: number, goesOn: (failure: Failure) => boolean): Promise<T> {
     const end = performance.now() + timeoutMs;
+    let refused: GantryError | undefined;
     for (let asked = 1; ; asked++) {
       const member = this.preferred();
       try {
@@ -73,9 +74,12 @@ export class Members {
         this.#refuseClosed();
         const failure = failureOf(thrown, this.#urls);
         if (failure.elsewhere) this.avoid(member);
-        if (!goesOn(failure) || asked >= ROUNDS * this.#members.length) throw failure.error;
+        if (failure.error.code === 'cluster-refused') refused = failure.error;
+        if (!goesOn(failure)) throw failure.error;
         if (asked % this.#members.length === 0) await delay(ROUND_PAUSE_MS);
-        if (performance.now() >= end) throw failure.error;
+        // A refusal says more than that another member is away.
+        if (asked >= ROUNDS * this.#members.length || performance.now() >= end)
+          throw refused ?? failure.error;
       }
     }
   }

@@ -85,9 +85,9 @@ export class EtcdMirror implements Mirror {
     const watch = await this.#watch(member, standing);
     standing.addEventListener('abort', () => watch.end());
     await watch.created(this.#members.timeoutMs);
-    const changed = await this.#refresh(member, standing);
+    await this.#refresh(member, standing);
     this.#state.forgive();
-    if (!standing.aborted) this.#tell(changed ? undefined : [], undefined);
+    if (!standing.aborted) this.#tell([], undefined);
     await Promise.race([watch.ended, this.#keepListing(member, standing)]);
   }
 
@@ -108,22 +108,21 @@ export class EtcdMirror implements Mirror {
     while (!standing.aborted) {
       await pause(RELIST_MS * (1 - Math.random() / 3), standing);
       if (standing.aborted) return;
-      if (await this.#refresh(member, standing)) this.#tell(undefined, this.trouble);
+      await this.#refresh(member, standing);
       if (!this.#state.owed) continue;
       await pause(OWED_MS, standing);
       if (this.#state.owed && !standing.aborted) throw broken('the watch lost events');
     }
   }
 
-  /** Answers whether anything changed. */
-  async #refresh(member: Member, standing: AbortSignal): Promise<boolean> {
+  async #refresh(member: Member, standing: AbortSignal): Promise<void> {
     const answer = await this.#range(member, this.#state.unlisted);
-    if (standing.aborted) return false;
-    const { changed, sure } = this.#state.refresh(listingOf(answer), Number(answer.count));
-    if (sure) return changed;
+    if (standing.aborted) return;
+    const outcome = this.#state.refresh(listingOf(answer), Number(answer.count));
+    if (outcome === 'changed') this.#tell(undefined, this.trouble);
+    if (outcome !== 'unsure') return;
     const full = await this.#range(member);
-    if (standing.aborted) return changed;
-    return this.#state.merge(listingOf(full)) || changed;
+    if (!standing.aborted && this.#state.merge(listingOf(full))) this.#tell(undefined, this.trouble);
   }
 
   /** Throws when what answers is not what was followed. */

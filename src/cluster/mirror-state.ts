@@ -46,13 +46,14 @@ export class MirrorState {
 
   /**
    * Only what is newer than the last listing, and how many keys there are: enough unless something was deleted
-   * without an event, or events are ahead. Then it is not `sure`, and a full listing must come.
+   * without an event, or events are ahead. Then it answers `unsure`, nothing is taken in, and a full listing must come.
    */
-  refresh(newer: Listing, count: number): { readonly changed: boolean; readonly sure: boolean } {
-    const changed = newer.entries.filter((entry) => this.#put(entry, newer.revision)).length > 0;
-    const sure = !this.#ahead(newer.revision) && this.entries.size === count;
-    if (sure) this.#settle(newer.revision);
-    return { changed, sure };
+  refresh(newer: Listing, count: number): 'changed' | 'same' | 'unsure' {
+    const created = newer.entries.filter(({ key }) => !this.entries.has(key)).length;
+    if (this.#ahead(newer.revision) || this.entries.size + created !== count) return 'unsure';
+    const put = newer.entries.filter((entry) => this.#put(entry, newer.revision));
+    this.#settle(newer.revision);
+    return put.length > 0 ? 'changed' : 'same';
   }
 
   /** Nothing is owed for what happened before the watch stood. */
