@@ -8,7 +8,7 @@ import { withLock } from '../agent/lock.ts';
 import { pause } from '../agent/poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordedComponents, recordFile } from '../agent/record.ts';
-import { type Keys, keys as keysOf } from '../cluster/keys.ts';
+import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
 import type { Mirror, Session, Store } from '../cluster/store.ts';
 import { type HostValue, readConfig, readHost } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
@@ -216,6 +216,7 @@ class FleetHost {
   #onChange(changed?: readonly string[]): void {
     this.#tellCluster();
     const concerned = this.#index.apply(this.#mirror.entries, changed);
+    if (changed === undefined || changed.some((key) => this.#isMissed(key))) this.#leased.doubt();
     if (!this.#answered.done) return;
     const all = changed === undefined || changed.length === 0; // any key may have, or etcd came or went
     const strange = [...concerned.components].some((name) => !this.#components.has(name));
@@ -226,6 +227,13 @@ class FleetHost {
     }
     // A rollout may wait for the one of another component.
     if (!all && concerned.rollouts.size > 0) this.#pokeWaiting(concerned.rollouts);
+  }
+
+  /** What nobody removes but by hand: then this host's own keys may be gone too. */
+  #isMissed(key: string): boolean {
+    if (this.#mirror.entries.has(key)) return false;
+    const kind = followedKey(this.#keys, this.#input.project, key)?.kind;
+    return kind === 'config' || kind === 'desired' || kind === 'rollout';
   }
 
   #adjustAndTell(): void {

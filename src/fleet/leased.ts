@@ -5,7 +5,6 @@
  */
 import { Poke, pause } from '../agent/poke.ts';
 import type { Session, Store, Write } from '../cluster/store.ts';
-import { isGantryError } from '../errors.ts';
 
 /** Between two writes that tell no news. */
 export const QUIET_MS = 5_000;
@@ -15,12 +14,13 @@ const RETRY_MS = 1_000;
 /** etcd takes 128 operations in a transaction. */
 const MOST_WRITES = 100;
 const MOST_BYTES = 1_000_000;
-/** How often it is looked whether the keys are still there: somebody may have wiped them. */
+/** How often it is looked whether the keys are still there, as told: somebody may have wiped or restored etcd. */
 const PROOF_MS = 30_000;
 
 interface Kept {
   readonly value: string;
   readonly lease: string;
+  readonly revision: number;
 }
 
 export interface LeasedKeysInput {
@@ -28,7 +28,7 @@ export interface LeasedKeysInput {
   /** Asked each time: it is another one after a loss. */
   readonly session: Session;
   readonly onTrouble: (error: unknown) => void;
-  /** Of all the one that is looked after: when it is gone, all are written again. */
+  /** It is looked after, and what was told last: when one of them is gone or another, all are written again. */
   readonly proof: string;
 }
 
@@ -38,6 +38,7 @@ export class LeasedKeys {
   readonly #told = new Map<string, Kept>();
   /** Keys to be removed with the next write. */
   readonly #gone = new Set<string>();
+  #newest: string | undefined;
   readonly #poke = new Poke();
   #news = false;
   #writing: Promise<void> = Promise.resolve();
@@ -71,6 +72,12 @@ export class LeasedKeys {
     this.#poke.poke();
   }
 
+  /** etcd may not hold any more what was told: it is looked at once. */
+  doubt(): void {
+    this.#proofAt = Number.NEGATIVE_INFINITY;
+    this.#poke.poke();
+  }
+
   /** Until aborted: writes what is to be told, when it is to be. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -91,8 +98,11 @@ export class LeasedKeys {
 
   /** Writes everything now; resolves when etcd has it. Without a lease there is nothing to write under. */
   flush(): Promise<void> {
-    const write = () => this.#write();
-    this.#writing = this.#writing.then(write, write);
+    return this.#inOrder(() => this.#write());
+  }
+
+  #inOrder(call: () => Promise<void>): Promise<void> {
+    this.#writing = this.#writing.then(call, call);
     return this.#writing;
   }
 
@@ -115,18 +125,19 @@ export class LeasedKeys {
       const some = atOnce(changes);
       this.#lastAt = performance.now();
       try {
-        await this.#input.store.commit([], some);
+        const { revision } = await this.#input.store.commit([], some);
+        for (const write of some) this.#note(write, lease, revision);
       } catch (error) {
         this.#news = true;
         throw error;
       }
-      for (const write of some) this.#note(write, lease);
     }
   }
 
-  #note(write: Write, lease: string): void {
+  #note(write: Write, lease: string, revision: number): void {
     if (write.kind === 'put') {
-      this.#told.set(write.key, { value: write.value, lease });
+      this.#told.set(write.key, { value: write.value, lease, revision });
+      this.#newest = write.key;
     } else {
       this.#told.delete(write.key);
       this.#gone.delete(write.key);
@@ -148,23 +159,28 @@ export class LeasedKeys {
   async #prove(): Promise<void> {
     if (performance.now() - this.#proofAt < PROOF_MS) return;
     this.#proofAt = performance.now();
-    const { store, proof } = this.#input;
-    const there = await store.get(proof);
-    if (there === undefined && this.#told.has(proof)) this.#forget();
+    try {
+      await this.#inOrder(async () => {
+        for (const key of new Set([this.#input.proof, this.#newest])) await this.#compare(key);
+      });
+    } catch (error) {
+      this.#proofAt = Number.NEGATIVE_INFINITY;
+      throw error;
+    }
   }
 
-  /** Somebody removed what was told: it is told again. */
+  async #compare(key: string | undefined): Promise<void> {
+    const told = key === undefined ? undefined : this.#told.get(key);
+    if (key === undefined || told === undefined) return;
+    const there = await this.#input.store.get(key);
+    if (there?.modRevision !== told.revision) this.#forget();
+  }
+
+  /** What was told is told again. */
   #forget(): void {
     this.#told.clear();
     this.#news = true;
     this.#poke.poke();
-  }
-
-  /** Whoever sees that a key of ours is missing says so; answers whether it was ours. */
-  missing(key: string): boolean {
-    if (!this.#told.has(key)) return false;
-    this.#forget();
-    return true;
   }
 }
 
@@ -176,9 +192,4 @@ function atOnce(changes: readonly Write[]): readonly Write[] {
     return bytes > MOST_BYTES;
   });
   return changes.slice(0, fitting <= 0 ? MOST_WRITES : fitting);
-}
-
-/** Whether a call may work later without anybody doing anything. */
-export function mayPass(error: unknown): boolean {
-  return isGantryError(error) && error.retryable;
 }
