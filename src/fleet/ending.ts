@@ -52,8 +52,7 @@ export function endingOf(target: Target, view: FollowedView): Ending | undefined
   const own = rollout?.generation === target.generation ? rollout : undefined;
   const broken = own === undefined ? undefined : brokenOff(target, own);
   if (broken !== undefined) return broken;
-  if (own !== undefined && own.state !== 'done' && own.kind === 'update' && target.status === 'ready')
-    return undefined;
+  if (own !== undefined && own.state !== 'done' && target.status === 'ready') return undefined;
   if (!names.every((host) => isSettled(host, view, target.generation))) return undefined;
   return { component: target.component, outcome: 'done', why: doneWords(target, names.length) };
 }
@@ -86,7 +85,7 @@ function overtaken(target: Target, view: FollowedView, desired: DesiredValue): E
   const back = ownRollback(target, view);
   if (back !== undefined) {
     const isBack = hostsOf(view).every((host) => isSettled(host, view, back.generation));
-    return isBack ? wentBack(target, back, 'was rolled back') : undefined;
+    return isBack && back.state === 'done' ? wentBack(target, back, 'was rolled back') : undefined;
   }
   const { rollout } = view;
   if (rollout?.generation === target.generation && rollout.state === 'failed') {

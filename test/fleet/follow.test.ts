@@ -44,6 +44,7 @@ describe('an ending', () => {
   const goesOn: readonly [string, Partial<FollowedView>, Partial<Target>?][] = [
     ['hosts prepare', { rollout: { ...rollout, state: 'preparing' } }],
     ['all serve and the rollout is not closed', {}],
+    ['all went back and the rollback is not closed', { rollout: { ...rollout, kind: 'rollback' } }],
     [
       'it is closed and a late host is not there',
       { rollout: { ...rollout, state: 'done' }, hosts: ['h1', 'h2'] },
@@ -77,7 +78,7 @@ describe('an ending', () => {
       'a rollback that all hosts followed',
       'done',
       /release 2 serves on all 2 hosts/,
-      { rollout: { ...rollout, kind: 'rollback' }, statuses: [settled('h1'), settled('h2')] },
+      { rollout: { ...rollout, kind: 'rollback', state: 'done' }, statuses: [settled('h1'), settled('h2')] },
     ],
     [
       'a stop',
@@ -135,6 +136,7 @@ describe('an ending', () => {
         rollout: {
           ...rollout,
           kind: 'rollback',
+          state: 'done',
           generation: 6,
           release: 1,
           from: 2,
@@ -322,6 +324,7 @@ describe('following', () => {
     writeRollout(all.cluster, 'web', { ...value, state: 'running', reason: 'h2: port taken', failure });
     await following.saw(/Release 1 of web is going back to release 7: h2: port taken/);
     for (const h of ['h1', 'h2']) reach(all, 'web', h, 7, 2);
+    writeRollout(all.cluster, 'web', { ...rolloutIn(all.cluster, 'web'), state: 'done' });
     const [ending] = (await following.ended) ?? [];
     assert.deepEqual([ending?.outcome, ending?.failure?.logs], ['rolled-back', ['EADDRINUSE']]);
   });
