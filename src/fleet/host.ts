@@ -164,8 +164,13 @@ class FleetHost {
     const { stateDir, project, components } = this.#input;
     const recorded = await recordedComponents(stateDir, project);
     for (const name of recorded.filter((n) => components?.includes(n) ?? true)) {
-      const { fleet } = await recordFile(stateDir, project, name).read();
-      if (fleet !== undefined) this.#start(name);
+      const record = recordFile(stateDir, project, name).read();
+      // One that cannot be read is its own component's trouble.
+      const isFollowed = await record.then(
+        ({ fleet }) => fleet !== undefined,
+        () => true,
+      );
+      if (isFollowed) this.#start(name);
     }
   }
 
@@ -180,7 +185,10 @@ class FleetHost {
   async #refuseForeignName(): Promise<void> {
     if (!this.#mirror.current) return;
     const { store, project, host, hostId } = this.#input;
-    const there = readHost(await store.get(this.#keys.host(project, host)));
+    const there = await store.get(this.#keys.host(project, host)).then(readHost, (error: unknown) => {
+      if (!isGantryError(error) || !error.retryable) throw error;
+      return undefined; // away again: what is known goes on
+    });
     if (there === undefined || there.id === hostId) return;
     throw new GantryError(
       'host-taken',
@@ -336,6 +344,7 @@ class FleetHost {
     this.#answered.resolve();
     await Promise.all([...this.#components.values()].map((component) => component.close()));
     this.#mirror.close();
+    await this.#followed;
     // Otherwise the lease ends by itself: a new start within its time goes on where this one was.
     if (this.#input.stopOnExit) await this.#session.close();
   }

@@ -45,6 +45,7 @@ export interface FleetOptions {
 
 export interface TestHost {
   readonly name: string;
+  readonly stateDir: string;
   readonly engine: FakeEngine;
   readonly proxy: FakeProxy;
   readonly events: AgentEvent[];
@@ -161,7 +162,7 @@ export class TestFleet {
     let running: Promise<void> | undefined;
     let failure: unknown;
     const host: TestHost = {
-      ...{ name, engine, proxy, events },
+      ...{ name, stateDir: join(this.#folder, name), engine, proxy, events },
       store: new MemoryStore(this.cluster),
       start() {
         controller = new AbortController();
@@ -169,7 +170,7 @@ export class TestFleet {
         running = runHost(
           {
             ...{ project: PROJECT, components: undefined, host: name, address: '127.0.0.1', labels: {} },
-            ...{ stateDir: join(fleet.#folder, name), hostId: `id-of-${name}`, engine, store: host.store },
+            ...{ stateDir: host.stateDir, hostId: `id-of-${name}`, engine, store: host.store },
             ...{ prefix: '/gantryd', stopOnExit, proxy },
             emit: (event) => events.push(event),
             onRunning() {},

@@ -1,7 +1,10 @@
 /** An agent as a whole, as it begins and as it ends: real agents around engines, proxies and etcd in memory. */
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { GantryError } from '../../src/errors.ts';
 import { QUIET_MS } from '../../src/fleet/leased.ts';
 import { IDLE } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
@@ -69,4 +72,35 @@ test('a host at rest writes nothing, and what changes all the time once in five 
   const [a = 0, b] = await rest(QUIET_MS + 1_500);
   assert.ok(a > 0 && a <= 2, `${a} writes in ${QUIET_MS + 1_500} ms`);
   assert.equal(b, 0);
+});
+
+test('a record that cannot be read keeps no other component from being followed', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'], images: ['app:1'] });
+  const a = fleet.host('a');
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  await a.stop();
+  await writeFile(join(a.stateDir, 'components', 'shop', 'bad.json'), '{');
+  a.start();
+  const isTold = () => a.events.some((e) => e.kind === 'trouble' && e.component === 'bad');
+  await until(isTold, { timeoutMs: 5000, what: 'its trouble to be told' });
+  await fleet.update(2, { ...QUICK, image: 'app:1' }, 1);
+  assert.equal((await fleet.ended()).state, 'done');
+});
+
+test('an etcd that goes away right after its first answer does not end the agent', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'], images: ['app:1'] });
+  const a = fleet.host('a');
+  await presentEverywhere(fleet);
+  await a.stop();
+  a.start();
+  const { store } = a;
+  const get = store.get.bind(store);
+  store.get = async () => {
+    store.get = get;
+    throw new GantryError('cluster-unreachable', 'etcd does not answer', { retryable: true });
+  };
+  await fleet.update(1, QUICK);
+  assert.equal((await fleet.ended()).state, 'done');
 });
