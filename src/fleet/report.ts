@@ -76,9 +76,9 @@ export function statusWord(desired: DesiredValue | undefined, rollout: RolloutVa
   return rollout.kind === 'rollback' ? 'rolling back' : 'updating';
 }
 
-/** The rollout's own decision came right after it: there was nothing to return to. */
+/** Both were written in one transaction: there was nothing to return to. */
 function isStoppedByFailure(desired: DesiredValue, rollout: RolloutValue | undefined): boolean {
-  return rollout?.state === 'failed' && rollout.generation + 1 === desired.generation;
+  return rollout?.state === 'failed' && rollout.endedAt === desired.at;
 }
 
 export function componentRow(

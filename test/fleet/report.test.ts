@@ -60,8 +60,8 @@ describe('the word for a component', () => {
       ['failed', {}, { state: 'failed' }],
       ['stopped', { status: 'stopped' }, { state: 'done' }],
       ['stopped', { status: 'stopped' }, { state: 'superseded', generation: 4 }],
-      ['failed', { status: 'stopped' }, { state: 'failed', generation: 4 }],
-      ['stopped', { status: 'stopped' }, { state: 'failed', generation: 3 }],
+      ['failed', { status: 'stopped', generation: 9 }, { state: 'failed', endedAt: AT }],
+      ['stopped', { status: 'stopped', at: '2031-01-01' }, { state: 'failed', endedAt: AT }],
       ['killed', { status: 'killed' }, undefined],
     ];
   for (const [word, wanted, on] of words)
