@@ -19,7 +19,9 @@ import type { Surroundings } from './surroundings.ts';
 
 /** Looks again after this long even if nothing pokes. */
 const RESYNC_MS = 30_000;
+/** After a round that failed: the first time, and at most. */
 const TROUBLE_PAUSE_MS = 1_000;
+const TROUBLE_PAUSE_MAX_MS = 30_000;
 /** Of the loop over the host, which engine, proxy, checks and etcd poke. */
 const AGENT_RESYNC_MS = 10_000;
 /** Lines a container that is not ready yet has printed: not asked for more often. */
@@ -39,6 +41,8 @@ export class FleetComponent {
   #view: View | undefined;
   #could = false;
   #leaves = false;
+  /** Rounds in a row. */
+  #failures = 0;
   #digest = '';
   #lastStep: Step | undefined;
   #said = '';
@@ -137,6 +141,7 @@ export class FleetComponent {
     this.#pokeIfFreed();
     const restMs = await this.#steps.execute(step, { wanted, here, view, ...this.#last() }, signal);
     this.#trouble = undefined;
+    this.#failures = 0;
     return Math.min(restMs, RESYNC_MS);
   }
 
@@ -181,7 +186,8 @@ export class FleetComponent {
     if (this.#leaves) this.#publish(view, LEAVES);
     this.#noteFailing(view);
     const digest = JSON.stringify([view.version, view.observed.containers.map(essence)]);
-    if (digest === this.#digest) return;
+    // A round that failed may go through as soon as the agent's own do.
+    if (digest === this.#digest && this.#failures === 0) return;
     this.#digest = digest;
     this.#poke.poke();
   }
@@ -267,7 +273,7 @@ export class FleetComponent {
       const hint = known?.hint === undefined ? {} : { hint: known.hint };
       this.#tellTrouble({ kind: 'trouble', code: known?.code ?? 'internal', message, ...hint });
     }
-    return TROUBLE_PAUSE_MS;
+    return Math.min(TROUBLE_PAUSE_MS * 2 ** this.#failures++, TROUBLE_PAUSE_MAX_MS);
   }
 
   #tellStep(step: Step, { desired }: Wanted): void {

@@ -82,8 +82,8 @@ type Executors = {
 export function steps(input: StepsInput): Steps {
   const { around, name, agent, memory, tell } = input;
   const { keys, store, host } = around;
-  const ended = new AbortController();
-  let preparing: Promise<void> = Promise.resolve();
+  let preparing: Promise<unknown> = Promise.resolve();
+  let preparation = new AbortController();
 
   const executors: Executors = {
     async 'take-back'(_, __, signal) {
@@ -120,7 +120,9 @@ export function steps(input: StepsInput): Steps {
       const count = (triesOf.get(generation) ?? 0) + 1;
       triesOf.clear();
       triesOf.set(generation, tries === undefined ? 1 : count);
-      preparing = getReady(release, generation, attempt);
+      preparation.abort();
+      preparation = new AbortController();
+      preparing = Promise.all([preparing, getReady(release, { generation, attempt }, preparation.signal)]);
       return RESTS_MS;
     },
 
@@ -244,22 +246,26 @@ export function steps(input: StepsInput): Steps {
       await stay(agent, (view) => view.plan.length === 0, { tell, now: around.now }, signal);
     },
     async close() {
-      ended.abort();
+      preparation.abort();
       await preparing;
     },
   };
 
-  /** Beside the loop: a pull takes as long as it takes. */
-  async function getReady(release: ReleaseValue, generation: number, attempt: number): Promise<void> {
-    const at = { generation, attempt };
+  /** Beside the loop: a pull takes as long as it takes. Aborted when something else is wanted, and then tells nothing. */
+  async function getReady(
+    release: ReleaseValue,
+    at: Pick<Preparation, 'generation' | 'attempt'>,
+    signal: AbortSignal,
+  ): Promise<void> {
     try {
       const offers = (link: string) => around.links.isOffered(link);
-      await prepare({ engine: around.engine, release, tell, signal: ended.signal, offers });
+      await prepare({ engine: around.engine, release, tell, signal, offers });
       await tryPorts(release);
+      if (signal.aborted) return;
       memory.preparation = { ...at, state: 'done', why: '' };
     } catch (error) {
-      if (ended.signal.aborted) return;
-      const step = backoffMs((triesOf.get(generation) ?? 1) + 1, Math.random);
+      if (signal.aborted) return;
+      const step = backoffMs((triesOf.get(at.generation) ?? 1) + 1, Math.random);
       const retryAt = around.now() + Math.min(Math.max(step, AGAIN_MS), AGAIN_MAX_MS);
       const state = isGantryError(error) && error.retryable ? 'retrying' : 'refused';
       const hint = isGantryError(error) && error.hint !== undefined ? `. ${error.hint}` : '';

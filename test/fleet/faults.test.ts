@@ -1,0 +1,120 @@
+/** What goes wrong in a fleet in one process, one thing at a time: real agents over engines, proxies and etcd in memory. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { GantryError } from '../../src/errors.ts';
+import { IDLE, type Program } from '../docker/fake-engine.ts';
+import { until } from '../ground/harness.ts';
+import { presentEverywhere, startFleet } from './fleet-ground.ts';
+
+const QUICK = { update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 } } as const;
+const WATCHED = { update: { ...QUICK.update, onFailure: 'pause', monitorMs: 400 } } as const;
+
+test('a release that failed while it was watched is watched again after a resume', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1', 'app:2'] });
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  await fleet.update(2, { ...WATCHED, update: { ...WATCHED.update, monitorMs: 60_000 } }, 1);
+  const first = await until(() => fleet.hosts.find((h) => h.serving()[0] === 2), {
+    ...{ timeoutMs: 5000, what: 'a switch' },
+  });
+  const bad = (await first.engine.containers({})).find((c) => c.release === 2);
+  first.engine.die(bad?.id ?? '');
+  const rollout = await fleet.ended();
+  assert.equal(rollout.state, 'paused');
+  const { failure: _, reason: __, ...rest } = rollout;
+  await fleet.put(fleet.keys.rollout('web'), { ...rest, state: 'running', attempt: 2 });
+  const watches = () => fleet.statuses().some((s) => s.host === first.name && s.phase === 'watching');
+  await until(watches, { timeoutMs: 5000, what: `${first.name} to watch it again` });
+  assert.equal(fleet.rollout()?.state, 'running');
+});
+
+test('a pull that nobody needs any more is given up', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'], images: ['app:1', 'app:3'] });
+  const { engine } = fleet.host('a');
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  let pulling: AbortSignal | undefined;
+  engine.pull = (_, { signal } = {}) =>
+    new Promise((_, reject) => {
+      pulling = signal;
+      const interrupted = () => reject(new GantryError('interrupted', 'the pull was interrupted'));
+      signal?.addEventListener('abort', interrupted, { once: true });
+    });
+  await fleet.update(2, QUICK, 1);
+  await until(() => pulling !== undefined, { timeoutMs: 5000, what: 'a pull' });
+  assert.equal(pulling?.aborted, false);
+  await fleet.update(3, QUICK, 1);
+  assert.equal((await fleet.ended()).state, 'done');
+  assert.deepEqual(fleet.host('a').serving(), [3]);
+  assert.equal(pulling?.aborted, true);
+});
+
+test('a release that is not in etcd is asked for ever less often, and what serves serves on', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'], images: ['app:1'] });
+  const a = fleet.host('a');
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  const asked: number[] = [];
+  const get = a.store.get.bind(a.store);
+  a.store.get = (key) => {
+    if (key === fleet.keys.release('web', 7)) asked.push(performance.now());
+    return get(key);
+  };
+  await fleet.want('web', { status: 'ready', release: 7, generation: 2 });
+  await until(() => asked.length === 4, { timeoutMs: 20_000, what: 'the fourth question' });
+  const pauses = asked.slice(1).map((at, i) => at - (asked[i] ?? 0));
+  assert.ok(
+    pauses.every((ms, i) => ms >= 990 * 2 ** i),
+    pauses.join(', '),
+  );
+  assert.deepEqual(a.serving(), [1]);
+});
+
+test('an etcd that was wiped changes nothing that runs, and a new intent is followed', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1', 'app:2'] });
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  const calls = fleet.hosts.map((h) => h.engine.calls.filter((c) => /^(stop|kill|remove|create)/.test(c)));
+  fleet.cluster.wipe();
+  const again = () => fleet.statuses().length === 2;
+  await until(again, { timeoutMs: 20_000, what: 'all to tell again how they are' });
+  const after = fleet.hosts.map((h) => h.engine.calls.filter((c) => /^(stop|kill|remove|create)/.test(c)));
+  assert.deepEqual(after, calls);
+  assert.ok(fleet.statuses().every((s) => s.known.generation === 1 && s.serving === 1));
+  await fleet.want('web', { status: 'stopped', release: 1, generation: 2 });
+  const gone = () => fleet.hosts.every((h) => h.serving().length === 0);
+  await until(gone, { timeoutMs: 5000, what: 'it to be stopped' });
+});
+
+test('a host that fails after another is not taken for one that paused the rollout', async (t) => {
+  let bad = true;
+  const programs = (image: string): Program => ({
+    ...IDLE,
+    exec: () => ({ exitCode: image === 'app:2' && bad ? 1 : 0, output: '' }),
+  });
+  const fleet = await startFleet(t, { hosts: ['a', 'b', 'c'], images: ['app:1', 'app:2'], programs });
+  const checks = {
+    readyTimeoutMs: 300,
+    readyChecks: [
+      { kind: 'exec', id: 'ready', command: ['ready'], intervalMs: 50, timeoutMs: 500, fall: 3, rise: 1 },
+    ],
+  } as const;
+  const both = { ...checks, update: { ...WATCHED.update, maxParallel: 2, monitorMs: 0 } } as const;
+  await presentEverywhere(fleet);
+  await fleet.update(1, both);
+  await fleet.ended();
+  await fleet.update(2, both, 1);
+  const rollout = await fleet.ended();
+  assert.equal(rollout.state, 'paused');
+  const back = () => fleet.hosts.every((h) => h.serving()[0] === 1 && h.serving().length === 1);
+  await until(back, { timeoutMs: 5000, what: 'all to serve what served' });
+  bad = false;
+  const { failure: _, reason: __, ...rest } = rollout;
+  await fleet.put(fleet.keys.rollout('web'), { ...rest, state: 'running', attempt: 2 });
+  assert.equal((await fleet.ended()).state, 'done');
+  for (const host of fleet.hosts) assert.deepEqual(host.serving(), [2], host.name);
+});
