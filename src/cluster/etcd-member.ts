@@ -1,7 +1,7 @@
 /**
  * One member of etcd and the connection to it, through etcd3's plain calls. What etcd3 does on top of them is left
  * out on purpose: its watcher loses events and wedges, its lease is told lost after twice its time, its retries
- * write twice, its login has no end and its token refresh neither (docs/decisions tell why each).
+ * write twice, its token renewal has no end: docs/decisions/0011-etcd.md.
  */
 import { X509Certificate } from 'node:crypto';
 import { type CallOptions, InterceptingCall, type Interceptor, type InterceptorOptions } from '@grpc/grpc-js';
