@@ -145,6 +145,21 @@ export function storeContract(name: string, ground: Ground): void {
       assert.deepEqual([dropped.done, dropped.revision], [true, revision]);
     });
 
+    test('commit: a key given twice, or more than 128 of them, is refused whole', async () => {
+      const puts = (count: number, name: (i: number) => string) =>
+        Array.from({ length: count }, (_, i) => ({ kind: 'put', key: key(name(i)), value: '1' }) as const);
+      await fails(
+        store.commit(
+          [],
+          puts(2, () => 'a'),
+        ),
+        'cluster-failed',
+      );
+      await fails(store.commit([], puts(129, String)), 'cluster-failed');
+      assert.equal(await store.count(all), 0);
+      assert.equal((await store.commit([], puts(128, String))).done, true);
+    });
+
     test('of many that create the same key at the same time one wins', async () => {
       const attempts = Array.from({ length: 20 }, (_, i) =>
         (i % 2 ? store : other).commit(
@@ -182,6 +197,16 @@ export function storeContract(name: string, ground: Ground): void {
         [[key('b'), '2']],
       );
       await session.close();
+    });
+
+    test('a session that is abandoned is held no more, and its keys stay for as long as its lease', async () => {
+      const { session, lease } = await held();
+      await store.commit([], [{ kind: 'put', key: key('a'), value: '1', lease }]);
+      session.abandon();
+      assert.deepEqual([session.lease(), session.heldForMs()], [undefined, 0]);
+      await store.close();
+      assert.ok(await other.get(key('a')));
+      await soon('its key to be gone', async () => (await other.get(key('a'))) === undefined);
     });
 
     test('a session whose lease was ended says so and gets another', async () => {

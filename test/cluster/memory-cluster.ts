@@ -8,6 +8,9 @@ import type { Committed, Condition, Entry, Listing, Range, Write } from '../../s
 import { GantryError } from '../../src/errors.ts';
 import { type Clock, REAL_CLOCK } from '../docker/fake-clock.ts';
 
+/** etcd's default, `--max-txn-ops`. */
+const MAX_WRITES = 128;
+
 /** One write as a watch tells it. */
 export type Change =
   | { readonly kind: 'put'; readonly entry: Entry }
@@ -62,6 +65,8 @@ export class MemoryCluster {
   }
 
   commit(conditions: readonly Condition[], writes: readonly Write[]): Committed {
+    if (new Set(writes.map(({ key }) => key)).size < writes.length || writes.length > MAX_WRITES)
+      throw new GantryError('cluster-failed', 'a key is given twice, or there are too many');
     if (!conditions.every((c) => this.#holds(c))) return { done: false, revision: this.#revision };
     for (const write of writes)
       if (write.kind === 'put' && write.lease !== undefined && !this.#leases.has(write.lease))
