@@ -9,7 +9,7 @@ import { soon } from './setting.ts';
 
 const PROGRAM = fileURLToPath(new URL('visitor.js', import.meta.url));
 /** From close() to the end; a channel that is just connecting takes up to a second. */
-const ENDS_MS = 2500;
+const ENDS_MS = 5000;
 const WELL = { asked: ['fulfilled', 'fulfilled'], current: true, held: true };
 const NOTHING = { asked: ['rejected', 'rejected'], current: false, held: false };
 
