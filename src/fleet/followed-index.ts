@@ -54,7 +54,7 @@ export class FollowedIndex {
     if (changed === undefined) this.#clear();
     const components = new Set<string>();
     const rollouts = new Set<string>();
-    const touched = { config: false, links: false };
+    const touched = { config: false, links: changed === undefined }; // all of a link may be gone
     for (const key of changed ?? entries.keys()) {
       const about = followedKey(this.#keys, this.#project, key);
       if (about === undefined) continue;

@@ -134,8 +134,12 @@ export function steps(input: StepsInput): Steps {
       const at = new Date(here.now).toISOString();
       const value: TurnValue = { format: 1, host, generation, attempt: attemptOf(wanted), lease, at };
       const key = keys.turn(name, host);
-      const conditions = [...asDecided(wanted), { key, createRevision: own?.createRevision ?? 0 }];
-      await store.commit(conditions, [{ kind: 'put', key, value: JSON.stringify(value), lease }]);
+      // A place in the queue that is gone is not taken again at its end; a key that nobody can read is replaced.
+      const place = own === undefined ? [] : [{ key, createRevision: own.createRevision }];
+      await store.commit(
+        [...asDecided(wanted), ...place],
+        [{ kind: 'put', key, value: JSON.stringify(value), lease }],
+      );
       return AGAIN_MS;
     },
 

@@ -118,3 +118,14 @@ test('a host that fails after another is not taken for one that paused the rollo
   assert.equal((await fleet.ended()).state, 'done');
   for (const host of fleet.hosts) assert.deepEqual(host.serving(), [2], host.name);
 });
+
+test('a place in the queue that nobody can read is taken anew', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1', 'app:2'] });
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  await fleet.put(fleet.keys.turn('web', 'a'), {});
+  await fleet.update(2, QUICK, 1);
+  assert.equal((await fleet.ended()).state, 'done');
+  await until(() => fleet.queue().length === 0, { timeoutMs: 5000, what: 'the queue to be empty' });
+});

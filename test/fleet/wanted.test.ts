@@ -104,7 +104,9 @@ describe('the index of what is followed', () => {
     entries.delete(KEYS.turn('web', 'b'));
     const then = index.apply(entries, [KEYS.turn('web', 'b')]);
     assert.deepEqual([[...then.components], then.links, order()], [['web'], false, ['a']]);
-    assert.equal(index.apply(entriesOf([KEYS.config, {}]), [KEYS.config]).config, true);
+    const last = index.apply(entriesOf([KEYS.config, {}]), [KEYS.config]);
+    assert.deepEqual([[...last.components], last.config, last.links], [[], true, false]);
+    assert.equal(index.apply(new Map(), undefined).links, true, 'all offers may be gone');
   });
 
   test('knows of no turn that nobody can read', () => {
