@@ -30,6 +30,7 @@ export class EtcdSession implements Session {
   readonly #ended: Promise<void>;
   #held: Held | undefined;
   #toldHeld = false;
+  #abandoned = false;
   #end: NodeJS.Timeout | undefined;
 
   constructor(members: Members, options: SessionOptions, onClose: () => void) {
@@ -57,6 +58,11 @@ export class EtcdSession implements Session {
     late.abort();
   }
 
+  abandon(): void {
+    this.#abandoned = true;
+    void this.close();
+  }
+
   async #run(): Promise<void> {
     const stop = this.#stop.signal;
     for (let failures = 0; !stop.aborted; ) {
@@ -73,7 +79,7 @@ export class EtcdSession implements Session {
       const nextMs = answered ? everyMs : Math.min(everyMs, pauseMs(failures));
       await pause(Math.max(0, sentAt + nextMs - performance.now()), stop);
     }
-    await this.#revoke(this.#held);
+    if (!this.#abandoned) await this.#revoke(this.#held);
   }
 
   /** Renews the lease that is held, or has a new one granted. Throws when etcd does not answer. */

@@ -345,8 +345,9 @@ class FleetHost {
     await Promise.all([...this.#components.values()].map((component) => component.close()));
     this.#mirror.close();
     await this.#followed;
-    // Otherwise the lease ends by itself: a new start within its time goes on where this one was.
     if (this.#input.stopOnExit) await this.#session.close();
+    // The links that are offered here serve on, and a new start within the lease's time goes on where this one was.
+    else this.#session.abandon();
   }
 }
 

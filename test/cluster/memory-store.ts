@@ -321,13 +321,17 @@ class MemorySession implements Session {
 
   async close(): Promise<void> {
     if (this.#closed) return;
+    this.abandon();
+    const lease = this.granted;
+    if (lease !== undefined)
+      await this.#store.call(() => this.#store.cluster.end(lease)).catch(() => undefined); // ends by itself
+  }
+
+  abandon(): void {
     this.#closed = true;
     this.#stopRenewal();
     this.#stopEnd();
     this.#onClose();
-    const lease = this.granted;
-    if (lease !== undefined)
-      await this.#store.call(() => this.#store.cluster.end(lease)).catch(() => undefined); // ends by itself
   }
 
   #step(): void {
