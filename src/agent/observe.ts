@@ -13,14 +13,15 @@ import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
 import { routeOf } from '../proxy/routes.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import type { ComponentRecord, Mark } from './record.ts';
-import type {
-  ContainerId,
-  Desired,
-  Drain,
-  Observed,
-  ObservedContainer,
-  Readiness,
-  Release,
+import {
+  type ContainerId,
+  type Desired,
+  type Drain,
+  NOT_ASKED,
+  type Observed,
+  type ObservedContainer,
+  type Readiness,
+  type Release,
 } from './state.ts';
 
 export interface ObserverInput {
@@ -57,6 +58,8 @@ export class Observer {
   readonly #input: ObserverInput;
   readonly #watched = new Map<ContainerId, Watched>();
   #addresses: ReadonlyMap<ContainerId, string> = new Map();
+  /** What was seen last by checks that are over, as those before the switch. */
+  readonly #sawBefore = new Map<ContainerId, string>();
 
   constructor(input: ObserverInput) {
     this.#input = input;
@@ -135,7 +138,7 @@ export class Observer {
       state: stateOf(c),
       readiness: served ? 'ready' : this.#readiness(c, release, readyBy, seen.at),
       health: this.#health(c.id),
-      saw: this.lastVerdict(c.id)?.saw ?? 'no check has answered yet',
+      saw: this.lastVerdict(c.id)?.saw ?? this.#sawBefore.get(c.id) ?? NOT_ASKED,
       readyBy,
       routed: seen.routed,
       served,
@@ -205,8 +208,13 @@ export class Observer {
     for (const [id, { purpose, host, monitor }] of this.#watched) {
       const due = wanted.get(id);
       if (due?.purpose === purpose && due.target.host === host) continue;
+      const last = this.lastVerdict(id);
+      if (last !== undefined) this.#sawBefore.set(id, last.saw);
       this.#watched.delete(id);
       await monitor.close();
+    }
+    for (const id of this.#sawBefore.keys()) {
+      if (!containers.some((c) => c.id === id)) this.#sawBefore.delete(id);
     }
     for (const [id, due] of wanted) {
       if (!this.#watched.has(id)) this.#start(id, due.purpose, due.checks, due.target);
@@ -262,7 +270,7 @@ export class Observer {
     const { tell } = this.#input;
     if (purpose === 'ready' && now === 'healthy') tell({ kind: 'container-ready', container: id });
     if (purpose !== 'health') return;
-    const why = this.lastVerdict(id)?.saw ?? 'no check has answered yet';
+    const why = this.lastVerdict(id)?.saw ?? NOT_ASKED;
     tell({ kind: 'health-changed', container: id, was, now, why });
   }
 

@@ -58,6 +58,9 @@ export interface Drain {
   readonly deadline: number | undefined;
 }
 
+/** What no check has seen yet. */
+export const NOT_ASKED = 'no check has answered yet';
+
 export interface ObservedContainer {
   readonly id: ContainerId;
   readonly name: string;

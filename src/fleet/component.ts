@@ -4,7 +4,7 @@
  * killed at any instant, and may lose etcd for as long as it likes.
  */
 import { Agent, type View } from '../agent/agent.ts';
-import { Poke } from '../agent/poke.ts';
+import { Poke, pause } from '../agent/poke.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
@@ -13,7 +13,7 @@ import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, LastWords, Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
-import { isNews, statusOf } from './status.ts';
+import { backoffOf, isNews, statusOf } from './status.ts';
 import { type Memory, type Situation, type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -24,6 +24,8 @@ const TROUBLE_PAUSE_MS = 1_000;
 const TROUBLE_PAUSE_MAX_MS = 30_000;
 /** Of the loop over the host, which engine, proxy, checks and etcd poke. */
 const AGENT_RESYNC_MS = 10_000;
+/** With five hundred hosts in the queue a change may come every few milliseconds. */
+const GATHER_PER_TURN_MS = 0.1;
 /** Lines a container that is not ready yet has printed: not asked for more often. */
 const LOGS_EVERY_MS = 2_000;
 const LOG_LINES = 20;
@@ -50,6 +52,8 @@ export class FleetComponent {
   #failing: Failing | undefined;
   /** Of the container by which the release failed. */
   #lastWords: { readonly container: string; readonly check?: string; readonly words: LastWords } | undefined;
+  /** Lines of the container that died last by itself. */
+  #died: readonly string[] = [];
   #logs: { readonly lines: readonly string[]; readonly at: number } = { lines: [], at: 0 };
   #status: StatusValue | undefined;
   #loops: Promise<unknown> = Promise.resolve();
@@ -124,7 +128,16 @@ export class FleetComponent {
       this.#poke.clear();
       const restMs = await this.#round(signal).catch((error: unknown) => this.#onTrouble(error));
       await this.#poke.wait(restMs, signal);
+      await this.#gather(signal);
     }
+  }
+
+  /** Of a long queue's many changes nearly all are about others: who waits in it looks at some of them together. */
+  async #gather(signal: AbortSignal): Promise<void> {
+    const step = this.#lastStep;
+    const waits = step?.kind === 'wait' && (step.for === 'turn' || step.for === 'fleet');
+    const ms = waits ? this.#wanted().turns.length * GATHER_PER_TURN_MS : 0;
+    if (ms >= 1) await pause(ms, signal);
   }
 
   /** One look and one step; answers for how long it may rest. */
@@ -142,7 +155,7 @@ export class FleetComponent {
     const restMs = await this.#steps.execute(step, { wanted, here, view, ...this.#last() }, signal);
     this.#trouble = undefined;
     this.#failures = 0;
-    return Math.min(restMs, RESYNC_MS);
+    return Math.min(restMs, pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS);
   }
 
   /** The agent's own last look, unless the record has changed since. */
@@ -238,6 +251,7 @@ export class FleetComponent {
   }
 
   #tell(event: AgentEvent): void {
+    if (event.kind === 'container-failed') this.#died = event.lastWords.logs;
     if (event.kind === 'release-failed') {
       const { container, lastWords: words, verdict } = event;
       this.#lastWords = { container, words, ...(verdict === undefined ? {} : { check: verdict.saw }) };
@@ -304,13 +318,14 @@ export class FleetComponent {
 
   /** What a container prints that does not become ready is what the operator wants to see. */
   async #askLogs(view: View, step: Step): Promise<void> {
-    const pending = view.observed.containers.find((c) => c.state === 'running' && c.readiness === 'pending');
+    const pending = pendingIn(view);
     const now = this.#around.now();
     if (pending !== undefined && now - this.#logs.at >= LOGS_EVERY_MS) {
       this.#logs = { lines: await this.#around.engine.logs(pending.id, LOG_LINES), at: now };
     } else if (pending === undefined) {
       const failed = step.kind === 'fail' || (step.kind === 'wait' && step.for === 'fleet');
-      this.#logs = { lines: failed ? (this.#lastWords?.words.logs ?? []) : [], at: 0 };
+      const died = backoffOf(view) === undefined ? [] : this.#died;
+      this.#logs = { lines: failed ? (this.#lastWords?.words.logs ?? []) : died, at: 0 };
     }
   }
 
@@ -355,6 +370,11 @@ interface Failing {
 
 function essence(c: ObservedContainer): readonly unknown[] {
   return [c.id, c.state, c.readiness, c.health, c.routed, c.drain !== undefined, c.busy];
+}
+
+/** On its way up. */
+function pendingIn({ observed }: View): ObservedContainer | undefined {
+  return observed.containers.find((c) => c.state === 'running' && c.readiness === 'pending');
 }
 
 function hasFailed(c: ObservedContainer): boolean {

@@ -1,7 +1,8 @@
 /** What a host tells the fleet about one component, from its last look and its next step. Pure. */
+import type { Action } from '../agent/action.ts';
 import type { View } from '../agent/agent.ts';
 import { newestNumber } from '../agent/record.ts';
-import type { ObservedContainer } from '../agent/state.ts';
+import { NOT_ASKED, type ObservedContainer } from '../agent/state.ts';
 import { FORMAT, type HostPhase, type StatusContainer, type StatusValue } from '../cluster/values.ts';
 import type { Step } from './rollout.ts';
 
@@ -17,6 +18,8 @@ export interface StatusInput {
   readonly before: StatusValue | undefined;
 }
 
+type Waiting = Extract<Action, { readonly kind: 'wait' }>;
+
 /** Characters of a sentence, and of a line of output: a status is read by many. */
 const MOST_CHARACTERS = 300;
 
@@ -26,6 +29,8 @@ export function statusOf(input: StatusInput): StatusValue {
   const memory = record.fleet;
   const phase = phaseOf(input);
   const at = new Date(observed.now).toISOString();
+  const backoff = backoffOf(view);
+  const retryAt = step.kind === 'wait' && step.until !== undefined ? step.until : backoff?.until;
   return {
     format: FORMAT,
     host,
@@ -34,8 +39,8 @@ export function statusOf(input: StatusInput): StatusValue {
     known: { release: newestNumber(record), generation: memory?.generation ?? 0 },
     serving: servingRelease(observed.containers),
     phase,
-    why: (input.trouble ?? step.why).slice(0, MOST_CHARACTERS),
-    ...(step.kind === 'wait' && step.until !== undefined ? { retryAt: step.until } : {}),
+    why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),
+    ...(retryAt === undefined ? {} : { retryAt }),
     containers: observed.containers.map((c) => containerOf(c, view, input.connections)),
     logs: input.logs.map((line) => line.slice(0, MOST_CHARACTERS)),
     since: before?.phase === phase ? before.since : at,
@@ -45,7 +50,8 @@ export function statusOf(input: StatusInput): StatusValue {
 /** What must be told at once; the rest may wait for its turn. */
 export function isNews(before: StatusValue | undefined, now: StatusValue): boolean {
   if (before === undefined) return true;
-  const loud = (s: StatusValue) => [s.settled, s.generation, s.serving, s.phase, s.retryAt ?? 0].join(' ');
+  const loud = ({ settled, generation, serving, phase, retryAt, logs }: StatusValue) =>
+    [settled, generation, serving, phase, retryAt ?? 0, logs.length > 0].join(' ');
   return loud(before) !== loud(now);
 }
 
@@ -78,6 +84,11 @@ function goingPhase({ desired, observed, record }: View): HostPhase {
   return desired.release === undefined ? 'idle' : 'stopped';
 }
 
+/** What the host waits for by itself, before it replaces a container once more. */
+export function backoffOf({ plan }: Pick<View, 'plan'>): Waiting | undefined {
+  return plan.flatMap((action) => (action.kind === 'wait' && action.for === 'backoff' ? [action] : []))[0];
+}
+
 function servingRelease(containers: readonly ObservedContainer[]): number {
   return containers.find((c) => c.routed)?.release ?? 0;
 }
@@ -93,7 +104,7 @@ function containerOf(
     release: c.release,
     state: containerState(c, observed.now),
     connections: c.drain?.connections ?? connections.get(c.id) ?? 0,
-    check: c.saw.slice(0, MOST_CHARACTERS),
+    check: c.saw === NOT_ASKED ? '' : c.saw.slice(0, MOST_CHARACTERS),
     startedAt: new Date(startedAt).toISOString(),
   };
 }
