@@ -27,6 +27,11 @@ interface Found {
   readonly hosts: Iterable<Entry>;
 }
 
+interface Listed {
+  readonly document: object;
+  readonly words: string;
+}
+
 type ReleaseOf = (component: string, release: number) => Promise<ReleaseValue | undefined>;
 
 export async function runList(args: ListArguments): Promise<number> {
@@ -35,7 +40,7 @@ export async function runList(args: ListArguments): Promise<number> {
     const releases = remembering(fleet, args);
     // Also before watching: a mirror would wait for an etcd that is away.
     const first = await listing(fleet, args, await foundNow(fleet, args), releases);
-    if (args.watch) await interruptible((signal) => watch(fleet, args, { output, releases, signal }));
+    if (args.watch) await interruptible((signal) => watch(fleet, args, { output, releases, first, signal }));
     else output.document(first.document, first.words);
   });
   return 0;
@@ -85,6 +90,7 @@ function remembering(fleet: Fleet, { project }: ListArguments): ReleaseOf {
 interface Watching {
   readonly output: Output;
   readonly releases: ReleaseOf;
+  readonly first: Listed;
   readonly signal: AbortSignal;
 }
 
@@ -116,15 +122,15 @@ function mirrorsOf({ store, keys }: Fleet, { project, hosts }: ListArguments, on
 async function show(
   fleet: Fleet,
   args: ListArguments,
-  { output, releases, signal }: Watching,
+  { output, releases, first, signal }: Watching,
   mirrors: Mirrors,
   poke: Poke,
 ): Promise<void> {
   const live = process.stdout.isTTY === true && !args.json;
+  const mayBeginUntil = performance.now() + REFRESH_MS;
+  let hasBegun = false;
   let shown = '';
-  while (!signal.aborted) {
-    poke.clear();
-    const now = await current(fleet, args, mirrors, releases);
+  for (let now: Listed | Trouble = first; !signal.aborted; ) {
     const text = JSON.stringify('trouble' in now ? now : now.document);
     if ('document' in now) {
       if (live) process.stdout.write(CLEAR_SCREEN);
@@ -134,13 +140,26 @@ async function show(
       output.result({ ...event, at: Date.now() }, renderFleetEvent(event));
     }
     shown = text;
-    await poke.wait(live || 'trouble' in now ? REFRESH_MS : LONGEST_MS, signal);
+    await poke.wait(live || !hasBegun || 'trouble' in now ? REFRESH_MS : LONGEST_MS, signal);
     await pause(COALESCE_MS, signal);
+    poke.clear();
+    const next = await current(fleet, args, mirrors, releases);
+    hasBegun ||= 'document' in next || performance.now() > mayBeginUntil;
+    if (hasBegun) now = next;
   }
 }
 
+interface Trouble {
+  readonly trouble: string;
+}
+
 /** An etcd that goes away while its list is watched is waited for. */
-async function current(fleet: Fleet, args: ListArguments, mirrors: Mirrors, releases: ReleaseOf) {
+async function current(
+  fleet: Fleet,
+  args: ListArguments,
+  mirrors: Mirrors,
+  releases: ReleaseOf,
+): Promise<Listed | Trouble> {
   const away = Object.values(mirrors).find((m) => m?.current === false)?.trouble;
   if (away !== undefined) return { trouble: away };
   try {
