@@ -128,14 +128,11 @@ function handOver({ turnsMs, hosts }) {
 }
 
 function reportScale({ sizes, components, maxParallel, cores, ...load }) {
-  const done = sizes.filter(({ failure }) => failure === undefined);
-  const failed = sizes.filter(({ failure }) => failure !== undefined);
-  const met = done.filter(({ changes }) => fanOut(changes, 0.99) < FAN_OUT_TARGET_MS);
+  const met = sizes.filter(({ changes }) => fanOut(changes, 0.99) < FAN_OUT_TARGET_MS);
   const largest = Math.max(0, ...met.map(({ agents }) => agents));
   return [
     '### Many agents\n',
     `${components} components each, three members of etcd; all on this machine. ${loadWords(load)}`,
-    ...failed.map(({ agents, failure }) => `\n**${agents} agents could not be measured here: ${failure}**`),
     '',
     'At rest, over a minute:',
     '',
@@ -153,7 +150,7 @@ function reportScale({ sizes, components, maxParallel, cores, ...load }) {
         'memory per agent, MiB (heap)',
         'time to start',
       ],
-      done.map(restRow),
+      sizes.map(restRow),
     ),
     '',
     'One change that concerns all, from before it is written to the first step in each agent, and an update of one component:',
@@ -176,15 +173,15 @@ function reportScale({ sizes, components, maxParallel, cores, ...load }) {
         'events to agents',
         'writes',
       ],
-      done.map((size) => waveRow(size, cores)),
+      sizes.map((size) => waveRow(size, cores)),
     ),
     '',
     `The largest number here that meets the target for a change: ${largest}.`,
-    ...done.map(({ agents, troubles }) => troubleWords(agents, troubles)),
+    ...sizes.map(({ agents, troubles }) => troubleWords(agents, troubles)),
     '',
     "Where the agents spend their CPU time, by V8's sampling profiler in one of the processes:",
     '',
-    table(['agents', 'during', 'origins, %', 'functions, %'], done.flatMap(profileRows)),
+    table(['agents', 'during', 'origins, %', 'functions, %'], sizes.flatMap(profileRows)),
     '',
   ];
 }
@@ -208,16 +205,20 @@ function restRow({ agents, rest, rssPerAgent, heapPerAgent, etcdRss, startedMs }
 }
 
 function waveRow({ agents, changes, wave }, cores) {
-  const { window } = wave;
   const p99 = fanOut(changes, 0.99);
-  const seconds = (ms) => number(ms / 1000, 1);
-  const cpuMs = window.agentsCpuMs + window.childrenCpuMs + window.etcdCpuMs;
-  return [
+  const change = [
     agents,
     number(fanOut(changes, 0.5), 1),
     number(p99, 1),
     number(fanOut(changes, 1), 1),
     verdict(p99, FAN_OUT_TARGET_MS),
+  ];
+  if (typeof wave === 'string') return [...change, `not to its end: ${wave}`, ...Array(9).fill('')];
+  const { window } = wave;
+  const seconds = (ms) => number(ms / 1000, 1);
+  const cpuMs = window.agentsCpuMs + window.childrenCpuMs + window.etcdCpuMs;
+  return [
+    ...change,
     seconds(wave.totalMs),
     seconds(wave.preparedMs),
     seconds(wave.openedMs),
@@ -237,7 +238,7 @@ function fanOut(changes, share) {
 
 function profileRows({ agents, rest, wave }) {
   const row = (during, { profile }) => [agents, during, shares(profile.origins), shares(profile.top)];
-  return [row('rest', rest), row('update', wave.window)];
+  return typeof wave === 'string' ? [row('rest', rest)] : [row('rest', rest), row('update', wave.window)];
 }
 
 function shares(named) {

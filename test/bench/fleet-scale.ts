@@ -56,14 +56,9 @@ export interface Size {
   readonly rest: Window;
   /** Each: milliseconds from when the write was sent, for each agent, sorted. */
   readonly changes: readonly (readonly number[])[];
-  readonly wave: Wave;
+  /** Or why it did not come to its end here. */
+  readonly wave: Wave | string;
   readonly troubles: readonly string[];
-}
-
-/** What a number of agents could not do here. */
-export interface Failed {
-  readonly agents: number;
-  readonly failure: string;
 }
 
 export interface Wave {
@@ -80,24 +75,22 @@ export interface Wave {
 
 const PROCESSES = 4;
 const SETTLE_MS = 180_000;
-const WAVE_MS = 300_000;
+const WAVE_MS = 180_000;
 const REACT_MS = 60_000;
 /** Between changes: what one leaves to do is not to meet the next. */
 const APART_MS = 500;
 
-export async function measureScale(t: Cleanup, options: ScaleOptions): Promise<readonly (Size | Failed)[]> {
+export async function measureScale(t: Cleanup, options: ScaleOptions): Promise<readonly Size[]> {
   const etcd = await startBenchEtcd(t, 3);
   const store = openStore({ endpoints: etcd.endpoints, callTimeoutMs: 20_000 });
   t.after(() => store.close());
   const fleet = new Crowd(t, etcd, new Operator(store), options);
   await fleet.begin(await memoryFolder(t));
-  const sizes: (Size | Failed)[] = [];
+  const sizes: Size[] = [];
   for (const agents of options.agents) {
-    const size = await fleet
-      .measure(agents)
-      .catch((error: unknown) => ({ agents, failure: messageOf(error) }));
+    const size = await fleet.measure(agents);
     sizes.push(size);
-    if ('failure' in size) break; // more would fail as well
+    if (typeof size.wave === 'string') break; // more would not come to the end either
   }
   return sizes;
 }
@@ -158,7 +151,7 @@ class Crowd {
     say(`${agents} agents: changes`);
     const changes = await this.#changes();
     say(`${agents} agents: a wave`);
-    const wave = await this.#wave();
+    const wave = await this.#wave().catch((error: unknown) => ({ wave: messageOf(error), troubles: [] }));
     const { rss: etcdRss, dbBytes } = await etcdTotals(this.#etcd);
     const per = (field: 'rss' | 'heapUsed') => (after[field] - before[field]) / added;
     return {
