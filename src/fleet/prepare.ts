@@ -17,15 +17,22 @@ export interface PrepareInput {
   readonly signal: AbortSignal;
   /** The links that are offered on any host. */
   readonly offers: (link: string) => boolean;
+  /**
+   * It is gone back to. Then only its image is seen to: what the release that failed has broken, as by filling the disk,
+   * is the last thing that may keep it.
+   */
+  readonly returns: boolean;
 }
 
 /**
  * Throws host-unfit and link-unavailable (retryable: the rollout waits), image-differs, image-not-found and what
  * else a pull meets.
  */
-export async function prepare({ engine, release, tell, signal, offers }: PrepareInput): Promise<void> {
-  await refuseFullDisk(engine);
+export async function prepare(input: PrepareInput): Promise<void> {
+  const { engine, release, tell, signal, offers, returns } = input;
+  if (!returns) await refuseFullDisk(engine);
   await ensureImage(engine, release, tell, signal);
+  if (returns) return;
   for (const { name, exporter } of release.requires) {
     if (!offers(name)) throw noOffer(release.spec.name, name, exporter);
   }

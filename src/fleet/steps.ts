@@ -122,7 +122,10 @@ export function steps(input: StepsInput): Steps {
       triesOf.set(generation, tries === undefined ? 1 : count);
       preparation.abort();
       preparation = new AbortController();
-      preparing = Promise.all([preparing, getReady(release, { generation, attempt }, preparation.signal)]);
+      const { kind, generation: its } = wanted.rollout?.value ?? {};
+      const returns = kind === 'rollback' && its === generation;
+      const ready = getReady(release, { generation, attempt }, returns, preparation.signal);
+      preparing = Promise.all([preparing, ready]);
       return RESTS_MS;
     },
 
@@ -259,11 +262,12 @@ export function steps(input: StepsInput): Steps {
   async function getReady(
     release: ReleaseValue,
     at: Pick<Preparation, 'generation' | 'attempt'>,
+    returns: boolean,
     signal: AbortSignal,
   ): Promise<void> {
     try {
       const offers = (link: string) => around.links.isOffered(link);
-      await prepare({ engine: around.engine, release, tell, signal, offers });
+      await prepare({ engine: around.engine, release, tell, signal, offers, returns });
       await tryPorts(release);
       if (signal.aborted) return;
       memory.preparation = { ...at, state: 'done', why: '' };

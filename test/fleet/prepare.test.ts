@@ -1,0 +1,85 @@
+/** What a host sees to before it may adopt a release, over an engine in memory. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ReleaseValue } from '../../src/cluster/values.ts';
+import { isGantryError } from '../../src/errors.ts';
+import { LEAST_FREE_BYTES, type PrepareInput, prepare } from '../../src/fleet/prepare.ts';
+import { FakeEngine } from '../docker/fake-engine.ts';
+import { releaseOf } from './rollout-builders.ts';
+
+const ID = `sha256:${'2'.padStart(64, '0')}`;
+
+/** Release 2, made from an image of this id. */
+function release(over: Partial<ReleaseValue['image']> = {}, requires: ReleaseValue['requires'] = []) {
+  return { ...releaseOf(2), requires, image: { name: 'app:2', id: ID, digests: [], ...over } };
+}
+
+/** `ready`, or why not, and whether that may pass by itself. */
+async function prepared(engine: FakeEngine, over: Partial<PrepareInput> = {}): Promise<string> {
+  const { signal } = new AbortController();
+  const quiet = { tell: () => {}, offers: () => true, returns: false };
+  try {
+    await prepare({ engine, release: release(), signal, ...quiet, ...over });
+    return 'ready';
+  } catch (error) {
+    if (!isGantryError(error)) throw error;
+    return `${error.code}${error.retryable ? ', may pass' : ''}`;
+  }
+}
+
+test('what is there is not pulled', async () => {
+  const engine = new FakeEngine();
+  engine.addImage('app:2', ID);
+  assert.equal(await prepared(engine), 'ready');
+  assert.ok(!engine.calls.some((c) => c.startsWith('pull')));
+});
+
+test('what is not there is pulled, by its digest where there is one', async () => {
+  const engine = new FakeEngine();
+  const { id } = engine.publishImage('app@sha256:d');
+  assert.equal(await prepared(engine, { release: release({ id, digests: ['app@sha256:d'] }) }), 'ready');
+  assert.ok(engine.calls.includes('pull app@sha256:d'));
+});
+
+test('a tag that means another image now is no way to the release', async () => {
+  const engine = new FakeEngine();
+  engine.publishImage('app:2');
+  assert.equal(await prepared(engine), 'image-differs');
+});
+
+test('an image that nobody has ends it; an engine that is away may come back', async () => {
+  const engine = new FakeEngine();
+  assert.equal(await prepared(engine), 'image-not-found');
+  engine.reachable = false;
+  assert.equal(await prepared(engine), 'engine-unreachable, may pass');
+});
+
+test('a full disk is waited for, one that cannot be told of is not', async () => {
+  const engine = new FakeEngine();
+  engine.addImage('app:2', ID);
+  engine.freeBytes = LEAST_FREE_BYTES - 1;
+  assert.equal(await prepared(engine), 'host-unfit, may pass');
+  for (const enough of [LEAST_FREE_BYTES, undefined]) {
+    engine.freeBytes = enough;
+    assert.equal(await prepared(engine), 'ready');
+  }
+});
+
+test('a link that nobody offers is waited for', async () => {
+  const engine = new FakeEngine();
+  engine.addImage('app:2', ID);
+  const sql = { name: 'sql', alias: 'DB', exporter: 'db', kind: 'tcp', containerPort: 5432 } as const;
+  const needs = { release: release({}, [sql]) };
+  assert.equal(await prepared(engine, { ...needs, offers: () => false }), 'link-unavailable, may pass');
+  assert.equal(await prepared(engine, needs), 'ready');
+});
+
+test('neither a full disk nor a link keeps a host from going back', async () => {
+  const engine = new FakeEngine();
+  engine.freeBytes = 0;
+  const sql = { name: 'sql', alias: 'DB', exporter: 'db', kind: 'tcp', containerPort: 5432 } as const;
+  const back = { release: release({}, [sql]), offers: () => false, returns: true };
+  assert.equal(await prepared(engine, back), 'image-not-found');
+  engine.addImage('app:2', ID);
+  assert.equal(await prepared(engine, back), 'ready');
+});
