@@ -3,7 +3,7 @@
  * can end in order, or at once: then nothing of it reaches engine, proxy or coordinator any more, and the next start
  * finds its files as they were at that instant. What the agent does is held to the promises as it does it.
  */
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProxyPort } from '../../src/agent/proxy-port.ts';
 import type { ComponentRecord } from '../../src/agent/record.ts';
@@ -62,6 +62,7 @@ export class SimHost {
     const { cluster, name } = this.#input;
     const store = new MemoryStore(cluster);
     if (!this.#connected) store.disconnect();
+    mkdirSync(this.#folder, { recursive: true });
     const controller = new AbortController();
     const reach = { gone: false };
     const ended = runHost(
