@@ -7,7 +7,7 @@ import { allAnswering, containerIds, untilAnswering } from './fleet-acts.ts';
 import { exitedWith, jsonLines, lostNothing } from './shop.ts';
 
 /** A second or so is promised; a machine that is busy with other things takes longer. */
-const INSTANT_MS = 5_000;
+const INSTANT_MS = 8_000;
 
 describe('a rollback in a fleet', { skip: skipWithoutFleet }, () => {
   const endings = new Endings();
