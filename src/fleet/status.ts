@@ -28,7 +28,7 @@ export function statusOf(input: StatusInput): StatusValue {
   const { record, observed } = view;
   const memory = record.fleet;
   const phase = phaseOf(input);
-  const at = new Date(observed.now).toISOString();
+  const at = isoOf(observed.now);
   const backoff = backoffOf(view);
   const retryAt = step.kind === 'wait' && step.until !== undefined ? step.until : backoff?.until;
   return {
@@ -41,7 +41,7 @@ export function statusOf(input: StatusInput): StatusValue {
     phase,
     why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),
     ...(retryAt === undefined ? {} : { retryAt }),
-    containers: observed.containers.map((c) => containerOf(c, view, input.connections)),
+    containers: observed.containers.map((c) => containerOf(c, input)),
     logs: input.logs.map((line) => line.slice(0, MOST_CHARACTERS)),
     since: before?.phase === phase ? before.since : at,
   };
@@ -95,17 +95,18 @@ function servingRelease(containers: readonly ObservedContainer[]): number {
 
 function containerOf(
   c: ObservedContainer,
-  { record, observed }: View,
-  connections: ReadonlyMap<string, number>,
+  { view: { record, observed }, connections, before }: StatusInput,
 ): StatusContainer {
-  const startedAt = record.marks[c.id]?.startedAt ?? observed.now;
+  const startedAt = record.marks[c.id]?.startedAt;
+  // Nobody knows: since it was seen first.
+  const since = before?.containers.find((b) => b.id === c.id)?.startedAt ?? isoOf(observed.now);
   return {
     id: c.id,
     release: c.release,
     state: containerState(c, observed.now),
     connections: c.drain?.connections ?? connections.get(c.id) ?? 0,
-    check: c.saw === NOT_ASKED ? '' : c.saw.slice(0, MOST_CHARACTERS),
-    startedAt: new Date(startedAt).toISOString(),
+    check: c.saw === NOT_ASKED ? '' : withoutTimes(c.saw).slice(0, MOST_CHARACTERS),
+    startedAt: startedAt === undefined ? since : isoOf(startedAt),
   };
 }
 
@@ -115,4 +116,13 @@ function containerState(c: ObservedContainer, now: number): StatusContainer['sta
   if (c.routed) return 'serving';
   if (c.warmUntil !== undefined && c.warmUntil > now) return 'warm';
   return c.readiness === 'ready' && c.state === 'running' ? 'ready' : 'starting';
+}
+
+/** How long an answer took is another each time: with it a host at rest would never cease to tell. */
+function withoutTimes(saw: string): string {
+  return saw.replace(/ in \d+ ms\b/, '');
+}
+
+function isoOf(epochMs: number): string {
+  return new Date(epochMs).toISOString();
 }
