@@ -18,6 +18,10 @@ import { FakeEngine, type Program } from '../docker/fake-engine.ts';
 import { FakeProxy } from './fake-proxy.ts';
 import { COMPONENT, KEYS, PROJECT } from './simulation-shop.ts';
 
+/** In a second, far above what an eventful one takes. */
+const MOST_WRITES = 60;
+const MOST_LOOKS = 300;
+
 export interface SimHostInput {
   readonly name: string;
   readonly folder: string;
@@ -45,6 +49,7 @@ export class SimHost {
   #life: Life | undefined;
   readonly #past: Promise<void>[] = [];
   #lives = 0;
+  readonly #counted = new Map<string, number[]>();
   #connected = true;
 
   constructor(input: SimHostInput) {
@@ -61,6 +66,11 @@ export class SimHost {
     if (this.#life !== undefined) return;
     const { cluster, name } = this.#input;
     const store = new MemoryStore(cluster);
+    const commit = store.commit.bind(store);
+    store.commit = (...given) => {
+      this.#count('writes to etcd', MOST_WRITES);
+      return commit(...given);
+    };
     if (!this.#connected) store.disconnect();
     mkdirSync(this.#folder, { recursive: true });
     const controller = new AbortController();
@@ -165,6 +175,7 @@ export class SimHost {
 
   #watchedEngine(reach: { gone: boolean }): Engine {
     const watched = {
+      containers: () => this.#count('looks at the engine', MOST_LOOKS),
       start: (id: string) => this.#mayStart(id),
       stop: (id: string) => this.#mayEnd('stop', id),
       kill: (id: string) => this.#mayEnd('kill', id),
@@ -212,6 +223,15 @@ export class SimHost {
   #mayEnd(call: string, id: string): void {
     if (!this.engine.runs(id) || !this.routed().includes(id)) return;
     this.#input.violated(`${this.name}: ${call} of ${id.slice(0, 12)}, which is routed`);
+  }
+
+  /** Whoever goes round in circles is quick about it. */
+  #count(what: string, most: number): void {
+    const now = performance.now();
+    const recent = (this.#counted.get(what) ?? []).filter((at) => now - at < 1_000);
+    recent.push(now);
+    this.#counted.set(what, recent);
+    if (recent.length === most) this.#input.violated(`${this.name}: ${most} ${what} within a second`);
   }
 
   #mayStart(id: string): void {
