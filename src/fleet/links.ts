@@ -14,7 +14,7 @@ import type { Entry } from '../cluster/store.ts';
 import { type ReleaseValue, readLink } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder, stateWriteError, writeDurably } from '../durable-file.ts';
-import { codeOf, GantryError } from '../errors.ts';
+import { codeOf, GantryError, messageOf } from '../errors.ts';
 import {
   type Backend,
   linkRouteName,
@@ -152,14 +152,22 @@ export class LinkRoutes {
 
   async #read(): Promise<KeptLinks> {
     if (this.#kept !== undefined) return this.#kept;
+    const kept = await this.#readFile();
+    await this.#recallBackends(kept); // without them nothing is applied: it would take the last offers away
+    this.#kept = kept;
+    return kept;
+  }
+
+  async #readFile(): Promise<KeptLinks> {
     try {
-      this.#kept = JSON.parse(await readFile(this.#path, 'utf8')) as KeptLinks;
+      return JSON.parse(await readFile(this.#path, 'utf8')) as KeptLinks;
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error;
-      this.#kept = {};
+      if (codeOf(error) === 'ENOENT') return {};
+      throw new GantryError('state-dir', `Cannot read ${this.#path}: ${messageOf(error)}`, {
+        hint: 'If it is damaged, move it away: links get new ports, and what requires them needs an update.',
+        cause: error,
+      });
     }
-    await this.#recallBackends(this.#kept);
-    return this.#kept;
   }
 
   /** What the proxy still serves is what was offered last. */
