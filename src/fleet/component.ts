@@ -4,7 +4,7 @@
  * killed at any instant, and may lose etcd for as long as it likes.
  */
 import { Agent, type View } from '../agent/agent.ts';
-import { Poke, pause } from '../agent/poke.ts';
+import { Poke } from '../agent/poke.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
@@ -24,8 +24,6 @@ const TROUBLE_PAUSE_MS = 1_000;
 const TROUBLE_PAUSE_MAX_MS = 30_000;
 /** Of the loop over the host, which engine, proxy, checks and etcd poke. */
 const AGENT_RESYNC_MS = 10_000;
-/** With five hundred hosts in the queue a change may come every few milliseconds. */
-const GATHER_PER_TURN_MS = 0.1;
 /** Lines a container that is not ready yet has printed: not asked for more often. */
 const LOGS_EVERY_MS = 2_000;
 const LOG_LINES = 20;
@@ -128,16 +126,7 @@ export class FleetComponent {
       this.#poke.clear();
       const restMs = await this.#round(signal).catch((error: unknown) => this.#onTrouble(error));
       await this.#poke.wait(restMs, signal);
-      await this.#gather(signal);
     }
-  }
-
-  /** Of a long queue's many changes nearly all are about others: who waits in it looks at some of them together. */
-  async #gather(signal: AbortSignal): Promise<void> {
-    const step = this.#lastStep;
-    const waits = step?.kind === 'wait' && (step.for === 'turn' || step.for === 'fleet');
-    const ms = waits ? this.#wanted().turns.length * GATHER_PER_TURN_MS : 0;
-    if (ms >= 1) await pause(ms, signal);
   }
 
   /** One look and one step; answers for how long it may rest. */
