@@ -41,6 +41,10 @@ export class FleetComponent {
   #view: View | undefined;
   #could = false;
   #leaves = false;
+  /** The desired value that releases and preparation are of. */
+  #wants = '';
+  /** The highest numbers that etcd has told of. */
+  #known = { release: 0, generation: 0 };
   /** Rounds in a row. */
   #failures = 0;
   #digest = '';
@@ -132,6 +136,7 @@ export class FleetComponent {
   /** One look and one step; answers for how long it may rest. */
   async #round(signal: AbortSignal): Promise<number> {
     const view = await this.#look();
+    this.#noteWanted(this.#wanted());
     const wanted = this.#wanted();
     const here = await this.#here(view);
     const step = nextStep(wanted, here);
@@ -158,6 +163,20 @@ export class FleetComponent {
 
   #wanted(): Wanted {
     return this.#around.wanted(this.name, (number) => this.#memory.releases.get(number));
+  }
+
+  /** Numbers alone tell no two changes apart: an etcd that was restored may give them out twice. */
+  #noteWanted({ desired }: Wanted): void {
+    if (desired === undefined) return;
+    const { generation, release } = desired.value;
+    const text = JSON.stringify(desired.value);
+    if (text === this.#wants) return;
+    this.#wants = text;
+    this.#steps.forget();
+    this.#known = {
+      release: Math.max(release, this.#known.release),
+      generation: Math.max(generation, this.#known.generation),
+    };
   }
 
   async #here(view: View): Promise<Here> {
@@ -323,6 +342,7 @@ export class FleetComponent {
     const status = statusOf({
       ...{ host, view, step, trouble: this.#trouble, logs: this.#logs.lines },
       connections: connections(),
+      known: this.#known,
       before: this.#status,
     });
     const news = isNews(this.#status, status);

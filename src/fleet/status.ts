@@ -14,6 +14,8 @@ export interface StatusInput {
   readonly trouble: string | undefined;
   readonly logs: readonly string[];
   readonly connections: ReadonlyMap<string, number>;
+  /** The highest numbers that etcd has told of, whether they were followed or not. */
+  readonly known: StatusValue['known'];
   /** The one told before, if any: its phase's beginning is kept. */
   readonly before: StatusValue | undefined;
 }
@@ -24,7 +26,7 @@ type Waiting = Extract<Action, { readonly kind: 'wait' }>;
 const MOST_CHARACTERS = 300;
 
 export function statusOf(input: StatusInput): StatusValue {
-  const { host, view, step, before } = input;
+  const { host, view, step, known, before } = input;
   const { record, observed } = view;
   const memory = record.fleet;
   const phase = phaseOf(input);
@@ -36,7 +38,10 @@ export function statusOf(input: StatusInput): StatusValue {
     host,
     settled: memory?.settled ?? 0,
     generation: memory?.generation ?? 0,
-    known: { release: newestNumber(record), generation: memory?.generation ?? 0 },
+    known: {
+      release: Math.max(newestNumber(record), known.release),
+      generation: Math.max(memory?.generation ?? 0, known.generation),
+    },
     serving: servingRelease(observed.containers),
     phase,
     why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),

@@ -66,6 +66,8 @@ export interface Situation {
 export interface Steps {
   /** Answers for how many milliseconds it may rest. */
   execute(step: Step, situation: Situation, signal: AbortSignal): Promise<number>;
+  /** Something else is wanted: what was learned and prepared for the one before is of no use. */
+  forget(): void;
   /** The record wants nothing until the fleet is followed anew; resolves when nothing is left. */
   leave(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -246,6 +248,11 @@ export function steps(input: StepsInput): Steps {
       ) => Promise<number | undefined>;
       return (await executor(step, situation, signal)) ?? RESTS_MS;
     },
+    forget() {
+      preparation.abort();
+      memory.preparation = undefined;
+      memory.releases.clear();
+    },
     async leave(signal) {
       await change(signal, (record) =>
         record.status === 'ready' ? withStatus(record, 'stopped', NOTHING_FOLLOWED) : record,
@@ -305,7 +312,8 @@ export function steps(input: StepsInput): Steps {
 
   async function highestKnown(): Promise<number> {
     const { entries } = await store.list(keys.statuses(name));
-    return Math.max(0, ...entries.map((e) => readStatus(e)?.generation ?? 0));
+    const told = entries.map((e) => Number(readStatus(e)?.known.generation));
+    return Math.max(0, ...told.filter(Number.isSafeInteger));
   }
 
   function deciding(wanted: Wanted): Deciding {

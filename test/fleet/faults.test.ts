@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { GantryError } from '../../src/errors.ts';
 import { IDLE, type Program } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
-import { presentEverywhere, startFleet } from './fleet-ground.ts';
+import { imageId, presentEverywhere, startFleet } from './fleet-ground.ts';
 
 const QUICK = { update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 } } as const;
 const WATCHED = { update: { ...QUICK.update, onFailure: 'pause', monitorMs: 400 } } as const;
@@ -128,4 +128,28 @@ test('a place in the queue that nobody can read is taken anew', async (t) => {
   await fleet.update(2, QUICK, 1);
   assert.equal((await fleet.ended()).state, 'done');
   await until(() => fleet.queue().length === 0, { timeoutMs: 5000, what: 'the queue to be empty' });
+});
+
+test('a restored etcd gives no number out twice, and nothing is known by its number alone', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1'] });
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  const before = fleet.cluster.snapshot();
+  // Nobody can prepare for it, and so nobody follows it.
+  for (const { engine } of fleet.hosts) engine.freeBytes = 0;
+  await fleet.update(2, { ...QUICK, image: 'app:missing' }, 1);
+  const knows = () => fleet.statuses().every((s) => s.known.generation === 2 && s.known.release === 2);
+  await until(knows, { timeoutMs: 8000, what: 'all to tell that they know of it' });
+  fleet.cluster.restore(before);
+  await until(knows, { timeoutMs: 20_000, what: 'all to tell it again' });
+  // As somebody would who does not ask them.
+  for (const { engine } of fleet.hosts) {
+    engine.freeBytes = undefined;
+    engine.addImage('app:2', imageId('app:2'));
+  }
+  await fleet.update(2, QUICK, 1);
+  const { state, generation } = await fleet.ended();
+  assert.deepEqual([state, generation], ['done', 2]);
+  for (const host of fleet.hosts) assert.deepEqual(host.serving(), [2], host.name);
 });

@@ -40,7 +40,8 @@ function viewOf(
 
 function told(view: View, over: Partial<StatusInput> = {}) {
   const input = { host: 'a', view, step: RESTS, trouble: undefined, logs: [], before: undefined };
-  return statusOf({ ...input, connections: new Map(), ...over });
+  const known = { release: 0, generation: 0 };
+  return statusOf({ ...input, known, connections: new Map(), ...over });
 }
 
 const wait = (what: Extract<Step, { kind: 'wait' }>['for'], over = {}): Step => {
@@ -145,6 +146,13 @@ describe('what is told at once', () => {
     assert.equal(sameStatus(first, told(later, { before: first })), true);
     assert.equal(first.containers[0]?.check, 'it answered 200');
   });
+});
+
+test('the highest numbers are told, also of what was never followed: they must not be given out again', () => {
+  const view = viewOf(proven(2), [serving('x', 2)]);
+  assert.deepEqual(told(view).known, { release: 2, generation: 5 });
+  const known = { release: 7, generation: 9 };
+  assert.deepEqual(told(view, { known }).known, known);
 });
 
 test('the worst is told, at a bounded length', () => {
