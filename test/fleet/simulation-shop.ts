@@ -14,23 +14,26 @@ export const KINDS = [
   'unready',
   'crashes',
   'dies',
+  'sick',
   'unstartable',
   'missing',
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** How soon a slow one is ready, and how long one lives that dies after the switch. */
+/** How soon a slow one is ready, and for how long one is well that dies, or is sick, after the switch. */
 const SLOW_MS = 300;
+const SICK_MS = 150;
 const DIES_MS = 250;
 
 export function programOf(image: string): Program {
   const kind = /:([a-z]+)/.exec(image)?.[1];
   const made = performance.now();
+  const isOld = (ms: number) => performance.now() - made > ms;
   const exec = (ready: () => boolean) => () => ({ exitCode: ready() ? 0 : 1, output: '' });
   const good: Program = { term: { afterMs: 0, exitCode: 143 }, exec: exec(() => true) };
   switch (kind) {
     case 'slow':
-      return { ...good, exec: exec(() => performance.now() - made > SLOW_MS) };
+      return { ...good, exec: exec(() => isOld(SLOW_MS)) };
     case 'stubborn':
       return { ...good, term: { afterMs: 400, exitCode: 143 } };
     case 'unready':
@@ -39,6 +42,11 @@ export function programOf(image: string): Program {
       return { ...good, endsAfterMs: 20, exitCode: 1, exec: exec(() => false), prints: ['no config'] };
     case 'dies':
       return { ...good, endsAfterMs: DIES_MS, exitCode: 139 };
+    case 'sick':
+      return {
+        ...good,
+        exec: ([what]) => ({ exitCode: what === 'health' && isOld(SICK_MS) ? 1 : 0, output: '' }),
+      };
     case 'unstartable':
       return { ...good, neverStarts: 'exec format error' };
     default:
@@ -56,7 +64,8 @@ export interface Rollout {
 /** The project file in which `web` is of this image, and goes through the hosts like this. */
 export function projectFile(tag: string, instances: number, update: Rollout) {
   const check = { kind: 'exec', command: ['ready'], interval: 100, timeout: 500 };
-  const times = { readyTimeout: 700, stopTimeout: 1_000 };
+  const health = { kind: 'exec', command: ['health'], interval: 100, timeout: 500 };
+  const times = { readyTimeout: 700, stopTimeout: 1_000, healthChecks: [health] };
   const component = { name: COMPONENT, repo: 'app', tag, instances, readyChecks: [check], ...times, update };
   return { project: PROJECT, components: [component] };
 }
