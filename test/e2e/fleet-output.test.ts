@@ -80,9 +80,9 @@ describe('the commands on a fleet', { skip: skipWithoutFleet }, () => {
     let why = '';
     const isTold = async () => {
       why = await shop.must('why', '-c', 'web');
-      return /503/.test(why) && /\| example app v2 listens/.test(why);
+      return [/503/, /\| example app v2 listens/, /this host is next/].every((told) => told.test(why));
     };
-    await until(isTold, { timeoutMs: WAIT_MS, what: 'why to tell of check and log' });
+    await until(isTold, { timeoutMs: WAIT_MS, what: 'why to tell of check, log and turn' });
     assert.match(why, /^The rollout, begun .* ago, is running\.\na has its turn; b is next\.$/m);
     assert.match(why, /^a: starting for \d+ s, release 1 serves\n {2}release 2 is coming up\n/m);
     assert.match(why, /^ {2}place 1 in the queue for a turn\n {2}last check: .*503.*starting/m);

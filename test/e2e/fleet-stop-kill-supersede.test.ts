@@ -1,6 +1,8 @@
 /** `stop` and `kill` act on every host at once; they and a newer `update` win over a rollout, wherever it is. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { keys } from '../../src/cluster/keys.ts';
+import type { DesiredValue } from '../../src/cluster/values.ts';
 import { until } from '../ground/harness.ts';
 import { openTcp } from '../ground/streams.ts';
 import {
@@ -155,8 +157,7 @@ describe('in a fleet', { skip: skipWithoutFleet }, () => {
     await shop.untilStatus('all to be settled', (all) => all.length === 3 && all.every(settled));
     const noTurns = async () => (await turns(shop)).length === 0;
     await until(noTurns, { timeoutMs: WAIT_MS, what: 'no turns' });
-    const [document] = jsonLines(await shop.must('why', '-c', 'web', '--json'));
-    const { desired } = document as unknown as { desired: { generation: number } };
-    assert.equal(desired.generation, generation, `what is wanted of ${PROJECT}`);
+    const [desired] = await shop.values<DesiredValue>(keys().project(PROJECT).desired('web'));
+    assert.equal(desired?.generation, generation);
   }
 });
