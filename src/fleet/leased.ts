@@ -96,9 +96,12 @@ export class LeasedKeys {
     }
   }
 
-  /** Writes everything now; resolves when etcd has it. Without a lease there is nothing to write under. */
-  flush(): Promise<void> {
-    return this.#inOrder(() => this.#write());
+  /**
+   * Writes everything now, and `also` with the last of it; resolves when etcd has it. Without a lease there is nothing
+   * to write under, and nothing is written.
+   */
+  flush(also: readonly Write[] = []): Promise<void> {
+    return this.#inOrder(() => this.#write(also));
   }
 
   #inOrder(call: () => Promise<void>): Promise<void> {
@@ -117,12 +120,14 @@ export class LeasedKeys {
     return Math.max(GATHER_MS, something ? quiet : QUIET_MS);
   }
 
-  async #write(): Promise<void> {
+  async #write(also: readonly Write[]): Promise<void> {
     const lease = this.#input.session.lease();
     if (lease === undefined) return;
     this.#news = false;
-    for (let changes = this.#changes(lease); changes.length > 0; changes = this.#changes(lease)) {
+    let left = also;
+    for (let changes = [...this.#changes(lease), ...left]; changes.length > 0; ) {
       const some = atOnce(changes);
+      left = left.filter((w) => !some.includes(w));
       this.#lastAt = performance.now();
       try {
         const { revision } = await this.#input.store.commit([], some);
@@ -131,6 +136,7 @@ export class LeasedKeys {
         this.#news = true;
         throw error;
       }
+      changes = [...this.#changes(lease), ...left];
     }
   }
 

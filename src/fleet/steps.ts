@@ -196,7 +196,9 @@ export function steps(input: StepsInput): Steps {
       await change(signal, (record) => ({ ...record, fleet: { ...fleetOf(record), settled: generation } }));
       memory.completeTries = 0;
       input.publish(await agent.look(), step);
-      await around.leased.flush();
+      // At once: whoever waits for the turn needs not wait for two answers of etcd.
+      const turn = wanted.turns.some((t) => t.host === host) ? [keys.turn(name, host)] : [];
+      await around.leased.flush(turn.map((key) => ({ kind: 'delete', key })));
       return 0;
     },
 
