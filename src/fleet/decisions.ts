@@ -73,9 +73,10 @@ function takenBack(d: Deciding, failure: Failure, known: number): Transaction {
   const outcome: OutcomeValue = { format: FORMAT, result: 'failed', at: d.at, reason };
   const generation = Math.max(d.desired.value.generation, known) + 1;
   const back = value.from !== 0;
+  const { id: _, ...asked } = d.desired.value; // the command's that asked for what is left now
   const desired: DesiredValue = back
-    ? { ...d.desired.value, status: 'ready', release: value.from, generation, by, at: d.at }
-    : { ...d.desired.value, status: 'stopped', generation, by, at: d.at };
+    ? { ...asked, status: 'ready', release: value.from, generation, by, at: d.at }
+    : { ...asked, status: 'stopped', generation, by, at: d.at };
   const rollout: RolloutValue = back
     ? { ...value, ...returning(d, generation), reason, failure }
     : { ...value, state: 'failed', endedAt: d.at, reason, failure };

@@ -71,6 +71,7 @@ function phaseOf({ view, step, trouble }: StatusInput): HostPhase {
   const { desired, observed } = view;
   if (PREPARING.has(step.kind) || (step.kind === 'wait' && step.for === 'image')) return 'preparing';
   if (step.kind === 'adopt') return 'starting';
+  if (step.kind === 'follow-status' && observed.containers.length > 0) return 'draining';
   if (step.kind === 'wait' && step.for === 'monitor') return 'watching';
   if (step.kind === 'wait' && ['fleet', 'turn', 'links'].includes(step.for)) return 'waiting';
   if (desired.status !== 'ready') return goingPhase(view);

@@ -58,6 +58,16 @@ describe('the phase', () => {
     ['waiting', viewOf(proven(1), [serving('x', 1)]), wait('links')],
     ['starting', viewOf(proven(1), [serving('x', 1)]), { kind: 'adopt', proven: false, why: 'its turn' }],
     ['starting', viewOf(release(2), [serving('x', 1), starting('y', 2)]), wait('ready')],
+    [
+      'draining',
+      viewOf(proven(1), [serving('x', 1)]),
+      { kind: 'follow-status', status: 'stopped', why: 'me' },
+    ],
+    [
+      'stopped',
+      viewOf(proven(1), [], { status: 'stopped' }),
+      { kind: 'follow-status', status: 'killed', why: 'me' },
+    ],
     ['watching', viewOf(proven(2), [serving('y', 2)]), wait('monitor')],
     ['serving', viewOf(two, [serving('x', 2), serving('y', 2)])],
     ['degraded', viewOf(two, [serving('x', 2), unhealthy('y', 2)])],
