@@ -44,8 +44,7 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
   test('cut off before its switch, or while it waits, it gives up in time, heals, and follows once it is back', async () => {
     const [a, b, c] = agents;
     const update = await inTurn(c, a);
-    const cut = { address: shop.fleet.place('etcd').address };
-    await Promise.all([b.host.cutOff(cut), c.host.cutOff(cut)]);
+    await Promise.all([b.host.cutOff(etcd()), c.host.cutOff(etcd())]);
 
     await steps(b, 'take-back');
     await setGate(b.host, true);
@@ -75,10 +74,12 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
     const [a, b, c] = agents;
     const update = await inTurn(a, c);
     b.signal('SIGSTOP');
+    await b.host.cutOff(etcd()); // its own clock alone is to tell it
     await setGate(b.host, true);
     await steps(a, 'adopt');
     b.signal('SIGCONT');
     await steps(b, 'take-back');
+    await b.host.heal();
     const gaveUp = timeOf(b, 'rollout-step', isStep('take-back'));
     await tells(b, 'rollout-step', (e) => isStep('queue')(e) && Number(e.at) > gaveUp);
     assert.equal(await getText(shop.http(b.host), '/version'), 'v1');
@@ -89,6 +90,10 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
     const switched = timeOf(b, 'switched', (e) => e.release === 2);
     for (const other of [a, c]) assert.ok(timeOf(other, 'rollout-step', isStep('settle')) <= switched);
   });
+
+  function etcd(): { address: string } {
+    return { address: shop.fleet.place('etcd').address };
+  }
 
   /** Its load has lost nothing so far; what serves is killed, and another container takes its place. */
   async function heals(host: Host): Promise<void> {
