@@ -58,6 +58,7 @@ export class Observer {
   readonly #input: ObserverInput;
   readonly #watched = new Map<ContainerId, Watched>();
   #addresses: ReadonlyMap<ContainerId, string> = new Map();
+  #closed = false;
   /** What was seen last by checks that are over, as those before the switch. */
   readonly #sawBefore = new Map<ContainerId, string>();
 
@@ -111,6 +112,7 @@ export class Observer {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     const all = [...this.#watched.values()];
     this.#watched.clear();
     await Promise.all(all.map((w) => w.monitor.close()));
@@ -217,6 +219,7 @@ export class Observer {
       if (!containers.some((c) => c.id === id)) this.#sawBefore.delete(id);
     }
     for (const [id, due] of wanted) {
+      if (this.#closed) return; // a look that was under way begins nothing any more
       if (!this.#watched.has(id)) this.#start(id, due.purpose, due.checks, due.target);
     }
   }
