@@ -8,13 +8,14 @@ import { Poke } from '../agent/poke.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
-import type { ReleaseValue, StatusValue } from '../cluster/values.ts';
+import type { StatusValue } from '../cluster/values.ts';
 import { isGantryError, messageOf } from '../errors.ts';
-import type { AgentEvent, LastWords, Tell } from '../events.ts';
+import type { AgentEvent, Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
+import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
-import { backoffOf, isNews, statusOf } from './status.ts';
-import { type Memory, type Situation, type Steps, serves, steps } from './steps.ts';
+import { isNews, statusOf } from './status.ts';
+import { type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Looks again after this long even if nothing pokes. */
@@ -24,9 +25,6 @@ const TROUBLE_PAUSE_MS = 1_000;
 const TROUBLE_PAUSE_MAX_MS = 30_000;
 /** Of the loop over the host, which engine, proxy, checks and etcd poke. */
 const AGENT_RESYNC_MS = 10_000;
-/** Lines a container that is not ready yet has printed: not asked for more often. */
-const LOGS_EVERY_MS = 2_000;
-const LOG_LINES = 20;
 const LEAVES: Step = { kind: 'wait', for: 'drain', why: 'its agent ends and takes along what runs here' };
 
 export class FleetComponent {
@@ -37,7 +35,7 @@ export class FleetComponent {
   readonly #steps: Steps;
   readonly #poke = new Poke();
   readonly #ended = new AbortController();
-  readonly #memory: Memory = { releases: new Map(), preparation: undefined, completeTries: 0 };
+  readonly #postMortem: PostMortem;
   #view: View | undefined;
   #could = false;
   #leaves = false;
@@ -51,12 +49,6 @@ export class FleetComponent {
   #lastStep: Step | undefined;
   #said = '';
   #trouble: string | undefined;
-  #failing: Failing | undefined;
-  /** Of the container by which the release failed. */
-  #lastWords: { readonly container: string; readonly check?: string; readonly words: LastWords } | undefined;
-  /** Lines of the container that died last by itself. */
-  #died: readonly string[] = [];
-  #logs: { readonly lines: readonly string[]; readonly at: number } = { lines: [], at: 0 };
   #status: StatusValue | undefined;
   #loops: Promise<unknown> = Promise.resolve();
 
@@ -65,6 +57,7 @@ export class FleetComponent {
     this.#around = around;
     const { project, hostId, engine, proxy, stateDir, now } = around;
     this.#file = recordFile(stateDir, project, name);
+    this.#postMortem = new PostMortem(engine);
     const tell: Tell = (fact) => this.#tell({ ...fact, component: name, at: now() });
     const limits = () => this.#limits();
     this.#agent = new Agent({
@@ -79,7 +72,7 @@ export class FleetComponent {
       onRound: (view) => this.#onRound(view),
     });
     this.#steps = steps({
-      ...{ around, name, agent: this.#agent, memory: this.#memory, tell },
+      ...{ around, name, agent: this.#agent, tell },
       poke: () => this.#poke.poke(),
       publish: (view, step) => this.#publish(view, step),
     });
@@ -141,12 +134,16 @@ export class FleetComponent {
     const here = await this.#here(view);
     const step = nextStep(wanted, here);
     this.#tellStep(step, wanted);
-    if (step.kind === 'prepare') this.#lastWords = undefined; // of another release, or another attempt
-    if (step.kind === 'fail') await this.#askLastWords();
-    await this.#askLogs(view, step);
+    if (step.kind === 'prepare') this.#postMortem.forget();
+    if (step.kind === 'fail') await this.#postMortem.askRemains(view);
+    await this.#postMortem.askLogs(view, step, here.now);
     this.#publish(view, step);
     this.#pokeIfFreed();
-    const restMs = await this.#steps.execute(step, { wanted, here, view, ...this.#last() }, signal);
+    const restMs = await this.#steps.execute(
+      step,
+      { wanted, here, view, ...this.#postMortem.remains },
+      signal,
+    );
     this.#trouble = undefined;
     this.#failures = 0;
     return Math.min(restMs, pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS);
@@ -162,7 +159,7 @@ export class FleetComponent {
   }
 
   #wanted(): Wanted {
-    return this.#around.wanted(this.name, (number) => this.#memory.releases.get(number));
+    return this.#around.wanted(this.name, (number) => this.#steps.release(number));
   }
 
   /** Numbers alone tell no two changes apart: an etcd that was restored may give them out twice. */
@@ -196,40 +193,21 @@ export class FleetComponent {
       returns: desired.previous !== undefined,
       serves: serves(observed),
       arrived: record.status === 'ready' ? full >= (release?.component.instances ?? 1) : gone,
-      failing: this.#failingOf(view),
+      failing: this.#postMortem.failing(view),
       reason: record.reason,
-      preparation: this.#memory.preparation,
+      preparation: this.#steps.preparation(),
     };
   }
 
   #onRound(view: View): void {
     this.#view = view;
     if (this.#leaves) this.#publish(view, LEAVES);
-    this.#noteFailing(view);
+    this.#postMortem.noteRound(view);
     const digest = JSON.stringify([view.version, view.observed.containers.map(essence)]);
     // A round that failed may go through as soon as the agent's own do.
     if (digest === this.#digest && this.#failures === 0) return;
     this.#digest = digest;
     this.#poke.poke();
-  }
-
-  /** One that fails after the switch is replaced within moments: it is remembered for as long as the release is watched. */
-  #noteFailing({ desired, observed, record }: View): void {
-    const { fleet } = record;
-    if (fleet === undefined || desired.release?.proven !== true || fleet.settled === fleet.generation) return;
-    const bad = observed.containers.find((c) => c.release === record.release && hasFailed(c));
-    if (bad === undefined || this.#isKnown(fleet)) return;
-    const { generation, attempt } = fleet;
-    const check = bad.health === 'unhealthy' ? { check: bad.saw } : {};
-    this.#failing = { generation, attempt, why: failureWords(bad), container: bad.id, ...check };
-  }
-
-  #isKnown({ generation, attempt }: { readonly generation: number; readonly attempt: number }): boolean {
-    return this.#failing?.generation === generation && this.#failing.attempt === attempt;
-  }
-
-  #failingOf({ record }: View): string | undefined {
-    return record.fleet !== undefined && this.#isKnown(record.fleet) ? this.#failing?.why : undefined;
   }
 
   #mayAdvance(): boolean {
@@ -248,39 +226,13 @@ export class FleetComponent {
 
   #limits(): ProxyLimits {
     const release = this.#view?.record.release;
-    const known = release === undefined ? undefined : this.#memory.releases.get(release);
+    const known = release === undefined ? undefined : this.#steps.release(release);
     return known?.limits ?? this.#around.limits();
   }
 
-  #last(): Pick<Situation, 'check' | 'words'> {
-    if (this.#lastWords === undefined) return {};
-    const { check, words } = this.#lastWords;
-    return { words, ...(check === undefined ? {} : { check }) };
-  }
-
   #tell(event: AgentEvent): void {
-    if (event.kind === 'container-failed') this.#died = event.lastWords.logs;
-    if (event.kind === 'release-failed') {
-      const { container, lastWords: words, verdict } = event;
-      this.#lastWords = { container, words, ...(verdict === undefined ? {} : { check: verdict.saw }) };
-    } else if (event.kind === 'container-failed' && event.container === this.#failing?.container) {
-      this.#lastWords = { container: event.container, words: event.lastWords };
-    }
+    this.#postMortem.noteEvent(event);
     this.#around.emit(event);
-  }
-
-  /** One that fails after the switch may run on, and then nobody has told of it. */
-  async #askLastWords(): Promise<void> {
-    const failing = this.#failing;
-    const isFailing = failing !== undefined && failing.generation === this.#view?.record.fleet?.generation;
-    if (!isFailing || this.#lastWords?.container === failing.container) return;
-    const { container, check } = failing;
-    const { engine } = this.#around;
-    const [exit, logs] = await Promise.all([engine.exit(container), engine.logs(container, LOG_LINES)]);
-    if (this.#lastWords?.container === container) return; // told meanwhile
-    const { exitCode, oomKilled = false } = exit ?? {};
-    const words: LastWords = { logs, ...(exitCode === undefined ? {} : { exitCode, oomKilled }) };
-    this.#lastWords = { container, words, ...(check === undefined ? {} : { check }) };
   }
 
   #tellTrouble(fact: Parameters<Tell>[0]): void {
@@ -324,23 +276,10 @@ export class FleetComponent {
     }
   }
 
-  /** What a container prints that does not become ready is what the operator wants to see. */
-  async #askLogs(view: View, step: Step): Promise<void> {
-    const pending = pendingIn(view);
-    const now = this.#around.now();
-    if (pending !== undefined && now - this.#logs.at >= LOGS_EVERY_MS) {
-      this.#logs = { lines: await this.#around.engine.logs(pending.id, LOG_LINES), at: now };
-    } else if (pending === undefined) {
-      const failed = step.kind === 'fail' || (step.kind === 'wait' && step.for === 'fleet');
-      const died = backoffOf(view) === undefined ? [] : this.#died;
-      this.#logs = { lines: failed ? (this.#lastWords?.words.logs ?? []) : died, at: 0 };
-    }
-  }
-
   #publish(view: View, step: Step): void {
     const { host, keys, leased, connections } = this.#around;
     const status = statusOf({
-      ...{ host, view, step, trouble: this.#trouble, logs: this.#logs.lines },
+      ...{ host, view, step, trouble: this.#trouble, logs: this.#postMortem.logs },
       connections: connections(),
       known: this.#known,
       before: this.#status,
@@ -366,33 +305,6 @@ export class FleetComponent {
   }
 }
 
-export type Releases = Map<number, ReleaseValue>;
-
-/** What was seen wrong after the switch, for as long as that release is watched. */
-interface Failing {
-  readonly generation: number;
-  readonly attempt: number;
-  readonly why: string;
-  readonly container: string;
-  readonly check?: string;
-}
-
 function essence(c: ObservedContainer): readonly unknown[] {
   return [c.id, c.state, c.readiness, c.health, c.routed, c.drain !== undefined, c.busy];
-}
-
-/** On its way up. */
-function pendingIn({ observed }: View): ObservedContainer | undefined {
-  return observed.containers.find((c) => c.state === 'running' && c.readiness === 'pending');
-}
-
-function hasFailed(c: ObservedContainer): boolean {
-  if (c.drain !== undefined || c.busy) return false;
-  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
-}
-
-function failureWords(c: ObservedContainer): string {
-  const id = c.id.slice(0, 12);
-  if (c.state === 'exited') return `container ${id} exited after the switch`;
-  return `container ${id} became unhealthy after the switch: ${c.saw}`;
 }

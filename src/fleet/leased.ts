@@ -197,5 +197,5 @@ function atOnce(changes: readonly Write[]): readonly Write[] {
     bytes += w.kind === 'put' ? w.value.length : 0;
     return bytes > MOST_BYTES;
   });
-  return changes.slice(0, fitting <= 0 ? MOST_WRITES : fitting);
+  return changes.slice(0, fitting === -1 ? MOST_WRITES : Math.max(1, fitting));
 }

@@ -4,7 +4,6 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Agent, View } from '../agent/agent.ts';
-import { backoffMs } from '../agent/backoff.ts';
 import {
   type ComponentRecord,
   type FleetMemory,
@@ -17,17 +16,18 @@ import type { Observed } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
 import type { Condition } from '../cluster/store.ts';
 import { type ReleaseValue, readRelease, readStatus, type TurnValue } from '../cluster/values.ts';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
-import type { LastWords, Tell } from '../events.ts';
+import { GantryError } from '../errors.ts';
+import type { Tell } from '../events.ts';
 import { completed, type Deciding, failed, opened } from './decisions.ts';
 import { hostRelease } from './host-release.ts';
-import { prepare } from './prepare.ts';
+import type { Remains } from './post-mortem.ts';
+import { Preparing } from './preparing.ts';
 import { type Here, mayAdvance, type Preparation, type Step, type Wanted } from './rollout.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Between two looks at whether all hosts are prepared. */
 const OPEN_EVERY_MS = 300;
-/** The first try to prepare again, and to close a rollout, after one that did not work. */
+/** The first try to close a rollout again, after one that did not work. */
 const AGAIN_MS = 1_000;
 const AGAIN_MAX_MS = 30_000;
 /** Between two looks at whether what failed before is gone. */
@@ -35,37 +35,28 @@ const LEAVING_MS = 200;
 /** Nothing to do until something happens. */
 const RESTS_MS = 30_000;
 
-/** What a component knows between its rounds. */
-export interface Memory {
-  readonly releases: Map<number, ReleaseValue>;
-  preparation: Preparation | undefined;
-  /** Tries in vain to close the rollout. */
-  completeTries: number;
-}
-
 export interface StepsInput {
   readonly around: Surroundings;
   readonly name: string;
   readonly agent: Agent;
-  readonly memory: Memory;
   readonly tell: Tell;
   readonly poke: () => void;
   readonly publish: (view: View, step: Step) => void;
 }
 
 /** What a step was decided from. */
-export interface Situation {
+export interface Situation extends Remains {
   readonly wanted: Wanted;
   readonly here: Here;
   readonly view: View;
-  /** What a container that failed last left behind. */
-  readonly check?: string;
-  readonly words?: LastWords;
 }
 
 export interface Steps {
   /** Answers for how many milliseconds it may rest. */
   execute(step: Step, situation: Situation, signal: AbortSignal): Promise<number>;
+  /** A release that was learned. */
+  release(number: number): ReleaseValue | undefined;
+  preparation(): Preparation | undefined;
   /** Something else is wanted: what was learned and prepared for the one before is of no use. */
   forget(): void;
   /** The record wants nothing until the fleet is followed anew; resolves when nothing is left. */
@@ -82,10 +73,12 @@ type Executors = {
 };
 
 export function steps(input: StepsInput): Steps {
-  const { around, name, agent, memory, tell } = input;
+  const { around, name, agent, tell } = input;
   const { keys, store, host } = around;
-  let preparing: Promise<unknown> = Promise.resolve();
-  let preparation = new AbortController();
+  const releases = new Map<number, ReleaseValue>();
+  const preparing = new Preparing(input);
+  /** Tries in vain to close the rollout. */
+  let completeTries = 0;
 
   const executors: Executors = {
     async 'take-back'(_, __, signal) {
@@ -108,26 +101,16 @@ export function steps(input: StepsInput): Steps {
     async 'learn-release'({ release }) {
       const value = readRelease(await store.get(keys.release(name, release)));
       if (value === undefined) throw missingRelease(name, release);
-      memory.releases.clear();
-      memory.releases.set(release, value);
+      releases.clear();
+      releases.set(release, value);
       return 0;
     },
 
     async prepare(_, { wanted }) {
-      const release = known(wanted);
       const { generation } = desired(wanted).value;
-      const attempt = attemptOf(wanted);
-      const tries = memory.preparation?.generation === generation ? memory.preparation : undefined;
-      memory.preparation = { generation, attempt, state: 'working', why: `fetching ${release.image.name}` };
-      const count = (triesOf.get(generation) ?? 0) + 1;
-      triesOf.clear();
-      triesOf.set(generation, tries === undefined ? 1 : count);
-      preparation.abort();
-      preparation = new AbortController();
       const { kind, generation: its } = wanted.rollout?.value ?? {};
       const returns = kind === 'rollback' && its === generation;
-      const ready = getReady(release, { generation, attempt }, returns, preparation.signal);
-      preparing = Promise.all([preparing, ready]);
+      preparing.start(known(wanted), { generation, attempt: attemptOf(wanted), returns });
       return RESTS_MS;
     },
 
@@ -194,7 +177,7 @@ export function steps(input: StepsInput): Steps {
     async settle(step, { wanted }, signal) {
       const { generation } = desired(wanted).value;
       await change(signal, (record) => ({ ...record, fleet: { ...fleetOf(record), settled: generation } }));
-      memory.completeTries = 0;
+      completeTries = 0;
       input.publish(await agent.look(), step);
       // At once: whoever waits for the turn needs not wait for two answers of etcd.
       const turn = wanted.turns.some((t) => t.host === host) ? [keys.turn(name, host)] : [];
@@ -207,8 +190,8 @@ export function steps(input: StepsInput): Steps {
       const { entries } = await store.list(keys.statuses(name));
       const all = entries.map(readStatus);
       if (all.some((s) => s?.settled !== generation)) {
-        memory.completeTries++;
-        return Math.min(AGAIN_MS * 2 ** (memory.completeTries - 1), AGAIN_MAX_MS);
+        completeTries++;
+        return Math.min(AGAIN_MS * 2 ** (completeTries - 1), AGAIN_MAX_MS);
       }
       const { conditions, writes } = completed(deciding(wanted));
       await store.commit(conditions, writes);
@@ -239,8 +222,6 @@ export function steps(input: StepsInput): Steps {
     },
   };
 
-  const triesOf = new Map<number, number>();
-
   return {
     async execute(step, situation, signal) {
       const executor = executors[step.kind] as (
@@ -250,10 +231,11 @@ export function steps(input: StepsInput): Steps {
       ) => Promise<number | undefined>;
       return (await executor(step, situation, signal)) ?? RESTS_MS;
     },
+    release: (number) => releases.get(number),
+    preparation: () => preparing.preparation,
     forget() {
-      preparation.abort();
-      memory.preparation = undefined;
-      memory.releases.clear();
+      preparing.forget();
+      releases.clear();
     },
     async leave(signal) {
       await change(signal, (record) =>
@@ -261,44 +243,8 @@ export function steps(input: StepsInput): Steps {
       );
       await stay(agent, (view) => view.plan.length === 0, { tell, now: around.now }, signal);
     },
-    async close() {
-      preparation.abort();
-      await preparing;
-    },
+    close: () => preparing.close(),
   };
-
-  /** Beside the loop: a pull takes as long as it takes. Aborted when something else is wanted, and then tells nothing. */
-  async function getReady(
-    release: ReleaseValue,
-    at: Pick<Preparation, 'generation' | 'attempt'>,
-    returns: boolean,
-    signal: AbortSignal,
-  ): Promise<void> {
-    try {
-      const offers = (link: string) => around.links.isOffered(link);
-      await prepare({ engine: around.engine, release, tell, signal, offers, returns });
-      await tryPorts(release);
-      if (signal.aborted) return;
-      memory.preparation = { ...at, state: 'done', why: '' };
-    } catch (error) {
-      if (signal.aborted) return;
-      const step = backoffMs((triesOf.get(at.generation) ?? 1) + 1, Math.random);
-      const retryAt = around.now() + Math.min(Math.max(step, AGAIN_MS), AGAIN_MAX_MS);
-      const state = isGantryError(error) && error.retryable ? 'retrying' : 'refused';
-      const hint = isGantryError(error) && error.hint !== undefined ? `. ${error.hint}` : '';
-      memory.preparation = { ...at, state, why: `${messageOf(error)}${hint}`, retryAt };
-    }
-    input.poke();
-  }
-
-  /** A port somebody else has is found before anything starts. */
-  async function tryPorts(value: ReleaseValue): Promise<void> {
-    const linkPort = await around.links.require(value);
-    const { record } = await agent.look();
-    const { release } = await onThisHost(value, record, linkPort);
-    const route = { component: name, listeners: release.listeners, backends: [] };
-    await around.proxy.setRoute(around.project, name, route, value.limits, { dryRun: true });
-  }
 
   function onThisHost(value: ReleaseValue, record: ComponentRecord, linkPort: (link: string) => number) {
     const { engine, address } = around;
