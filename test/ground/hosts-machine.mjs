@@ -164,6 +164,7 @@ export class Machine {
     return {
       'insecure-registries': [this.#backbone.subnet],
       'exec-opts': ['native.cgroupdriver=cgroupfs'],
+      'max-download-attempts': 1, // who tries again is gantryd
       'cgroup-parent': `/${this.#cgroup}`,
     };
   }

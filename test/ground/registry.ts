@@ -136,7 +136,8 @@ async function makeImage(docker: string, repo: string, tag: string): Promise<str
   }
 }
 
-async function withOwnLayer(docker: string, base: string, repo: string, tag: string): Promise<string> {
+/** Makes an image of `base` and of a layer that no other image has; answers its id. */
+export async function withOwnLayer(docker: string, base: string, repo: string, tag: string): Promise<string> {
   const engine = new EngineApi(docker);
   const { Id } = await engine.json<{ Id: string }>('POST', '/containers/create', { Image: base });
   try {
@@ -149,7 +150,7 @@ async function withOwnLayer(docker: string, base: string, repo: string, tag: str
   }
 }
 
-async function push(docker: string, repo: string, tag: string, user: User | undefined): Promise<void> {
+export async function push(docker: string, repo: string, tag: string, user?: User): Promise<void> {
   const auth = Buffer.from(JSON.stringify(user ?? {})).toString('base64url');
   await succeeds(docker, 'POST', `/images/${repo}/push?tag=${tag}`, undefined, { 'x-registry-auth': auth });
 }
