@@ -51,9 +51,8 @@ function creating(
     return [{ kind: 'wait', component, for: 'backoff', until: observed.startAfter, why }];
   }
   if (!observed.imagePresent) {
-    return [
-      { kind: 'pull-image', component, image: release.image, why: 'this host does not have the image' },
-    ];
+    const { image, digest = image } = release;
+    return [{ kind: 'pull-image', component, image: digest, why: 'this host does not have the image' }];
   }
   const why = `${missing} of ${instances} missing${oneAtATime ? ', one at a time' : ''}`;
   const create: Action = { kind: 'create-container', component, release: release.number, why };

@@ -17,6 +17,8 @@ export interface Release {
   readonly image: string;
   /** What that name meant when the release was made; nothing else is ever run for it. */
   readonly imageId: string;
+  /** `repo@sha256:…`: what a registry has that very image by, wherever its tag has moved; absent: not known. */
+  readonly digest?: string;
   readonly component: Component;
   /** Where clients reach it: the component's ports and its links. */
   readonly listeners: readonly Listener[];

@@ -34,10 +34,12 @@ export async function hostRelease(input: HostReleaseInput): Promise<HostRelease>
   const variables = value.requires.map(({ name, alias, kind, containerPort }) =>
     linkVariables(alias, { host, port: input.linkPort(name), kind, containerPort }),
   );
+  const [digest] = value.image.digests;
   const release: Release = {
     number: value.number,
     image: value.image.name,
     imageId: value.image.id,
+    ...(digest === undefined ? {} : { digest }),
     component: value.spec,
     listeners: [...value.spec.ports, ...linkListeners(value.spec, linkPorts, offered)],
     linkEnvironment: Object.assign({}, ...variables),

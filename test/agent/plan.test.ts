@@ -51,6 +51,14 @@ describe('a first start', () => {
     );
   });
 
+  test('pulls by digest where one is known: the tag may have moved', () => {
+    expectPlan(
+      wanted(release(1, { digest: 'example/web@sha256:1' })),
+      seen([], { imagePresent: false }),
+      'pull example/web@sha256:1 (this host does not have the image)',
+    );
+  });
+
   test('listens nowhere before a container is ready', () => {
     expectPlan(desired, seen([starting('a', 1)]), 'wait for ready (a is not ready yet: nothing listens)');
   });

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { dockerCall } from '../ground/docker.ts';
+import { dockerCall, removeContainer } from '../ground/docker.ts';
 import { type Gate, openGate } from '../ground/gate.ts';
 import { until } from '../ground/harness.ts';
 import type { Host } from '../ground/hosts.ts';
@@ -171,6 +171,24 @@ describe('images of a fleet', { skip: skipWithoutFleet || skipWithoutRegistry },
     await gate.open();
     await endsWhole(shop, { release: 2, version: 'v2', loads });
     assert.deepEqual(await running(), everywhere(id));
+  });
+
+  test('one that is gone from a host is fetched again, wherever its tag has moved', async () => {
+    const repo = `${name}/gone`;
+    const id = await make(repo, 'v2');
+    await push(a.docker, repo, 'v2');
+    await shop.deploy('v2', { ...QUICK, repo, tag: 'v2' });
+    const direct = `${open.address}/gone`;
+    await make(direct, 'v2');
+    await push(a.docker, direct, 'v2');
+    const b = shop.fleet.host('b');
+    const agent = agents.find(({ host }) => host === b);
+    agent?.signal('SIGKILL');
+    await agent?.ended;
+    for (const container of await shop.containers(b)) await removeContainer(container.id, b.docker);
+    await dockerCall('DELETE', `/images/${id}?force=1`, undefined, [200], b.docker);
+    await shop.agent(b);
+    await untilRuns(id);
   });
 
   test('one that was never pushed fails before anything switches, and says so', async (t) => {
