@@ -3,7 +3,7 @@
  * ports, every required link offered somewhere. Changes nothing but what images the engine has.
  */
 import type { ReleaseValue } from '../cluster/values.ts';
-import type { Engine, Image } from '../docker/engine.ts';
+import type { Engine } from '../docker/engine.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 
@@ -60,7 +60,9 @@ async function ensureImage(
   const authFile = spec.registryAuth === undefined ? {} : { authFile: spec.registryAuth };
   const ref = image.digests[0] ?? image.name;
   tell({ kind: 'image-pulling', image: ref, why: 'this host does not have it' });
-  const pulled = await pull(engine, ref, image.name, { signal, ...authFile });
+  const pulled = await engine.pull(ref, { signal, ...authFile }).catch((error: unknown) => {
+    throw isGantryError(error) ? pullError(error, ref, image) : error;
+  });
   if (pulled.id !== image.id && (await engine.image(image.id)) === undefined) {
     throw new GantryError(
       'image-differs',
@@ -73,21 +75,18 @@ async function ensureImage(
   tell({ kind: 'image-ready', image: ref, imageId: image.id });
 }
 
-async function pull(
-  engine: Engine,
-  ref: string,
-  name: string,
-  options: { readonly signal: AbortSignal; readonly authFile?: string },
-): Promise<Image> {
-  try {
-    return await engine.pull(ref, options);
-  } catch (error) {
-    if (!isGantryError(error, 'image-not-found')) throw error;
-    throw new GantryError('image-not-found', `Neither this host nor a registry has ${ref}`, {
+/** Registries tell a stranger the same of an image they do not have and of one that is private. */
+function pullError(error: GantryError, ref: string, { name, digests }: ReleaseValue['image']): GantryError {
+  const { code, message, retryable, hint = '' } = error;
+  if (code === 'image-not-found') {
+    return new GantryError('image-not-found', `Neither this host nor a registry has ${ref}`, {
       hint: `Was it pushed? Push ${name}, or load it on every host, and run update again.`,
       cause: error,
     });
   }
+  if (code !== 'pull-refused' || digests.length > 0) return error;
+  const unknown = `Was it pushed? Where the release was made no registry was known to have ${name}.`;
+  return new GantryError(code, message, { retryable, hint: `${unknown} ${hint}`.trimEnd(), cause: error });
 }
 
 function noOffer(component: string, link: string, exporter: string): GantryError {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ReleaseValue } from '../../src/cluster/values.ts';
-import { isGantryError } from '../../src/errors.ts';
+import { GantryError, isGantryError } from '../../src/errors.ts';
 import { LEAST_FREE_BYTES, type PrepareInput, prepare } from '../../src/fleet/prepare.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { releaseOf } from './rollout-builders.ts';
@@ -52,6 +52,22 @@ test('an image that nobody has ends it; an engine that is away may come back', a
   assert.equal(await prepared(engine), 'image-not-found');
   engine.reachable = false;
   assert.equal(await prepared(engine), 'engine-unreachable, may pass');
+});
+
+test('what no registry was known to have may never have been pushed, and that is said', async () => {
+  const engine = new FakeEngine();
+  const hintOf = async (retryable: boolean, digests: readonly string[]) => {
+    engine.failNext('pull', new GantryError('pull-refused', 'no answer', { retryable, hint: 'Check it.' }));
+    const { signal } = new AbortController();
+    const input = { engine, signal, tell: () => {}, offers: () => true, returns: false };
+    const error = await prepare({ ...input, release: release({ digests }) }).catch((e: unknown) => e);
+    assert.ok(isGantryError(error, 'pull-refused') && error.retryable === retryable, String(error));
+    return error.hint;
+  };
+  const asked = 'Was it pushed? Where the release was made no registry was known to have app:2. Check it.';
+  assert.equal(await hintOf(true, []), asked);
+  assert.equal(await hintOf(false, []), asked);
+  assert.equal(await hintOf(true, ['app@sha256:d']), 'Check it.');
 });
 
 test('a full disk is waited for, one that cannot be told of is not', async () => {
