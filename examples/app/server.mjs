@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
-import { createServer as createTcpServer } from 'node:net';
+import { connect, createServer as createTcpServer } from 'node:net';
 import { hostname } from 'node:os';
 import { createInterface } from 'node:readline';
 
@@ -163,12 +163,30 @@ async function ask(_, response, query) {
   const address = process.env[`${query.get('link')}_CLINK`];
   if (address === undefined) return text(response, 'no such link\n', 404);
   try {
+    if (address.startsWith('tcp:'))
+      return json(response, { version: VERSION, address, answer: await greeting(address) });
     const answer = await fetch(address, { signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
     if (answer.ok) json(response, { version: VERSION, address, answer: await answer.json() });
     else text(response, `${address} answered ${answer.status}: ${await answer.text()}`, 502);
   } catch (error) {
     text(response, `${address}: ${error.message} (${error.cause?.message})\n`, 502);
   }
+}
+
+/** What a server of lines says first, as this application does: its version and a word. */
+function greeting(address) {
+  const { hostname: host, port } = new URL(address);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port: Number(port) });
+    socket.setTimeout(ASK_TIMEOUT_MS, () => socket.destroy(new Error('no word in time')));
+    socket.once('error', reject).once('close', () => reject(new Error('closed without a word')));
+    createInterface({ input: socket })
+      .on('error', reject)
+      .once('line', (line) => {
+        resolve({ version: line.split(' ')[0] });
+        socket.end();
+      });
+  });
 }
 
 function amount(query, name, standard) {
