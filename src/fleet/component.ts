@@ -12,6 +12,7 @@ import type { StatusValue } from '../cluster/values.ts';
 import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
+import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
 import { isNews, statusOf } from './status.ts';
@@ -97,12 +98,17 @@ export class FleetComponent {
     if (this.#view !== undefined && this.#lastStep !== undefined) this.#publish(this.#view, this.#lastStep);
   }
 
-  /** Drains and removes what runs here, whatever the fleet wants; the next start brings it back. */
-  async leave(signal: AbortSignal): Promise<void> {
-    // Whoever follows the fleet would bring it back at once.
+  /** Follows the fleet no more, and offers nothing to other hosts; all serves on. */
+  async beginLeaving(): Promise<void> {
+    // Whoever follows the fleet would bring back at once what leaves.
     await this.#endLoops();
     this.#leaves = true;
-    await this.#steps.leave(signal);
+    if (this.#view !== undefined) this.#publish(this.#view, LEAVES);
+  }
+
+  /** After that: drains and removes what runs here, whatever the fleet wants; the next start brings it back. */
+  leave(signal: AbortSignal): Promise<void> {
+    return this.#steps.leave(signal);
   }
 
   /** Containers and traffic stay as they are. */
@@ -287,21 +293,7 @@ export class FleetComponent {
     const news = isNews(this.#status, status);
     this.#status = status;
     leased.put(keys.status(this.name, host), status, { news });
-    this.#offerLinks(view);
-  }
-
-  #offerLinks({ desired, observed, record }: View): void {
-    const { host, address, keys, leased } = this.#around;
-    const serves = observed.containers.some((c) => c.routed);
-    for (const { name } of desired.release?.component.definesLinks ?? []) {
-      const port = record.linkPorts[name];
-      const key = keys.link(name, host);
-      if (serves && address !== undefined && port !== undefined) {
-        leased.put(key, { format: 1, host, address, port }, { news: true });
-      } else {
-        leased.delete(key);
-      }
-    }
+    tellOffers(view, this.#around, this.#leaves);
   }
 }
 

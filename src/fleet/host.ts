@@ -9,8 +9,8 @@ import { pause } from '../agent/poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordedComponents, recordFile } from '../agent/record.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
-import type { Mirror, Session, Store } from '../cluster/store.ts';
-import { type HostValue, readConfig, readHost } from '../cluster/values.ts';
+import type { Entry, Mirror, Session, Store } from '../cluster/store.ts';
+import { type HostValue, readConfig, readHost, readLink } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
@@ -30,6 +30,8 @@ export const SESSION_TTL_MS = 15_000;
 /** A turn that was under way is not given up before etcd had this long to answer a new start. */
 const FIRST_ANSWER_MS = 3_000;
 const LINKS_AGAIN_MS = 2_000;
+/** Far more than it takes others to hear that a link is offered here no more. */
+const LEADING_MS = 1_000;
 /** The same trouble, met again and again, is told once in so long. */
 const TROUBLE_TOLD_MS = 60_000;
 
@@ -335,8 +337,19 @@ class FleetHost {
   async #leave(): Promise<void> {
     const forever = new AbortController().signal;
     const all = [...this.#components.values()];
+    await Promise.all(all.map((component) => component.beginLeaving()));
+    await this.#leadElsewhere();
     await Promise.all(all.map((component) => component.leave(forever)));
     await this.#links.leave();
+  }
+
+  /** Consumers on other hosts are led elsewhere first, as far as there is anybody else. */
+  async #leadElsewhere(): Promise<void> {
+    const isOurs = (entry: Entry) => readLink(entry)?.host === this.#input.host;
+    const shared = (entries: readonly Entry[]) => entries.some(isOurs) && !entries.every(isOurs);
+    if (![...this.#index.offers().values()].some(shared)) return;
+    await this.#leased.flush().catch((error: unknown) => this.#tellTrouble(error));
+    await pause(LEADING_MS, new AbortController().signal);
   }
 
   async #close(): Promise<void> {
