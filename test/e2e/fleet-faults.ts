@@ -24,7 +24,10 @@ const IS_OPEN = `process.exit(require('node:fs').existsSync('/gate/${GATE}') ? 0
 /** A `web` whose containers become ready once the gate of their host is open. */
 export const GATED: ComponentFile = {
   bindings: [{ external: VOLUME, volume: '/gate', readOnly: true }],
-  readyChecks: [{ kind: 'exec', command: ['/bin/node', '-e', IS_OPEN] }],
+  readyChecks: [
+    { kind: 'exec', command: ['/bin/node', '-e', IS_OPEN] },
+    { kind: 'http', path: '/health', port: 8080 }, // an open gate says nothing of who listens
+  ],
   readyTimeout: 120_000,
 };
 
