@@ -13,7 +13,14 @@ import { ensureEngine, runCommand, runInside, stopRequest } from './ground/setup
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const GROUPS = [
   { title: 'unit and integration', concurrency: 2, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) },
-  { title: 'end to end', concurrency: 1, timeoutMs: 300_000, holds: isEndToEnd },
+  {
+    title: 'end to end',
+    concurrency: 1,
+    timeoutMs: 300_000,
+    holds: (file) => isEndToEnd(file) && !isOfFleet(file),
+  },
+  // Each makes hosts of its own, and mostly waits: for leases to end, or for an etcd that is away.
+  { title: 'fleet end to end', concurrency: 3, timeoutMs: 300_000, holds: isOfFleet },
 ];
 
 process.chdir(ROOT);
@@ -92,6 +99,10 @@ function testFiles(patterns) {
     .filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)));
   if (files.length === 0) throw new Error(`no test file matches ${patterns.join(' ')}`);
   return files.sort().map((file) => join('dist', file.replace(/\.ts$/, '.js')));
+}
+
+function isOfFleet(file) {
+  return isEndToEnd(file) && /[\\/](fleet-|example-fleet)/.test(file);
 }
 
 function isEndToEnd(file) {
