@@ -2,7 +2,7 @@
  * `npm test`, whole: install, build, check, ground, tests, clean up. Plain JavaScript and Node alone, since it
  * starts on a bare checkout. `npm test -- PATTERN…` runs only the test files whose path contains a PATTERN.
  */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installPackages, refuseOldNode } from './ground/checkout.mjs';
@@ -11,16 +11,19 @@ import { closing, readResults } from './ground/results.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from './ground/setup.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const GROUPS = [
-  { title: 'unit and integration', concurrency: 2, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) },
-  {
-    title: 'end to end',
-    concurrency: 1,
-    timeoutMs: 300_000,
-    holds: (file) => isEndToEnd(file) && !isOfFleet(file),
-  },
-  // Each makes hosts of its own, and mostly waits: for leases to end, or for an etcd that is away.
-  { title: 'fleet end to end', concurrency: 3, timeoutMs: 300_000, holds: isOfFleet },
+/** One after the other; the groups of a stage side by side. */
+const STAGES = [
+  [{ title: 'unit and integration', concurrency: 2, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) }],
+  [
+    {
+      title: 'end to end',
+      concurrency: 1,
+      timeoutMs: 300_000,
+      holds: (file) => isEndToEnd(file) && !isOfFleet(file),
+    },
+    // Each makes hosts of its own, and mostly waits: for leases to end, or for an etcd that is away.
+    { title: 'fleet end to end', concurrency: 2, timeoutMs: 300_000, holds: isOfFleet },
+  ],
 ];
 
 process.chdir(ROOT);
@@ -69,24 +72,36 @@ async function withGround(use) {
 async function testGroups(ground, files, stop) {
   const results = [];
   let worst = 0;
-  for (const group of GROUPS) {
-    const chosen = files.filter(group.holds);
-    if (chosen.length === 0 || stop.code !== undefined) continue;
-    const file = join(ground.env[GROUND_VARIABLE], `results-${results.length}`);
-    results.push(file);
-    const code = await phase(`${group.title} tests`, () => testGroup(ground, group, chosen, file, stop));
-    worst = worst || code;
+  for (const stage of STAGES) {
+    const groups = stage.filter((group) => files.some(group.holds));
+    if (groups.length === 0 || stop.code !== undefined) continue;
+    const codes = await phase(`${groups.map(({ title }) => title).join(', ')} tests`, () => {
+      return Promise.all(groups.map((group, i) => testGroup(ground, group, files, i === 0, results, stop)));
+    });
+    worst = worst || (codes.find((code) => code !== 0) ?? 0);
   }
   console.log(`\n${closing(readResults(results))}`);
   return worst;
 }
 
-/** For people on stdout; for the closing lines into `results`. */
-function testGroup(ground, { concurrency, timeoutMs }, files, results, stop) {
+/** The first of a stage is told as it goes, the others when they are done. */
+async function testGroup(ground, group, files, first, results, stop) {
+  const folder = ground.env[GROUND_VARIABLE];
+  const result = join(folder, `results-${results.length}`);
+  const told = join(folder, `told-${results.length}`);
+  results.push(result);
+  const chosen = files.filter(group.holds);
+  const code = await runTests(ground, group, chosen, { told: first ? 'stdout' : told, result, stop });
+  if (!first && existsSync(told)) console.log(`\n== ${group.title}\n${readFileSync(told, 'utf8')}`);
+  return code;
+}
+
+/** For people into `told`; for the closing lines into `result`. */
+function runTests(ground, { concurrency, timeoutMs }, files, { told, result, stop }) {
   const options = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${timeoutMs}`];
   const reporters = [
-    ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
-    ...['--test-reporter=./test/ground/results.mjs', `--test-reporter-destination=${results}`],
+    ...['--test-reporter=spec', `--test-reporter-destination=${told}`],
+    ...['--test-reporter=./test/ground/results.mjs', `--test-reporter-destination=${result}`],
   ];
   return runInside(ground, [process.execPath, ...options, ...reporters, ...files], { stop });
 }
