@@ -67,6 +67,8 @@ export type Executors = {
 export function executors(input: ExecutionInput): Executors {
   const { engine, tell, now } = input;
 
+  const killed = new Set<ContainerId>();
+
   // Containers start side by side: their writes go one after the other, each with all that came before.
   let writes: Promise<void> = Promise.resolve();
   function save(round: Round, change: (record: ComponentRecord) => ComponentRecord): Promise<void> {
@@ -187,6 +189,9 @@ export function executors(input: ExecutionInput): Executors {
 
     async 'kill-container'(action) {
       await engine.kill(action.container);
+      // The engine may list it as running for a moment longer, and it is killed again.
+      if (killed.has(action.container)) return;
+      killed.add(action.container);
       tell({ kind: 'container-killed', container: action.container, why: action.why });
     },
 
