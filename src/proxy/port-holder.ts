@@ -3,6 +3,7 @@
  * sentence an operator reads; never for a decision.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
 
 const LISTENING = '0A';
 
@@ -38,8 +39,11 @@ async function holdsAny(pid: string, inodes: ReadonlySet<string>): Promise<boole
   return false;
 }
 
+/** The program it was started as: threads may go by other names, as `MainThread` in newer versions of Node. */
 async function commandOf(pid: string): Promise<string> {
-  return (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'unknown')).trim();
+  const [program = ''] = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+  const name = basename(program).trim();
+  return name === '' ? (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => 'unknown')).trim() : name;
 }
 
 /** Processes come and go, and others' are closed to us: both look like an empty folder. */
