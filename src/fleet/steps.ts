@@ -15,7 +15,7 @@ import {
 import type { Observed } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
 import type { Condition } from '../cluster/store.ts';
-import { type ReleaseValue, readRelease, readStatus, type TurnValue } from '../cluster/values.ts';
+import { type ReleaseValue, readRelease, readStatus, readTurn, type TurnValue } from '../cluster/values.ts';
 import { GantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import { completed, type Deciding, failed, opened } from './decisions.ts';
@@ -79,6 +79,8 @@ export function steps(input: StepsInput): Steps {
   const preparing = new Preparing(input);
   /** Tries in vain to close the rollout. */
   let completeTries = 0;
+  /** The turn that was asked for last. */
+  let queued = '';
 
   const executors: Executors = {
     async 'take-back'(_, __, signal) {
@@ -122,6 +124,10 @@ export function steps(input: StepsInput): Steps {
       const at = new Date(here.now).toISOString();
       const value: TurnValue = { format: 1, host, generation, attempt: attemptOf(wanted), lease, at };
       const key = keys.turn(name, host);
+      // With many hosts its own key may be slow to come back: to write it again would be news for all of them.
+      const asked = `${generation} ${value.attempt} ${lease}`;
+      if (asked === queued && isSame(readTurn(await store.get(key)), value)) return AGAIN_MS;
+      queued = asked;
       // A place in the queue that is gone is not taken again at its end; a key that nobody can read is replaced.
       const place = own === undefined ? [] : [{ key, createRevision: own.createRevision }];
       await store.commit(
@@ -316,6 +322,11 @@ function isStillLeaving({ desired: { release }, observed }: View, number: number
 function asItServes(record: ComponentRecord, { observed }: View): ComponentRecord {
   const serves = observed.containers.some((c) => c.routed && c.release === record.release);
   return record.status === 'ready' && serves ? withProven(record, record.release) : record;
+}
+
+function isSame(there: TurnValue | undefined, value: TurnValue): boolean {
+  const { generation, attempt, lease } = value;
+  return there?.generation === generation && there.attempt === attempt && there.lease === lease;
 }
 
 function desired(wanted: Wanted) {
