@@ -42,7 +42,8 @@ export async function stay(
   return undefined;
 }
 
-function troubleOf(error: unknown) {
+/** An error as the event that tells of it. */
+export function troubleOf(error: unknown) {
   const known = isGantryError(error) ? error : undefined;
   return {
     kind: 'trouble',

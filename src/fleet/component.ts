@@ -7,9 +7,8 @@ import { Agent, type View } from '../agent/agent.ts';
 import { Poke } from '../agent/poke.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
 import type { ObservedContainer } from '../agent/state.ts';
-import { stay } from '../agent/stay.ts';
+import { stay, troubleOf } from '../agent/stay.ts';
 import type { StatusValue } from '../cluster/values.ts';
-import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { tellOffers } from './offers.ts';
@@ -247,12 +246,8 @@ export class FleetComponent {
   }
 
   #onTrouble(error: unknown): number {
-    const message = messageOf(error);
-    if (message !== this.#trouble) {
-      const known = isGantryError(error) ? error : undefined;
-      const hint = known?.hint === undefined ? {} : { hint: known.hint };
-      this.#tellTrouble({ kind: 'trouble', code: known?.code ?? 'internal', message, ...hint });
-    }
+    const trouble = troubleOf(error);
+    if (trouble.message !== this.#trouble) this.#tellTrouble(trouble);
     return Math.min(TROUBLE_PAUSE_MS * 2 ** this.#failures++, TROUBLE_PAUSE_MAX_MS);
   }
 

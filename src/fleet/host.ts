@@ -8,12 +8,13 @@ import { withLock } from '../agent/lock.ts';
 import { pause } from '../agent/poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordedComponents, recordFile } from '../agent/record.ts';
+import { troubleOf } from '../agent/stay.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
 import type { Entry, Mirror, Session, Store } from '../cluster/store.ts';
 import { type HostValue, readConfig, readHost, readLink } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder } from '../durable-file.ts';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import { GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/routes.ts';
 import { VERSION } from '../version.ts';
@@ -323,14 +324,12 @@ class FleetHost {
   }
 
   #tellTrouble(error: unknown): void {
-    const known = isGantryError(error) ? error : undefined;
-    const message = messageOf(error);
-    const told = { kind: 'trouble', code: known?.code ?? 'internal', message } as const;
+    const trouble = troubleOf(error);
+    const { message } = trouble;
     const at = this.#now();
     if (message === this.#told.message && at - this.#told.at < TROUBLE_TOLD_MS) return;
     this.#told = { message, at };
-    const hint = known?.hint === undefined ? {} : { hint: known.hint };
-    this.#input.emit({ ...told, ...hint, component: '', at });
+    this.#input.emit({ ...trouble, component: '', at });
   }
 
   /** Told to take everything along. */

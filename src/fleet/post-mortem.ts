@@ -4,6 +4,8 @@
  * for what the fleet is told; decides nothing.
  */
 import type { View } from '../agent/agent.ts';
+import { LAST_LINES } from '../agent/execute.ts';
+import { hasFailed, isLeaving } from '../agent/leaving.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent, LastWords } from '../events.ts';
@@ -12,7 +14,6 @@ import { backoffOf } from './status.ts';
 
 /** Lines a container that is not ready yet has printed: not asked for more often. */
 export const LOGS_EVERY_MS = 2_000;
-const LOG_LINES = 20;
 
 /** What a container left behind. */
 export interface Remains {
@@ -62,7 +63,8 @@ export class PostMortem {
   noteRound({ desired, observed, record }: View): void {
     const { fleet } = record;
     if (fleet === undefined || desired.release?.proven !== true || fleet.settled === fleet.generation) return;
-    const bad = observed.containers.find((c) => c.release === record.release && hasFailed(c));
+    const staying = observed.containers.filter((c) => !isLeaving(c));
+    const bad = staying.find((c) => c.release === record.release && hasFailed(c));
     if (bad === undefined || this.#isKnown(fleet)) return;
     const { generation, attempt } = fleet;
     const check = bad.health === 'unhealthy' ? { check: bad.saw } : {};
@@ -92,7 +94,7 @@ export class PostMortem {
     const { container, check } = failing;
     const [exit, logs] = await Promise.all([
       this.#engine.exit(container),
-      this.#engine.logs(container, LOG_LINES),
+      this.#engine.logs(container, LAST_LINES),
     ]);
     if (this.#last?.container === container) return; // told meanwhile
     const { exitCode, oomKilled = false } = exit ?? {};
@@ -104,7 +106,7 @@ export class PostMortem {
   async askLogs(view: View, step: Step, now: number): Promise<void> {
     const pending = pendingIn(view);
     if (pending !== undefined && now - this.#logs.at >= LOGS_EVERY_MS) {
-      this.#logs = { lines: await this.#engine.logs(pending.id, LOG_LINES), at: now };
+      this.#logs = { lines: await this.#engine.logs(pending.id, LAST_LINES), at: now };
     } else if (pending === undefined) {
       const failed = step.kind === 'fail' || (step.kind === 'wait' && step.for === 'fleet');
       const died = backoffOf(view) === undefined ? [] : this.#died;
@@ -120,11 +122,6 @@ export class PostMortem {
 /** On its way up. */
 export function pendingIn({ observed }: View): ObservedContainer | undefined {
   return observed.containers.find((c) => c.state === 'running' && c.readiness === 'pending');
-}
-
-function hasFailed(c: ObservedContainer): boolean {
-  if (c.drain !== undefined || c.busy) return false;
-  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
 }
 
 function failureWords(c: ObservedContainer): string {

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Agent, View } from '../agent/agent.ts';
+import { hasFailed } from '../agent/leaving.ts';
 import {
   type ComponentRecord,
   type FleetMemory,
@@ -315,7 +316,7 @@ function fleetOf(record: ComponentRecord): FleetMemory {
 function isStillLeaving({ desired: { release }, observed }: View, number: number): boolean {
   if (release?.number === number) return false;
   const old = observed.containers.filter((c) => c.release === number && c.drain === undefined);
-  return old.some((c) => c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy');
+  return old.some(hasFailed);
 }
 
 /** What serves is what a failure returns to, even if whoever routed it did not live to settle on it. */
