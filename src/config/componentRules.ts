@@ -37,6 +37,7 @@ export function componentRules(component: Entry): Finding[] {
     ...networkRules(component),
     ...labelRules(component),
     ...commandRules(component),
+    ...updateRules(component),
   ];
 }
 
@@ -229,4 +230,20 @@ function commandRules({ path, item }: Entry): Finding[] {
   }
   if (item.command[0] !== '') return [];
   return [{ path: [...path, 'command', 0], message: 'must be the program to run, not an empty text' }];
+}
+
+/** What must never run twice has one instance, and none of a second release beside it. */
+function updateRules({ path, item }: Entry): Finding[] {
+  if (!isRecord(item.update)) return [];
+  const { order, canary } = item.update;
+  const found: Finding[] = [];
+  if (order === 'stop-first' && typeof item.instances === 'number' && item.instances > 1) {
+    const message = 'must be 1: `update.order` "stop-first" is for what must never run twice';
+    found.push({ path: [...path, 'instances'], message });
+  }
+  if (order === 'stop-first' && canary !== undefined) {
+    const message = 'is not possible with `order` "stop-first": both releases would run';
+    found.push({ path: [...path, 'update', 'canary'], at: 'key', message });
+  }
+  return found;
 }

@@ -5,7 +5,7 @@
 import { resolve } from 'node:path';
 import type { Check } from '../checks/check.ts';
 import { isRecord } from './problems.ts';
-import type { Component, Project, Signal } from './project.ts';
+import type { CanaryTerms, Component, Project, Signal } from './project.ts';
 import {
   type FilledComponent,
   type FilledProject,
@@ -22,10 +22,20 @@ const UNITS: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g
 type FilledCheck = FilledComponent['readyChecks'][number];
 type FilledSignal = FilledComponent['terminationSignals'][number];
 
-type OlderComponent = Omit<Component, 'update'> & Partial<Pick<Component, 'update'>>;
+/** Fields that came later than the first release. */
+type Later = 'idleTimeoutMs' | 'closeSpreadMs' | 'holdTimeoutMs' | 'healthPolicy';
+type OlderComponent = Omit<Component, Later | 'update'> &
+  Partial<Pick<Component, Later>> & { readonly update?: Partial<Component['update']> };
 
-const UPDATE = PROJECT_SCHEMA.properties.components.items.properties.update;
-const DEFAULT_UPDATE = freeze(toUpdate(fill(UPDATE, {}) as FilledComponent['update']));
+const FIELDS = PROJECT_SCHEMA.properties.components.items.properties;
+const DEFAULT_UPDATE = freeze(toUpdate(fill(FIELDS.update, {}) as FilledComponent['update']));
+const DEFAULTS: Pick<Component, Later> = freeze({
+  idleTimeoutMs: FIELDS.idleTimeout.default,
+  closeSpreadMs: FIELDS.closeSpread.default,
+  holdTimeoutMs: FIELDS.holdTimeout.default,
+  healthPolicy: FIELDS.healthPolicy.default,
+});
+const DEFAULT_CANARY_PERCENT = 10;
 
 export interface Surroundings {
   /** Name of the project when the file gives none. */
@@ -51,7 +61,7 @@ export function normalise(raw: RawProject, { name, folder }: Surroundings): Proj
 
 /** A component that was written down when there were fewer fields, with the defaults of the newer ones. */
 export function completed(component: OlderComponent): Component {
-  return { ...component, update: component.update ?? DEFAULT_UPDATE };
+  return { ...DEFAULTS, ...component, update: { ...DEFAULT_UPDATE, ...component.update } };
 }
 
 /** Bytes of a number or of a text as `512m`; undefined when it is none. */
@@ -100,7 +110,11 @@ function toComponent(raw: FilledComponent, folder: string): Component {
     readyTimeoutMs: raw.readyTimeout,
     terminationSignals: raw.terminationSignals.map((signal) => toSignal(signal, port)),
     terminationChecks: checks(raw.terminationChecks, INTERVAL_MS),
+    idleTimeoutMs: raw.idleTimeout,
+    closeSpreadMs: raw.closeSpread,
+    holdTimeoutMs: raw.holdTimeout,
     stopTimeoutMs: raw.stopTimeout,
+    healthPolicy: raw.healthPolicy,
     instances: raw.instances,
     update: toUpdate(raw.update),
     bindings: raw.bindings.map(({ external, volume, readOnly }) => ({ external, volume, readOnly })),
@@ -129,8 +143,23 @@ function toComponent(raw: FilledComponent, folder: string): Component {
   };
 }
 
-function toUpdate({ maxParallel, onFailure, monitor, keepOld }: FilledComponent['update']) {
-  return { maxParallel, onFailure, monitorMs: monitor, keepOldMs: keepOld };
+function toUpdate(raw: FilledComponent['update']): Component['update'] {
+  const { order, maxParallel, onFailure, monitor, keepOld, canary } = raw;
+  const update = { order, maxParallel, onFailure, monitorMs: monitor, keepOldMs: keepOld };
+  return canary === undefined ? update : { ...update, canary: toCanary(canary) };
+}
+
+function toCanary(raw: NonNullable<FilledComponent['update']['canary']>): CanaryTerms {
+  const { percent, instances, minutes, maxErrorRate, maxLatencyRatio } = raw;
+  return {
+    ...given({
+      percent: percent ?? (instances === undefined ? DEFAULT_CANARY_PERCENT : undefined),
+      instances,
+      maxLatencyRatio,
+    }),
+    durationMs: Math.round(minutes * 60_000),
+    maxErrorRate,
+  };
 }
 
 function toCheck(raw: FilledCheck, port: number | undefined, intervalMs: number): Check {

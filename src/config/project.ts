@@ -15,6 +15,20 @@ export interface Signal {
   readonly timeoutMs: number;
 }
 
+export type HealthPolicy = 'replace' | 'unroute' | 'report';
+
+/** On what terms a new release gets a share of the work before it gets all of it. */
+export interface CanaryTerms {
+  /** At least one of the two is given. */
+  readonly percent?: number;
+  readonly instances?: number;
+  readonly durationMs: number;
+  /** 0 to 1. */
+  readonly maxErrorRate: number;
+  /** undefined: latency is not compared. */
+  readonly maxLatencyRatio?: number;
+}
+
 export interface Component {
   readonly name: string;
   /** `repo:tag`, or `repo@sha256:…`. */
@@ -29,10 +43,19 @@ export interface Component {
   readonly terminationChecks: readonly Check[];
   /** undefined: no bound. */
   readonly drainTimeoutMs?: number;
+  /** Quiet connections to a container that was switched from end after so long; 0: never. */
+  readonly idleTimeoutMs: number;
+  /** Over so long its clients are asked to leave; 0: they are not. */
+  readonly closeSpreadMs: number;
+  /** How long clients wait in the proxy while nothing serves; 0: they do not. */
+  readonly holdTimeoutMs: number;
   readonly stopTimeoutMs: number;
+  readonly healthPolicy: HealthPolicy;
   readonly instances: number;
-  /** Of a fleet; one host by itself has nothing to ask of it. */
   readonly update: {
+    readonly order: 'start-first' | 'stop-first';
+    readonly canary?: CanaryTerms;
+    /** From here on: of a fleet. One host by itself has nothing to ask of it. */
     readonly maxParallel: number;
     readonly onFailure: 'rollback' | 'pause';
     readonly monitorMs: number;

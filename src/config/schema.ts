@@ -166,11 +166,33 @@ const component = {
       0,
       'Bounds the drain; connections still open then are cut and counted in the message. 0: no bound, a container lives until its last connection closes.',
     ),
+    idleTimeout: durationMs(
+      0,
+      0,
+      'Ends connections to a container that is being replaced once no byte has moved on them for so long. 0: a quiet connection stays.',
+    ),
+    closeSpread: durationMs(
+      0,
+      0,
+      'Asks the clients that stay with a container that is being replaced to leave, one after the other over so long: WebSockets are closed with code 1012, event streams end after an event. 0: nobody is asked.',
+    ),
+    holdTimeout: durationMs(
+      0,
+      0,
+      'How long new requests and connections wait in the proxy while no container can take them, instead of being refused. 0: they are refused at once.',
+    ),
     stopTimeout: durationMs(
       0,
       10000,
       'Time between SIGTERM and SIGKILL when a drained container is stopped.',
     ),
+    healthPolicy: {
+      type: 'string',
+      enum: ['replace', 'unroute', 'report'],
+      default: 'replace',
+      description:
+        'What is done about a container that runs and is unhealthy: `replace` brings up another one first, `unroute` sends it no traffic until it is well again (unless it is the last one), `report` only tells. One that died is always replaced.',
+    },
     instances: {
       type: 'integer',
       minimum: 1,
@@ -183,8 +205,58 @@ const component = {
       additionalProperties: false,
       default: {},
       description:
-        'How a new release goes through the hosts of a fleet. `gantry`, which knows one host only, ignores it.',
+        'How a new release comes into service. What concerns several hosts is ignored by `gantry`, which knows one only.',
       properties: {
+        order: {
+          type: 'string',
+          enum: ['start-first', 'stop-first'],
+          default: 'start-first',
+          description:
+            '`start-first`: the old container serves until the new one is ready. `stop-first`: for what must never run twice, the old one drains and ends before the new one starts; `holdTimeout` lets clients wait meanwhile.',
+        },
+        canary: {
+          type: 'object',
+          additionalProperties: false,
+          description:
+            'First only a share of the new requests goes to the new release; it is promoted, or given up, by how it compares with the old one. Default: none.',
+          properties: {
+            percent: {
+              type: 'integer',
+              minimum: 1,
+              maximum: 99,
+              description:
+                'Share of new requests and connections. Default: 10, or what `instances` make of all.',
+            },
+            instances: {
+              type: 'integer',
+              minimum: 1,
+              maximum: 100,
+              description:
+                'Containers of the new release meanwhile. Default: as many as the share of all calls for.',
+            },
+            minutes: {
+              type: 'number',
+              exclusiveMinimum: 0,
+              maximum: 10080,
+              default: 5,
+              description: 'How long they are compared; fractions are fine.',
+            },
+            maxErrorRate: {
+              type: 'number',
+              minimum: 0,
+              maximum: 1,
+              default: 0.01,
+              description:
+                'Share of answers with a 5xx status from which on the new release is given up, unless the old one has as many.',
+            },
+            maxLatencyRatio: {
+              type: 'number',
+              minimum: 1,
+              description:
+                "How many times the old release's 99th percentile of the time to the first byte the new one's may be. Default: it is not compared.",
+            },
+          },
+        },
         maxParallel: {
           type: 'integer',
           minimum: 1,

@@ -6,8 +6,10 @@
 import type { ErrorCode } from '../errors.ts';
 import type { RouteTable } from './routes.ts';
 
-/** 2: routes `via` a component, backends with a `port`. */
-export const PROTOCOL_VERSION = 2;
+/** 2: routes `via` a component, backends with a `port`. 3: generations, holds, `hold`, `leave` and `canary` of a route. */
+export const PROTOCOL_VERSION = 3;
+/** The first that hands its sockets over to a newer proxy. */
+export const UPGRADABLE_SINCE = 3;
 
 /** File names inside the state directory. */
 export const PROXY_SOCKET = 'proxy.sock';
@@ -62,6 +64,30 @@ export interface BackendReport {
   readonly oldestMs: number;
   /** At most 20, the oldest first. */
   readonly peers: readonly Peer[];
+  /** Only of a route with a canary: what was answered since the canary's id was first seen. */
+  readonly answers?: AnswerCounts;
+}
+
+/** Of http requests that a backend was given, also those it broke off. */
+export interface AnswerCounts {
+  readonly requests: number;
+  /** Answered with a status of 500 or above, or not at all. */
+  readonly errors: number;
+  /** How many took how long to the first byte of an answer; bounds are in latency.ts. Adds up over processes. */
+  readonly latency: readonly number[];
+}
+
+/** A proxy process that has handed its sockets over: it carries what it has, accepts nothing, and follows all routes. */
+export interface OlderGeneration {
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  /** Client connections, idle ones included; it ends with the last. */
+  readonly connections: number;
+  /** Work under way; part of the counts of the backends. */
+  readonly open: number;
+  /** It does not answer: its counts are from before, and every backend it could still use counts as held. */
+  readonly silent?: boolean;
 }
 
 /** GET /v1/status[?owner=X] */
@@ -79,8 +105,12 @@ export interface ProxyStatus {
     readonly kind: 'http' | 'tcp';
     readonly connections: number;
   }[];
-  /** Every backend that is routed or still held by a connection. */
+  /** Every backend that is routed or still held by a connection, summed over all generations. */
   readonly backends: readonly BackendReport[];
+  /** Those before this one that still carry something; absent: none. */
+  readonly older?: readonly OlderGeneration[];
+  /** Clients that wait for a backend. */
+  readonly waiting?: number;
   /** Set when the last write of the tables failed: they live in memory only until it succeeds. */
   readonly persistError?: string;
   /** Set once it has been asked to stop: it accepts nothing new and ends with its last connection. */
@@ -94,6 +124,48 @@ export interface ProxyStatus {
 export interface Change {
   readonly kind: 'table' | 'idle';
   readonly backend?: string;
+}
+
+/**
+ * POST /v1/upgrade: the proxy starts this program as its successor, hands its sockets over and carries on what it has.
+ * Answers UpgradeAnswer once the successor serves; 409 proxy-failed when it cannot, and then nothing has changed.
+ */
+export interface UpgradeRequest {
+  /** Path of the Node to run it with. */
+  readonly node: string;
+  /** Path of its main.js. */
+  readonly main: string;
+}
+
+export interface UpgradeAnswer {
+  /** Of the successor. */
+  readonly pid: number;
+}
+
+/** GET /v1/holds[?owner=X]: every connection of every backend, of all generations, the oldest first; at most 10,000. */
+export interface HoldReport extends Peer {
+  readonly owner: string;
+  readonly component: string;
+  readonly backend: string;
+  /** Of the proxy process that carries it. */
+  readonly pid: number;
+  /** Whether the backend still gets new work. */
+  readonly routed: boolean;
+}
+
+/** POST /v1/cut: ends what holds a backend, at once. Answers CutAnswer. */
+export interface CutRequest {
+  readonly owner: string;
+  /** The container's id. */
+  readonly backend: string;
+  /** Only this client, as `Peer.client` names it. */
+  readonly client?: string;
+  /** Only those on which no byte has moved for so many milliseconds. */
+  readonly idleMs?: number;
+}
+
+export interface CutAnswer {
+  readonly cut: number;
 }
 
 /** POST /v1/stop: without force refused (409 proxy-failed) while any backend is held; idle clients do not count. */

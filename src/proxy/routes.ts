@@ -43,7 +43,36 @@ export interface Backend {
   readonly port?: number;
 }
 
-/** What one component offers on this host. No backends: its listeners stay and answer 503 (http) or close (tcp). */
+/** While there is no backend, clients wait for one instead of being refused. */
+export interface HoldTerms {
+  /** Milliseconds; then they are refused. */
+  readonly timeoutMs: number;
+  /** Clients that may wait at a time; further ones are refused at once. */
+  readonly max: number;
+}
+
+/** About clients that stay with a backend which is no longer in the table. Milliseconds; 0: nothing. */
+export interface LeaveTerms {
+  /** A connection on which no byte has moved for so long is ended. */
+  readonly idleTimeoutMs: number;
+  /** Clients are asked to leave, evenly over so long from when the backend left the table. */
+  readonly closeSpreadMs: number;
+}
+
+/** New work is split between some of the route's backends and the others, which are counted apart. */
+export interface CanarySplit {
+  /** What it is of, as a release: counts begin anew when it changes. */
+  readonly id: string;
+  /** Ids of the backends that get `percent` of the new requests and connections; the others get the rest. */
+  readonly backends: readonly string[];
+  /** 1 to 99. */
+  readonly percent: number;
+}
+
+/**
+ * What one component offers on this host. No backends: its listeners stay and answer 503 (http) or close (tcp), at once
+ * or after `hold`.
+ */
 export interface Route {
   /** Of a link's own route `link:NAME`: no component is called so, names have no colon. */
   readonly component: string;
@@ -54,6 +83,12 @@ export interface Route {
    * long as that component's route has any backends. `backends` are for when it has none.
    */
   readonly via?: string;
+  /** Absent: nobody waits. */
+  readonly hold?: HoldTerms;
+  /** Absent: who stays is left alone. */
+  readonly leave?: LeaveTerms;
+  /** Absent: all backends are equal. */
+  readonly canary?: CanarySplit;
 }
 
 /** All routes of one owner (a project on this host). Replaced whole, never patched. */

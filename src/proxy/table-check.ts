@@ -44,6 +44,28 @@ function checkRoute(value: unknown, at: string, problems: string[]): void {
   else value.listeners.forEach((l, i) => void checkListener(l, `${at}/listeners/${i}`, problems));
   if (!Array.isArray(value.backends)) problems.push(`${at}/backends must be a list`);
   else value.backends.forEach((b, i) => void checkBackend(b, `${at}/backends/${i}`, problems));
+  checkCounts(value.hold, ['timeoutMs', 'max'], `${at}/hold`, problems);
+  checkCounts(value.leave, ['idleTimeoutMs', 'closeSpreadMs'], `${at}/leave`, problems);
+  checkCanary(value.canary, `${at}/canary`, problems);
+}
+
+/** Terms that a route may have: whole numbers, all of them. */
+function checkCounts(value: unknown, names: readonly string[], at: string, problems: string[]): void {
+  if (value === undefined) return;
+  if (!isRecord(value)) return void problems.push(`${at} must be an object`);
+  for (const name of names)
+    if (!isCount(value[name])) problems.push(`${at}/${name} must be a whole number, 0 or more`);
+}
+
+function checkCanary(value: unknown, at: string, problems: string[]): void {
+  if (value === undefined) return;
+  if (!isRecord(value)) return void problems.push(`${at} must be an object`);
+  if (!isName(value.id)) problems.push(`${at}/id must be a name`);
+  if (!Array.isArray(value.backends) || !value.backends.every(isName))
+    problems.push(`${at}/backends must be a list of names`);
+  const percent = Number(value.percent);
+  if (!Number.isInteger(value.percent) || percent < 1 || percent > 99)
+    problems.push(`${at}/percent must be a whole number from 1 to 99`);
 }
 
 /** Only a link's route goes via another, and only via a component's: one step says where it leads. */
@@ -75,9 +97,8 @@ function checkBackend(value: unknown, at: string, problems: string[]): void {
 
 function checkLimits(value: unknown, problems: string[]): void {
   if (!isRecord(value)) return void problems.push('limits must be an object');
-  for (const name of ['connectTimeoutMs', 'headersTimeoutMs', 'keepAliveTimeoutMs', 'maxConnections']) {
-    if (!isCount(value[name])) problems.push(`limits/${name} must be a whole number, 0 or more`);
-  }
+  const names = ['connectTimeoutMs', 'headersTimeoutMs', 'keepAliveTimeoutMs', 'maxConnections'];
+  checkCounts(value, names, 'limits', problems);
 }
 
 function checkUnique(table: RouteTable, problems: string[]): void {

@@ -33,7 +33,9 @@ const COMPONENT = 'web';
 const READY_MS = 20_000;
 /** Between two intents, so that none meets what the one before it left to do, nor the same phase of any timer. */
 const PAUSE_MS = 40;
-const QUICK = { update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 0 } } as const;
+const QUICK = {
+  update: { order: 'start-first', maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 0 },
+} as const;
 
 export async function measureLatency(t: Cleanup, members: 1 | 3, count: number): Promise<LatencyRun> {
   const { endpoints } = await startBenchEtcd(t, members);

@@ -215,7 +215,13 @@ class Crowd {
   async #wave(): Promise<{ readonly wave: Wave; readonly troubles: readonly string[] }> {
     const [name = ''] = this.#names;
     const { maxParallel } = this.#options;
-    const update = { maxParallel, onFailure: 'pause', monitorMs: 0, keepOldMs: 0 } as const;
+    const update = {
+      order: 'start-first',
+      maxParallel,
+      onFailure: 'pause',
+      monitorMs: 0,
+      keepOldMs: 0,
+    } as const;
     await this.#moments();
     const { window, result } = await this.#window(async () => {
       const asked = await this.#operator.update(name, { update });

@@ -31,9 +31,19 @@ test('a component of two fields has every default', () => {
     terminationChecks: [
       { kind: 'connection', id: 'connection', intervalMs: 5_000, timeoutMs: 2_000, fall: 3, rise: 1 },
     ],
+    idleTimeoutMs: 0,
+    closeSpreadMs: 0,
+    holdTimeoutMs: 0,
     stopTimeoutMs: 10_000,
+    healthPolicy: 'replace',
     instances: 1,
-    update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 10_000, keepOldMs: 600_000 },
+    update: {
+      order: 'start-first',
+      maxParallel: 1,
+      onFailure: 'rollback',
+      monitorMs: 10_000,
+      keepOldMs: 600_000,
+    },
     bindings: [],
     volumesFrom: [],
     definesLinks: [],
@@ -90,7 +100,7 @@ test('fields take the form the rest of gantryd wants', () => {
     ulimits: [{ name: 'nofile', soft: 5 }],
     logging: { driver: 'none' },
     bindings: [{ external: 'data', volume: '/d' }],
-    update: { maxParallel: 10, onFailure: 'pause', monitor: 0 },
+    update: { order: 'start-first', maxParallel: 10, onFailure: 'pause', monitor: 0 },
     registryAuth: 'auth.json',
   });
   assert.equal(web.image, `nginx@${digest}`);
@@ -102,7 +112,13 @@ test('fields take the form the rest of gantryd wants', () => {
   assert.deepEqual(web.logging, { driver: 'none', options: {} });
   assert.deepEqual(web.bindings, [{ external: 'data', volume: '/d', readOnly: false }]);
   assert.equal(web.registryAuth, '/srv/auth.json');
-  assert.deepEqual(web.update, { maxParallel: 10, onFailure: 'pause', monitorMs: 0, keepOldMs: 600_000 });
+  assert.deepEqual(web.update, {
+    order: 'start-first',
+    maxParallel: 10,
+    onFailure: 'pause',
+    monitorMs: 0,
+    keepOldMs: 600_000,
+  });
   assert.equal(component({ drainTimeout: 7 }).drainTimeoutMs, 7);
 });
 
@@ -121,4 +137,23 @@ test('a project is frozen all the way down', () => {
   const example = parseProject(EXAMPLE, { file: 'example.json' });
   assert.ok('project' in example, JSON.stringify(example));
   assert.ok(frozen(example.project));
+});
+
+test('a canary has a share of the work, and terms', () => {
+  const canaryOf = (canary: object) => component({ update: { canary } }).update.canary;
+  assert.deepEqual(canaryOf({}), { percent: 10, durationMs: 300_000, maxErrorRate: 0.01 });
+  assert.deepEqual(canaryOf({ instances: 2, minutes: 0.5, maxErrorRate: 0, maxLatencyRatio: 1.5 }), {
+    instances: 2,
+    durationMs: 30_000,
+    maxErrorRate: 0,
+    maxLatencyRatio: 1.5,
+  });
+  assert.equal(component({}).update.canary, undefined);
+});
+
+test('what was written down when there were fewer fields has the defaults of the newer ones', () => {
+  const { healthPolicy, holdTimeoutMs, idleTimeoutMs, closeSpreadMs, update, ...older } = component({});
+  const { order, ...olderUpdate } = update;
+  assert.deepEqual(completed({ ...older, update: olderUpdate }), component({}));
+  assert.deepEqual(completed(older), component({}));
 });

@@ -381,6 +381,24 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
     web({ command: [''] }),
     ['command/0: must be the program to run, not an empty text (is: "")'],
   ],
+  [
+    'two of what must never run twice',
+    web({ instances: 2, update: { order: 'stop-first' } }),
+    ['instances: must be 1: `update.order` "stop-first" is for what must never run twice (is: 2)'],
+  ],
+  [
+    'a canary of what must never run twice',
+    web({ update: { order: 'stop-first', canary: {} } }),
+    ['update/canary: is not possible with `order` "stop-first": both releases would run (is: {})'],
+  ],
+  [
+    'a canary that gets everything',
+    web({ update: { canary: { percent: 100, minutes: 0 } } }),
+    [
+      'update/canary/percent: must be between 1 and 99 (is: 100)',
+      'update/canary/minutes: must be more than 0 (is: 0)',
+    ],
+  ],
 ];
 
 for (const [name, document, expected] of CASES) {

@@ -6,7 +6,9 @@ import { IDLE, type Program } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
 import { imageId, presentEverywhere, startFleet } from './fleet-ground.ts';
 
-const QUICK = { update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 } } as const;
+const QUICK = {
+  update: { order: 'start-first', maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 },
+} as const;
 const WATCHED = { update: { ...QUICK.update, onFailure: 'pause', monitorMs: 400 } } as const;
 
 test('a release that failed while it was watched is watched again after a resume', async (t) => {

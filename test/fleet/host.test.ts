@@ -10,7 +10,9 @@ import { IDLE } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
 import { presentEverywhere, startFleet } from './fleet-ground.ts';
 
-const QUICK = { update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 } } as const;
+const QUICK = {
+  update: { order: 'start-first', maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 },
+} as const;
 
 test('an agent that takes along what runs takes it, and the next one brings it back', async (t) => {
   const slow = () => ({ ...IDLE, term: { afterMs: 300, exitCode: 143 } });

@@ -152,7 +152,7 @@ test('a history tells how each release fared, the newest first', async () => {
 describe('why', () => {
   const release = {
     image: { name: 'shop/web:2', id: `sha256:${'4a'.repeat(32)}`, digests: [] },
-    spec: { update: { maxParallel: 1 } },
+    spec: { update: { order: 'start-first', maxParallel: 1 } },
   } as unknown as ReleaseValue;
   const turn = (name: string, generation = 5) => {
     return { format: 1, host: name, generation, attempt: 1, lease: '1', at: AT } as const;

@@ -6,7 +6,9 @@ import { until } from '../ground/harness.ts';
 import { presentEverywhere, startFleet, type TestHost } from './fleet-ground.ts';
 
 const HOSTS = ['a', 'b', 'c'];
-const QUICK = { update: { maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 } } as const;
+const QUICK = {
+  update: { order: 'start-first', maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 60_000 },
+} as const;
 
 /** Ready when a command in the container says so. */
 const CHECKED = {
