@@ -4,7 +4,8 @@
  * Nothing of the client has been read or sent before `found`.
  */
 import { connect, type Socket } from 'node:net';
-import type { Hold, HoldKind, LiveBackend, LiveRoute } from './backend.ts';
+import type { Hold, HoldKind, LiveBackend } from './backend.ts';
+import type { LiveRoute } from './live-route.ts';
 
 /** Backends dialled for one client before it is told that there is none. */
 const MAX_DIALS = 8;

@@ -3,10 +3,11 @@
  * change at any time without the socket being closed; connections keep the kind they came with.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import type { LiveBackend, LiveRoute } from './backend.ts';
+import type { LiveBackend } from './backend.ts';
 import { TCP_KEEPALIVE_MS } from './dispatch.ts';
 import { HttpSide } from './http.ts';
 import type { HttpEntrance } from './http-client.ts';
+import type { LiveRoute } from './live-route.ts';
 import type { RoutedListener } from './routes.ts';
 import { acceptTcp } from './tcp.ts';
 

@@ -6,9 +6,10 @@
 import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { LiveBackend, LiveRoute } from './backend.ts';
+import { LiveBackend } from './backend.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
+import { LiveRoute } from './live-route.ts';
 import { loadTables, saveTables } from './persist.ts';
 import type { BackendReport, Change, OwnedTable, ProxyStatus, PutTable } from './protocol.ts';
 import {
