@@ -17,6 +17,7 @@ import { type Action, type Plan, plan } from './plan.ts';
 import { Poke } from './poke.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
+import { hasFailed } from './standing.ts';
 import type { ContainerId, Desired, Observed, ObservedContainer } from './state.ts';
 
 /** Looks again after this long even if nothing pokes: hints may be lost. At rest `idleResyncMs` may ask for less. */
@@ -304,7 +305,9 @@ export class Agent {
   #noteFailures(desired: Desired, observed: Observed): void {
     this.#forgiveAnother(desired.release?.number);
     const number = desired.release?.proven === true ? desired.release.number : undefined;
-    const failed = observed.containers.filter((c) => c.release === number && hasFailed(c)).map((c) => c.id);
+    const failed = observed.containers
+      .filter((c) => c.release === number && hasFailedByItself(c))
+      .map((c) => c.id);
     if (failed.some((id) => !this.#failed.has(id))) this.#backOff();
     this.#failed = new Set(failed);
   }
@@ -330,9 +333,8 @@ function ignoreTurnLost(error: unknown): void {
   if (!(error instanceof TurnLost)) throw error;
 }
 
-function hasFailed(c: ObservedContainer): boolean {
-  if (c.drain !== undefined) return false;
-  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
+function hasFailedByItself(c: ObservedContainer): boolean {
+  return c.drain === undefined && hasFailed(c);
 }
 
 function decides(action: Action): boolean {

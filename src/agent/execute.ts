@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Verdict } from '../checks/check.ts';
 import { prepareProbes, type Surroundings } from '../checks/probes.ts';
 import { send } from '../checks/signals.ts';
+import type { Component } from '../config/project.ts';
 import type { Engine } from '../docker/engine.ts';
 import { containerSpec } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
@@ -23,6 +24,9 @@ import {
   withServing,
 } from './record.ts';
 import type { ContainerId, Observed, Release } from './state.ts';
+
+/** Clients of a component that may wait in the proxy at a time. */
+const MAX_HELD = 1_000;
 
 /** Lines of a failed container's output that are shown. */
 export const LAST_LINES = 20;
@@ -126,7 +130,7 @@ export function executors(input: ExecutionInput): Executors {
       const added = containers.filter((c) => action.containers.includes(c.id) && !c.routed);
       const releases = added.map((c) => c.release);
       const off = input.keepsOld ? was.filter((id) => !action.containers.includes(id)) : [];
-      const route = routeFor(action);
+      const route = routeFor(action, round);
       refuseWithoutTurn(round, releases);
       // Written first: a mark too many costs an empty drain, one too few loses that it served.
       const marked = withServing(round.record, action.containers, off, now());
@@ -238,14 +242,15 @@ export function executors(input: ExecutionInput): Executors {
     return new Set(all.filter((c) => ['running', 'paused', 'restarting'].includes(c.state)).map((c) => c.id));
   }
 
-  function routeFor(action: Extract<Action, { kind: 'route' }>): Route | undefined {
+  function routeFor(action: Extract<Action, { kind: 'route' }>, round: Round): Route | undefined {
     if (action.containers.length === 0 && action.listeners.length === 0) return undefined;
     const backends = action.containers.map((id) => {
       const host = input.addressOf(id);
       if (host === undefined) throw noAddress(id);
       return { id, host };
     });
-    return { component: input.component, listeners: action.listeners, backends };
+    const terms = termsOf(releaseOf(round, action.release)?.component);
+    return { component: input.component, listeners: action.listeners, backends, ...terms };
   }
 
   async function sendSignals(id: ContainerId, round: Round, abort: AbortSignal): Promise<readonly Verdict[]> {
@@ -286,6 +291,16 @@ export function tidied(record: ComponentRecord, observed: Observed): ComponentRe
   const routed = observed.containers.filter((c) => c.routed).map((c) => c.id);
   const kept = gone.length === 0 ? record : withoutMarks(record, gone);
   return withServing(kept, routed, [], observed.now);
+}
+
+/** How the proxy treats clients that nobody can take, and those that stay with what was switched from. */
+function termsOf(component: Component | undefined): Pick<Route, 'hold' | 'leave'> {
+  if (component === undefined) return {};
+  const { holdTimeoutMs, idleTimeoutMs, closeSpreadMs } = component;
+  return {
+    ...(holdTimeoutMs > 0 ? { hold: { timeoutMs: holdTimeoutMs, max: MAX_HELD } } : {}),
+    ...(idleTimeoutMs + closeSpreadMs > 0 ? { leave: { idleTimeoutMs, closeSpreadMs } } : {}),
+  };
 }
 
 function releaseOf(round: Round, number: number | undefined): Release | undefined {

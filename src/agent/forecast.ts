@@ -95,6 +95,7 @@ function created(world: World, release: number): ObservedContainer {
     state: 'running',
     readiness: hasChecks ? 'pending' : 'ready',
     health: 'unknown',
+    healthPolicy: world.desired.release?.component.healthPolicy ?? 'replace',
     saw: 'it has just started',
     readyBy: world.observed.now + (world.desired.release?.component.readyTimeoutMs ?? 0),
     routed: false,

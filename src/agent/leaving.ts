@@ -5,16 +5,8 @@
  * INVARIANT: a container that drains never gets traffic again, and is stopped only once nothing holds it.
  */
 import { type Action, type Plan, short } from './action.ts';
+import { hasFailed, isLeaving, isToBeReplaced, runsAlone } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
-
-export function hasFailed(c: ObservedContainer): boolean {
-  return c.state === 'exited' || c.readiness === 'late' || c.health === 'unhealthy';
-}
-
-/** Whoever is stopped on purpose drains first, so a restarted agent knows it too. */
-export function isLeaving(c: ObservedContainer): boolean {
-  return c.drain !== undefined || c.busy;
-}
 
 /** What must go, one step each: everything that neither serves nor is on its way up, nor is kept warm. */
 export function leaving(
@@ -57,11 +49,16 @@ function mayStillServe(c: ObservedContainer, release: number | undefined): boole
 function staysWarm(desired: Desired, observed: Observed, c: ObservedContainer): Plan | undefined {
   const { component, previous, keepOldMs } = desired;
   const could = c.release === previous?.number && c.state === 'running' && c.served;
-  if (!could || isLeaving(c) || hasFailed(c)) return undefined;
+  if (!could || isLeaving(c) || hasFailed(c) || mustEndFirst(desired)) return undefined;
   const until = c.routed ? observed.now + keepOldMs : c.warmUntil;
   if (until === undefined || until <= observed.now) return undefined;
   const why = `${short(c.id)} is kept warm: release ${c.release} served before`;
   return [{ kind: 'wait', component, for: 'warm', container: c.id, until, why }];
+}
+
+/** While it runs, even without traffic, the wanted one may not. */
+function mustEndFirst({ release }: Desired): boolean {
+  return release !== undefined && runsAlone(release);
 }
 
 export function kill(component: string, c: ObservedContainer, why: string): Plan {
@@ -100,7 +97,7 @@ export function leave(desired: Desired, observed: Observed, c: ObservedContainer
 
 function drainReason(c: ObservedContainer, why: string): string {
   if (c.readiness === 'late') return `not ready in time: ${c.saw}`;
-  return c.health === 'unhealthy' ? `unhealthy: ${c.saw}` : why;
+  return isToBeReplaced(c) ? `unhealthy: ${c.saw}` : why;
 }
 
 /** Nobody asked it to go: how it ended is worth telling. What made its release fail has been told already. */

@@ -13,6 +13,7 @@ import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
 import { routeOf } from '../proxy/routes.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import type { ComponentRecord, Mark } from './record.ts';
+import { hasFailed } from './standing.ts';
 import {
   type ContainerId,
   type Desired,
@@ -140,6 +141,7 @@ export class Observer {
       state: stateOf(c),
       readiness: served ? 'ready' : this.#readiness(c, release, readyBy, seen.at),
       health: this.#health(c.id),
+      healthPolicy: release?.component.healthPolicy ?? 'replace',
       saw: this.lastVerdict(c.id)?.saw ?? this.#sawBefore.get(c.id) ?? NOT_ASKED,
       readyBy,
       routed: seen.routed,
@@ -292,8 +294,7 @@ export class Observer {
     const { release } = desired;
     if (desired.status !== 'ready' || release === undefined) return true;
     const there = containers.filter((c) => c.release === release.number && c.state !== 'exited');
-    if (there.length >= release.component.instances && there.every((c) => c.health !== 'unhealthy'))
-      return true;
+    if (there.length >= release.component.instances && !there.some(hasFailed)) return true;
     return (await this.#input.engine.image(release.imageId)) !== undefined;
   }
 }

@@ -3,13 +3,15 @@
  * deterministic; an empty plan means converged. Every action says why. Nothing here waits, asks or
  * remembers: after a plan is executed the world is observed again and planned again.
  *
- * INVARIANT: the last container that serves is never unrouted while its successor is not ready.
+ * INVARIANT: the last container that serves is never unrouted while its successor is not ready, but for one that must
+ * never run beside its successor (`update.order: stop-first`).
  * INVARIANT: a container that drains never gets traffic again, and is stopped only once nothing holds it.
  * INVARIANT: a release that is not proven is created, started, routed to, proven and failed only while it may advance.
  */
 import { type Action, count, type Plan, short } from './action.ts';
-import { hasFailed, isLeaving, kill, leave, leaving, leavingHeld } from './leaving.ts';
-import { chooseHeld, chooseServing, isReady, routing } from './serving.ts';
+import { kill, leave, leaving, leavingHeld } from './leaving.ts';
+import { chooseAlone, chooseHeld, chooseServing, routing } from './serving.ts';
+import { hasFailed, isLeaving, isReady, runsAlone } from './standing.ts';
 import { starting } from './starting.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
 
@@ -29,7 +31,9 @@ function planReady(desired: Desired, release: Release, observed: Observed): Plan
 
   const ready = current.filter(isReady);
   const complete = ready.length >= release.component.instances;
-  const serving = chooseServing(desired, release, observed.containers, { ready, complete });
+  const serving = runsAlone(release)
+    ? chooseAlone(desired, release, observed, { ready, complete, current })
+    : chooseServing(desired, release, observed.containers, { ready, complete });
   return [
     ...routing(desired, release, observed, serving),
     ...(complete && !release.proven ? [proveRelease(desired, release, ready)] : []),

@@ -1,11 +1,14 @@
 /** Who serves: which containers the proxy should use now, and the step that makes it so. Pure. */
 import { type Listener, sameListeners } from '../proxy/routes.ts';
 import { count, type Plan } from './action.ts';
-import { isLeaving } from './leaving.ts';
+import { isHopeful, isLeaving, isUnwell } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
 
-export function isReady(c: ObservedContainer): boolean {
-  return c.state === 'running' && c.readiness === 'ready' && c.health !== 'unhealthy';
+/** How far the desired release is. */
+export interface Progress {
+  readonly ready: readonly ObservedContainer[];
+  /** All of it is ready. */
+  readonly complete: boolean;
 }
 
 /** Which containers the proxy should use now. */
@@ -13,14 +16,29 @@ export function chooseServing(
   desired: Desired,
   release: Release,
   containers: readonly ObservedContainer[],
-  { ready, complete }: { readonly ready: readonly ObservedContainer[]; readonly complete: boolean },
+  { ready, complete }: Progress,
 ): readonly ObservedContainer[] {
   if (complete) return preferRouted(ready).slice(0, release.component.instances);
   const on = servingOn(desired, release, containers);
   if (ready.length === 0) return on;
-  const healthy = on.filter((c) => c.health !== 'unhealthy');
+  const healthy = on.filter((c) => !isUnwell(c));
   const olderServes = healthy.some((c) => c.release !== release.number);
   return olderServes ? healthy : union(healthy, ready);
+}
+
+/**
+ * Of what must never run twice: the old one for as long as its end cannot begin, then nobody, then the new one. Clients
+ * may wait meanwhile (`holdTimeout`).
+ */
+export function chooseAlone(
+  desired: Desired,
+  release: Release,
+  observed: Observed,
+  { ready, complete, current }: Progress & { readonly current: readonly ObservedContainer[] },
+): readonly ObservedContainer[] {
+  if (complete) return preferRouted(ready).slice(0, release.component.instances);
+  const mayBegin = observed.imagePresent && observed.startAfter <= observed.now;
+  return mayBegin && !current.some(isHopeful) ? [] : servingOn(desired, release, observed.containers);
 }
 
 /** Whoever serves goes on; of the release that waits for its turn nothing is added. */
@@ -42,7 +60,7 @@ function servingOn(
   const live = containers.filter((c) => c.state === 'running' && !isLeaving(c) && !isKeptOut(c, release));
   const routed = live.filter((c) => c.routed);
   const base = routed.length > 0 ? routed : servedBefore(release, previous, live);
-  const healthy = base.filter((c) => c.health !== 'unhealthy');
+  const healthy = base.filter((c) => !isUnwell(c));
   return healthy.length > 0 ? healthy : base;
 }
 
@@ -58,7 +76,7 @@ function servedBefore(
   live: readonly ObservedContainer[],
 ): readonly ObservedContainer[] {
   const served = live.filter((c) => c.served);
-  const healthy = served.filter((c) => c.health !== 'unhealthy');
+  const healthy = served.filter((c) => !isUnwell(c));
   const able = healthy.length > 0 ? healthy : served;
   const numbers = able.map((c) => c.release);
   const last = [release.number, previous?.number].find((n) => n !== undefined && numbers.includes(n));
@@ -108,6 +126,7 @@ function listenersFor(
   release: Release,
   observed: Observed,
 ): readonly Listener[] {
+  if (served === undefined && !release.proven && observed.listeners.length > 0) return observed.listeners;
   if (served === undefined || served === release.number) return release.listeners;
   if (served === previous?.number) return previous.listeners;
   return observed.listeners.length > 0 ? observed.listeners : release.listeners;
@@ -119,12 +138,15 @@ function sameContainers(a: readonly ObservedContainer[], b: readonly ObservedCon
 
 function routeReason(now: readonly ObservedContainer[], serving: readonly ObservedContainer[]): string {
   const gone = now.filter((c) => !serving.includes(c));
-  if (serving.length === 0) return 'nothing that could serve is alive';
+  if (serving.length === 0) {
+    const alive = now.some((c) => c.state === 'running');
+    return alive ? 'it must end before the next one starts' : 'nothing that could serve is alive';
+  }
   if (now.length === 0)
     return `${count(serving.length, 'container')} of release ${serving[0]?.release} ready`;
   if (sameContainers(now, serving)) return 'the listeners changed';
   const dead = gone.filter((c) => c.state !== 'running').length;
-  const bad = gone.filter((c) => c.health === 'unhealthy').length;
+  const bad = gone.filter(isUnwell).length;
   if (dead > 0) return `${count(dead, 'container')} died`;
   if (bad > 0) return `${count(bad, 'container')} unhealthy`;
   return `release ${serving[0]?.release} is ready`;

@@ -1,6 +1,6 @@
 /** The way in: what brings a release's containers up, and what is waited for on the way. Pure. */
 import { type Action, type Plan, short } from './action.ts';
-import { isReady } from './serving.ts';
+import { isHopeful, runsAlone } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
 
 /** Brings the release's containers up: pull, create, start, and wait for what comes up. */
@@ -11,16 +11,17 @@ export function starting(
   current: readonly ObservedContainer[],
 ): Plan {
   const { component } = desired;
-  const created = current.filter((c) => c.state === 'created' && c.readiness !== 'late');
-  const pending = current.filter((c) => c.state === 'running' && c.readiness === 'pending');
-  const hopeful = current.filter((c) => isReady(c) || created.includes(c) || pending.includes(c));
+  const hopeful = current.filter(isHopeful);
+  const blocked = runsAlone(release) && isAnotherRunning(observed, hopeful);
+  const created = hopeful.filter((c) => c.state === 'created');
+  const pending = hopeful.filter((c) => c.state === 'running' && c.readiness === 'pending');
   const missing = release.component.instances - hopeful.length;
   const ready = hopeful.length - created.length - pending.length;
   return [
-    ...created.map((c): Action => {
+    ...(blocked ? [] : created).map((c): Action => {
       return { kind: 'start-container', component, container: c.id, why: `created for release ${c.release}` };
     }),
-    ...(missing > 0 ? creating(desired, release, observed, { ready, missing }) : []),
+    ...(missing > 0 ? creating(desired, release, observed, { ready, missing, blocked }) : []),
     ...pending.map((c): Action => {
       return {
         kind: 'wait',
@@ -34,11 +35,20 @@ export function starting(
   ];
 }
 
+/** Of whatever release, and also one that is on its way out. */
+function isAnotherRunning({ containers }: Observed, these: readonly ObservedContainer[]): boolean {
+  return containers.some((c) => c.state === 'running' && !these.includes(c));
+}
+
 function creating(
   desired: Desired,
   release: Release,
   observed: Observed,
-  { ready, missing }: { readonly ready: number; readonly missing: number },
+  {
+    ready,
+    missing,
+    blocked,
+  }: { readonly ready: number; readonly missing: number; readonly blocked: boolean },
 ): Plan {
   const { component } = desired;
   const { instances } = release.component;
@@ -54,6 +64,7 @@ function creating(
     const { image, digest = image } = release;
     return [{ kind: 'pull-image', component, image: digest, why: 'this host does not have the image' }];
   }
+  if (blocked) return [];
   const why = `${missing} of ${instances} missing${oneAtATime ? ', one at a time' : ''}`;
   const create: Action = { kind: 'create-container', component, release: release.number, why };
   return Array.from({ length: oneAtATime ? 1 : missing }, () => create);

@@ -3,7 +3,7 @@
  * (Desired) and what is there now (Observed). Plain values; where they come from is the business of
  * record.ts (desired) and observe.ts (observed).
  */
-import type { Component } from '../config/project.ts';
+import type { Component, HealthPolicy } from '../config/project.ts';
 import type { Listener } from '../proxy/routes.ts';
 
 export type ContainerId = string;
@@ -70,6 +70,8 @@ export interface ObservedContainer {
   readonly state: 'created' | 'running' | 'exited';
   readonly readiness: Readiness;
   readonly health: 'unknown' | 'healthy' | 'unhealthy';
+  /** Its release's: what being unhealthy means for it. */
+  readonly healthPolicy: HealthPolicy;
   /** The last thing a check saw, for a sentence. */
   readonly saw: string;
   /** Epoch milliseconds until which it may become ready. */

@@ -5,7 +5,7 @@
  */
 import type { View } from '../agent/agent.ts';
 import { LAST_LINES } from '../agent/execute.ts';
-import { hasFailed, isLeaving } from '../agent/leaving.ts';
+import { hasFailed, isLeaving } from '../agent/standing.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent, LastWords } from '../events.ts';

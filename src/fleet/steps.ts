@@ -4,7 +4,6 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Agent, View } from '../agent/agent.ts';
-import { hasFailed } from '../agent/leaving.ts';
 import {
   type ComponentRecord,
   type FleetMemory,
@@ -13,6 +12,7 @@ import {
   withStatus,
   withTakenBack,
 } from '../agent/record.ts';
+import { hasFailed } from '../agent/standing.ts';
 import type { Observed } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
 import type { Condition } from '../cluster/store.ts';

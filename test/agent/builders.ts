@@ -92,6 +92,7 @@ export function created(id: ContainerId, number: number, over: Over = {}): Obser
     state: 'created',
     readiness: 'pending',
     health: 'unknown',
+    healthPolicy: 'replace',
     saw: 'it does not run yet',
     readyBy: NOW + 10_000,
     routed: false,

@@ -308,6 +308,7 @@ export class World {
       release: c.release,
       state: c.state,
       readiness: isReady ? 'ready' : isLate ? 'late' : 'pending',
+      healthPolicy: 'replace',
       health: !probed || !served ? 'unknown' : c.fit ? 'healthy' : 'unhealthy',
       saw: 'what it saw',
       readyBy,

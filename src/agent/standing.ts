@@ -1,0 +1,37 @@
+/** What a container is to the plan, in one word each: ready, hopeful, failed, leaving. Pure. */
+import type { ObservedContainer, Release } from './state.ts';
+
+export function isReady(c: ObservedContainer): boolean {
+  return c.state === 'running' && c.readiness === 'ready' && !isUnwell(c);
+}
+
+/** Ready, or may yet become so. */
+export function isHopeful(c: ObservedContainer): boolean {
+  if (c.state === 'created') return c.readiness !== 'late';
+  if (c.state !== 'running') return false;
+  return isReady(c) || c.readiness === 'pending' || (isUnwell(c) && c.healthPolicy === 'unroute');
+}
+
+/** Others are to be preferred to it. */
+export function isUnwell(c: ObservedContainer): boolean {
+  return c.health === 'unhealthy' && c.healthPolicy !== 'report';
+}
+
+/** Ended, too late, or so unwell that another one is to take its place. */
+export function hasFailed(c: ObservedContainer): boolean {
+  return c.state === 'exited' || c.readiness === 'late' || isToBeReplaced(c);
+}
+
+export function isToBeReplaced(c: ObservedContainer): boolean {
+  return c.health === 'unhealthy' && c.healthPolicy === 'replace';
+}
+
+/** Whoever is stopped on purpose drains first, so a restarted agent knows it too. */
+export function isLeaving(c: ObservedContainer): boolean {
+  return c.drain !== undefined || c.busy;
+}
+
+/** What must never run twice: one ends before the next begins. */
+export function runsAlone(release: Release): boolean {
+  return release.component.update.order === 'stop-first';
+}
