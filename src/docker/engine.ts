@@ -24,6 +24,9 @@ export interface Image {
 
 export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead' | 'removing';
 
+/** What the check that its image brings (`HEALTHCHECK`) says; `none`: it brings none, or does not run. */
+export type ContainerHealth = 'none' | 'starting' | 'healthy' | 'unhealthy';
+
 /** A container of ours, found by its labels alone. */
 export interface Container {
   readonly id: string;
@@ -39,6 +42,7 @@ export interface Container {
   readonly state: ContainerState;
   /** Docker's words, as `Up 17 seconds`. */
   readonly status: string;
+  readonly health: ContainerHealth;
   /** Epoch milliseconds (whole seconds). */
   readonly createdAt: number;
   /** Where this host reaches it: its address on its network, 127.0.0.1 for the host network, undefined until it has one. */

@@ -2,7 +2,7 @@
  * From Docker's JSON to gantryd's values: containers of the list answer, exit reports, gateways. Pure.
  */
 import type { ContainerInfo, ContainerInspectInfo, NetworkInspectInfo } from 'dockerode';
-import type { Container, ContainerFilter, ContainerState, ExitReport } from './engine.ts';
+import type { Container, ContainerFilter, ContainerHealth, ContainerState, ExitReport } from './engine.ts';
 import { LABELS } from './spec.ts';
 
 const STATES: readonly string[] = [
@@ -36,9 +36,16 @@ export function containerOf(info: ContainerInfo): Container | undefined {
     image: info.Image,
     state,
     status: info.Status,
+    health: healthOf(info.Status),
     createdAt: info.Created * 1000,
     address: addressOf(info, state),
   };
+}
+
+/** The list answer has it only in its words: `Up 17 seconds (health: starting)`. Of a paused one nothing is said. */
+export function healthOf(status: string): ContainerHealth {
+  const [, said] = /\((?:health: )?(starting|healthy|unhealthy)\)$/.exec(status) ?? [];
+  return (said as ContainerHealth | undefined) ?? 'none';
 }
 
 export function identityOf(labels: Readonly<Record<string, string>> | undefined | null) {

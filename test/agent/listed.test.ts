@@ -26,6 +26,7 @@ function statusOf(state: ContainerState, mark: Mark, routed?: boolean): string |
     image: 'sha256:a',
     state,
     status: '',
+    health: 'none',
     createdAt: 0,
     address: undefined,
   };

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import type { Component } from '../../src/config/project.ts';
-import type { Container, Engine, EngineEvent } from '../../src/docker/engine.ts';
+import type { Container, ContainerHealth, Engine, EngineEvent } from '../../src/docker/engine.ts';
 import type { ContainerSpec, SpecInput } from '../../src/docker/spec.ts';
 import { type ErrorCode, isGantryError } from '../../src/errors.ts';
 import { specOf } from './components.ts';
@@ -32,6 +32,8 @@ export interface Ground {
     readonly missing: readonly string[];
     /** For exec: prints `out` and `err`, exits with 4. */
     readonly inside: readonly string[];
+    /** For exec: exits with 0. */
+    readonly well: readonly string[];
     /** For exec: does not end. */
     readonly hangs: readonly string[];
   };
@@ -246,6 +248,31 @@ export function engineContract(name: string, ground: Ground): void {
       await fails(engine.exec(id, ground.commands.inside, 5000), 'container-gone');
       await engine.remove(id);
       await fails(engine.exec(id, ground.commands.inside, 5000), 'container-gone');
+    });
+
+    test("health: what the image's own check says, as long as it runs; a change is told", async () => {
+      const told: EngineEvent[] = [];
+      const stop = new AbortController();
+      engine.watch((event) => told.push(event), stop.signal);
+      await until('the watch stands', () => told[0]?.kind === 'reconnected');
+      const asked = async (command: readonly string[]) => {
+        const Healthcheck = { Test: ['CMD', ...command], Interval: 50_000_000, Retries: 1 };
+        const wanted = spec({ command: ground.commands.polite });
+        const id = await engine.create({ ...wanted, body: { ...wanted.body, Healthcheck } });
+        assert.equal((await find(id))?.health, 'none', 'it does not run');
+        await engine.start(id);
+        return id;
+      };
+      const comes = (id: string, health: ContainerHealth) =>
+        until(`${id} to be ${health}`, async () => (await find(id))?.health === health);
+      const [well, bad] = [await asked(ground.commands.well), await asked(ground.commands.inside)];
+      await comes(well, 'healthy');
+      await comes(bad, 'unhealthy');
+      const changed = () => told.filter((e) => e.kind === 'health').map((e) => e.container);
+      await until('both were told', () => [well, bad].every((id) => changed().includes(id)));
+      stop.abort();
+      await engine.kill(bad);
+      assert.equal((await exited(bad)) && (await find(bad))?.health, 'none');
     });
 
     test("gateway: this host's address on the default bridge, none on the host network", async () => {

@@ -11,7 +11,8 @@ const PROGRAMS: Record<string, Program> = {
   polite: {
     prints: ['ready'],
     term: { afterMs: 5, exitCode: 3, prints: ['got TERM'] },
-    exec: ([what]) => (what === 'hangs' ? 'hangs' : { exitCode: 4, output: 'out\nerr\n' }),
+    exec: ([what]) =>
+      what === 'hangs' ? 'hangs' : { exitCode: what === 'well' ? 0 : 4, output: 'out\nerr\n' },
   },
   stubborn: { prints: ['ready'] },
   talks: { prints: [1, 2, 3, 4, 5].map((n) => `line ${n}`), endsAfterMs: 5, exitCode: 7 },
@@ -34,6 +35,7 @@ function fakeGround(): Ground {
       talks: ['talks'],
       missing: ['missing'],
       inside: ['inside'],
+      well: ['well'],
       hangs: ['hangs'],
     },
     addForeign: async (name) => engine.addForeign(name),

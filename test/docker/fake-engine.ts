@@ -5,6 +5,7 @@
 import type {
   Container,
   ContainerFilter,
+  ContainerHealth,
   Engine,
   EngineEvent,
   EngineInfo,
@@ -60,6 +61,8 @@ interface Box {
   oomKilled: boolean;
   error: string;
   readonly log: string[];
+  /** As judge() said; undefined: its own check is asked. */
+  health?: ContainerHealth;
   readonly onEnd: Set<() => void>;
 }
 
@@ -108,6 +111,14 @@ export class FakeEngine implements Engine {
   die(id: string, end: { readonly exitCode?: number; readonly oomKilled?: boolean } = {}): void {
     const box = this.#boxes.get(id);
     if (box !== undefined) this.#end(box, end.exitCode ?? 1, end.oomKilled ?? false);
+  }
+
+  /** The check that its image brings says so from now on. */
+  judge(id: string, health: ContainerHealth): void {
+    const box = this.#boxes.get(id);
+    if (box === undefined) return;
+    box.health = health;
+    this.#emit({ kind: 'health', container: id });
   }
 
   /** A container of somebody else runs here. */
@@ -311,6 +322,7 @@ export class FakeEngine implements Engine {
     Object.assign(box, { state: 'running', startedAt: this.#clock.now(), error: '' });
     box.log.push(...prints);
     this.#emit({ kind: 'start', container: box.id });
+    if (healthOf(box) !== 'none') this.#emit({ kind: 'health', container: box.id });
     if (endsAfterMs === undefined) return;
     const cancel = this.#clock.after(endsAfterMs, () => this.#end(box, exitCode, oomKilled));
     box.onEnd.add(cancel);
@@ -349,6 +361,7 @@ export class FakeEngine implements Engine {
       image: imageId,
       state: box.state,
       status: this.#statusOf(box),
+      health: healthOf(box),
       createdAt: box.createdAt,
       address: addressOf(box),
     };
@@ -360,6 +373,14 @@ export class FakeEngine implements Engine {
     if (box.state === 'created') return 'Created';
     return `Exited (${box.exitCode}) ${seconds(box.finishedAt)} seconds ago`;
   }
+}
+
+function healthOf(box: Box): ContainerHealth {
+  const { Test } = Object(box.spec.body.Healthcheck);
+  if (box.state !== 'running') return 'none';
+  if (box.health !== undefined || Test === undefined) return box.health ?? 'none';
+  const result = box.program.exec?.(Test.slice(1));
+  return result === undefined || result === 'hangs' || result.exitCode === 0 ? 'healthy' : 'unhealthy';
 }
 
 function addressOf(box: Box): string | undefined {

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import type { NetworkInspectInfo } from 'dockerode';
 import { engineAddress } from '../../src/docker/address.ts';
 import { eventOf } from '../../src/docker/events.ts';
-import { gatewayOf } from '../../src/docker/listing.ts';
+import { gatewayOf, healthOf } from '../../src/docker/listing.ts';
 import { HUB, parseReference } from '../../src/docker/reference.ts';
 import { isGantryError } from '../../src/errors.ts';
 
@@ -103,6 +103,20 @@ test('address: DOCKER_TLS_VERIFY brings the certificates, and their absence is t
     assert.equal(address.tls?.key.toString(), 'key');
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test("health: what Docker's words say of it", () => {
+  for (const [status, health] of [
+    ['Up 17 seconds', 'none'],
+    ['Up 17 seconds (health: starting)', 'starting'],
+    ['Up 2 hours (healthy)', 'healthy'],
+    ['Up About a minute (unhealthy)', 'unhealthy'],
+    ['Up 3 minutes (Paused)', 'none'],
+    ['Exited (137) 2 minutes ago', 'none'],
+    ['', 'none'],
+  ] as const) {
+    assert.equal(healthOf(status), health, status);
   }
 });
 

@@ -46,6 +46,7 @@ export function realGround(): Ground {
       ),
       missing: ['/no/such/program'],
       inside: shell('echo out; echo err >&2; exit 4'),
+      well: ['true'],
       hangs: ['sleep', '30'],
     },
     async addForeign(name) {
