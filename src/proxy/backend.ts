@@ -3,6 +3,7 @@
  * connections kept to it. One object per container; it lives until it is neither routed nor held.
  */
 import type { Socket } from 'node:net';
+import { AnswerTally, type CountedAnswer } from './answers.ts';
 import { IdlePool } from './idle-pool.ts';
 import type { BackendReport, Peer } from './protocol.ts';
 import type { Backend } from './routes.ts';
@@ -34,6 +35,7 @@ export class LiveBackend {
   /** By port, which last could not be dialled: a container may be well on its others. */
   readonly #shunnedUntil = new Map<number, number>();
   readonly #unanswered = new Set<number>();
+  #tally: AnswerTally | undefined;
 
   /** `released` is called whenever the last hold goes. */
   constructor(name: BackendName, address: BackendAddress, released: (backend: LiveBackend) => void) {
@@ -98,6 +100,12 @@ export class LiveBackend {
     this.#routed = true;
   }
 
+  /** Its answers are counted from now on, anew for another canary; undefined: not any more. */
+  compare(canary: string | undefined): void {
+    if (canary === this.#tally?.id) return;
+    this.#tally = canary === undefined ? undefined : new AnswerTally(canary);
+  }
+
   /** Gets nothing new from now on; what is open stays. */
   unroute(): void {
     this.#routed = false;
@@ -106,7 +114,7 @@ export class LiveBackend {
 
   /** Counts the client's work on this backend from this very moment until the hold is released. */
   hold(kind: HoldKind, client: Socket): Hold {
-    const hold = new Hold(kind, client, this);
+    const hold = new Hold(kind, client, this, kind === 'request' ? this.#tally?.begin() : undefined);
     this.#holds.add(hold);
     this.#counts[kind] += 1;
     return hold;
@@ -158,6 +166,7 @@ export class LiveBackend {
       tcp: this.#counts.tcp,
       oldestMs: oldest === undefined ? 0 : Math.round(now - oldest.since),
       peers: this.#peers(now),
+      ...(this.#tally === undefined ? {} : { answers: this.#tally.counts() }),
     };
   }
 
@@ -183,6 +192,8 @@ export class LiveBackend {
 export class Hold {
   readonly since = performance.now();
   readonly backend: LiveBackend;
+  /** Of a request that is counted. */
+  readonly answer: CountedAnswer | undefined;
   readonly #client: Socket;
   readonly #bytesBefore: number;
   #kind: HoldKind;
@@ -190,7 +201,8 @@ export class Hold {
   #movedAt = this.since;
   #released = false;
 
-  constructor(kind: HoldKind, client: Socket, backend: LiveBackend) {
+  constructor(kind: HoldKind, client: Socket, backend: LiveBackend, answer?: CountedAnswer) {
+    this.answer = answer;
     this.#kind = kind;
     this.#client = client;
     this.backend = backend;

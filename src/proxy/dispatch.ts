@@ -87,6 +87,7 @@ export class Dispatch {
       clearTimeout(timer);
       if (this.#dialling !== socket) return;
       this.#dialling = undefined;
+      hold.answer?.broke();
       hold.release();
       backend.shun(containerPort);
       this.avoid(backend);

@@ -86,7 +86,7 @@ export function forwardUpgrade(
   client: Socket,
   head: Buffer,
   out: Outgoing,
-  events: ExchangeEvents & { joined(upstream: Duplex): void; refused(): void },
+  events: ExchangeEvents & { joined(upstream: Duplex): void; refused(status: number): void },
 ): void {
   const url = req.url ?? '/';
   let created: ClientRequest | undefined;
@@ -151,11 +151,11 @@ function relayRefusal(
   req: IncomingMessage,
   client: Socket,
   upstream: ClientRequest,
-  events: { refused(): void },
+  events: { refused(status: number): void },
 ): void {
   upstream.removeAllListeners('response');
   upstream.once('response', (from) => {
-    events.refused();
+    events.refused(from.statusCode ?? 502);
     const res = new ServerResponse(req);
     res.assignSocket(client);
     // The http server has let go of this socket and with it of telling the response about it.

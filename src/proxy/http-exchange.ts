@@ -77,29 +77,31 @@ export class HttpExchange implements Work, DispatchOutcome {
     upstream.once('response', (from) => {
       keepMs = Math.min(keepMs, (keepAliveHintMs(from) ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS);
       from.once('end', () => keepDraining(upstream, socket));
-      this.#respond(from);
+      this.#respond(from, hold);
     });
     upstream.once('close', () => this.#upstreamClosed(upstream));
     socket.once('free', () => hold.backend.keepIdle(socket, keepMs));
   }
 
-  #respond(from: IncomingMessage): void {
+  #respond(from: IncomingMessage, hold: Hold): void {
     if (this.#over) return;
     this.#answered = true;
+    hold.answer?.began(from.statusCode ?? 502);
     // Half an answer must not look like a whole one.
-    from.once('error', () => this.#cut());
+    from.once('error', () => this.#cut(hold));
     try {
       relay(from, this.#res, this.#entrance.retiring);
     } catch {
-      this.#cut();
+      this.#cut(hold);
     }
   }
 
   #failed(error: Error, hold: Hold, reused: boolean): void {
     if (this.#over) return;
     this.#upstream?.destroy();
-    if (this.#answered) return void this.#cut();
+    if (this.#answered) return void this.#cut(hold);
     if (this.#replayable && (reused || !this.#retried)) return void this.#again(hold, reused);
+    hold.answer?.broke();
     if (!reused) this.#entrance.reached(hold.backend, error);
     this.#answer(502, 'The server closed the connection without an answer.\n');
   }
@@ -107,6 +109,7 @@ export class HttpExchange implements Work, DispatchOutcome {
   /** A reused connection may have been closed by the backend as the request left: that says nothing about the backend. */
   #again(hold: Hold, reused: boolean): void {
     if (!reused) {
+      hold.answer?.broke();
       this.#retried = true;
       this.#dispatch.avoid(hold.backend);
     }
@@ -130,7 +133,8 @@ export class HttpExchange implements Work, DispatchOutcome {
   }
 
   /** A reset where only the end of the connection ends the body, else the client could not tell. */
-  #cut(): void {
+  #cut(hold: Hold): void {
+    if (!this.#over) hold.answer?.broke();
     this.#upstream?.destroy();
     if (this.#req.httpVersion === '1.0') this.#req.socket.resetAndDestroy();
     else this.#req.socket.destroy();

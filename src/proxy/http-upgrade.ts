@@ -11,6 +11,8 @@ import { upgradeHeaders } from './headers.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { shareFate } from './tunnel.ts';
 
+const SWITCHING_PROTOCOLS = 101;
+
 export class HttpUpgrade implements Work, DispatchOutcome {
   readonly #entrance: HttpEntrance;
   readonly #client: HttpClient;
@@ -57,7 +59,7 @@ export class HttpUpgrade implements Work, DispatchOutcome {
       {
         request: (upstream) => this.#watch(upstream),
         joined: () => this.#join(socket, hold),
-        refused: () => this.#unwatchClient(),
+        refused: (status) => this.#refused(status, hold),
         failed: (error) => this.#failed(error, hold),
       },
     );
@@ -84,6 +86,11 @@ export class HttpUpgrade implements Work, DispatchOutcome {
     this.#socket.on('end', this.#onEnd);
   }
 
+  #refused(status: number, hold: Hold): void {
+    if (!this.#over) hold.answer?.began(status);
+    this.#unwatchClient();
+  }
+
   #unwatchClient(): void {
     this.#socket.removeListener('readable', this.#onReadable);
     this.#socket.removeListener('end', this.#onEnd);
@@ -91,6 +98,7 @@ export class HttpUpgrade implements Work, DispatchOutcome {
 
   #join(upstream: Socket, hold: Hold): void {
     this.#joined = true;
+    hold.answer?.began(SWITCHING_PROTOCOLS);
     this.#unwatchClient();
     hold.become('upgraded');
     upstream.allowHalfOpen = true;
@@ -103,6 +111,7 @@ export class HttpUpgrade implements Work, DispatchOutcome {
 
   #failed(error: Error, hold: Hold): void {
     if (this.#joined || this.#over) return;
+    hold.answer?.broke();
     this.#entrance.reached(hold.backend, error);
     this.#upstream?.destroy();
     this.#refuse('502 Bad Gateway');

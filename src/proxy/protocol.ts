@@ -68,7 +68,7 @@ export interface BackendReport {
   readonly answers?: AnswerCounts;
 }
 
-/** Of http requests that a backend was given, also those it broke off. */
+/** Of http requests that a backend answered, could not be given, or broke off; not of those whose client left first. */
 export interface AnswerCounts {
   readonly requests: number;
   /** Answered with a status of 500 or above, or not at all. */

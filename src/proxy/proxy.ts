@@ -206,10 +206,13 @@ export class DataPlane {
   /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
   #lead({ owner, table }: OwnedTable): void {
     const routed = new Set<LiveBackend>();
-    for (const { component, listeners, backends, leadsTo } of ledRoutes(table)) {
+    for (const { component, listeners, backends, leadsTo, canary } of ledRoutes(table)) {
       const live = backends.map((backend) => this.#backend(owner, leadsTo, backend));
-      for (const backend of live) routed.add(backend);
-      const route = new LiveRoute(live, table.limits);
+      for (const backend of live) {
+        routed.add(backend);
+        backend.compare(canary?.id);
+      }
+      const route = new LiveRoute(live, table.limits, canary);
       for (const listener of listeners)
         this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route });
     }

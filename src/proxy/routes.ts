@@ -130,7 +130,7 @@ export function isLinkRoute({ component }: Pick<Route, 'component'>): boolean {
 }
 
 /** A route with the backends that its table gives it, and whose they are. */
-export interface LedRoute extends Pick<Route, 'component' | 'listeners' | 'backends'> {
+export interface LedRoute extends Pick<Route, 'component' | 'listeners' | 'backends' | 'canary'> {
   /** The component they count for: the one a link goes via, else the route's own. */
   readonly leadsTo: string;
 }
@@ -138,11 +138,12 @@ export interface LedRoute extends Pick<Route, 'component' | 'listeners' | 'backe
 /** Where each route of the table leads. */
 export function ledRoutes(table: RouteTable): readonly LedRoute[] {
   return table.routes.map((route) => {
-    const { component, listeners, backends, via } = route;
+    const { component, listeners, via } = route;
     const target = via === undefined ? undefined : routeOf(table, via);
-    if (target === undefined || target.backends.length === 0)
-      return { component, listeners, backends, leadsTo: component };
-    return { component, listeners, backends: target.backends, leadsTo: target.component };
+    const from = target === undefined || target.backends.length === 0 ? route : target;
+    const { backends, canary } = from;
+    const led = { component, listeners, backends, leadsTo: from.component };
+    return canary === undefined ? led : { ...led, canary };
   });
 }
 

@@ -63,6 +63,17 @@ test("a link leads to the exporter's containers while its route has any, else to
   assert.deepEqual(ledRoutes({ ...EMPTY_TABLE, routes: [DB] }), [{ ...DB, leadsTo: 'db' }]);
 });
 
+test("a link splits its clients as the exporter's own route does", () => {
+  const canary = { id: 'release 2', backends: ['a'], percent: 10 };
+  const led = ledRoutes({ ...EMPTY_TABLE, routes: [{ ...DB, canary }, DB_LINK] });
+  assert.deepEqual(
+    led.map((route) => route.canary),
+    [canary, canary],
+  );
+  const elsewhere = ledRoutes({ ...EMPTY_TABLE, routes: [{ ...DB, canary, backends: [] }, DB_LINK] });
+  assert.equal(elsewhere[1]?.canary, undefined);
+});
+
 test('what another host offers is no container that could be gone', () => {
   const table = { ...EMPTY_TABLE, routes: [DB_LINK, DB] };
   const kept = withBackends(table, () => false);
