@@ -145,7 +145,9 @@ export class FleetShop {
 
   /** Clients of every kind, on every host, from now on. */
   async loads(t: Cleanup, hosts: readonly Host[] = this.hosts): Promise<readonly Load[]> {
-    const on = (host: Host) => startLoad(t, { http: this.http(host), tcp: this.tcp(host), slowMs: SLOW_MS });
+    const easing = hosts.length;
+    const on = (host: Host) =>
+      startLoad(t, { http: this.http(host), tcp: this.tcp(host), slowMs: SLOW_MS, easing });
     return Promise.all(hosts.map(on));
   }
 

@@ -1,6 +1,6 @@
 /**
  * Constant load on the example application: every kind of client at a bounded pace, some three hundred
- * requests a second in all, and one report of what was lost. What is promised is `failed: 0`.
+ * requests a second in all (or less: `easing`), and one report of what was lost. What is promised is `failed: 0`.
  */
 import { type Cleanup, until } from './harness.ts';
 import {
@@ -23,6 +23,8 @@ export interface LoadOptions {
   readonly tcp?: Place;
   /** How long a slow answer takes. */
   readonly slowMs?: number;
+  /** How many times longer clients pause between two requests: where several hosts are under load at once. Default: 1. */
+  readonly easing?: number;
 }
 
 export interface LoadReport {
@@ -49,14 +51,14 @@ export class Load {
   private streams: Stream[] = [];
 
   /** Opens the long connections first, so that they are on the version that runs now. */
-  async start({ http, tcp, slowMs = 5_000 }: LoadOptions): Promise<void> {
+  async start({ http, tcp, slowMs = 5_000, easing = 1 }: LoadOptions): Promise<void> {
     const streams = [openEvents(http), openWebSocket(http), ...(tcp === undefined ? [] : [openTcp(tcp)])];
     for (const stream of streams) this.streams.push(await stream);
     this.sources = [
-      ...Array.from({ length: 4 }, () => keepAliveClient(http, 20)),
-      ...Array.from({ length: 2 }, () => newConnectionClient(http, 40)),
-      ...Array.from({ length: 2 }, () => postClient(http, 50)),
-      uploadClient(http, 50),
+      ...Array.from({ length: 4 }, () => keepAliveClient(http, 20 * easing)),
+      ...Array.from({ length: 2 }, () => newConnectionClient(http, 40 * easing)),
+      ...Array.from({ length: 2 }, () => postClient(http, 50 * easing)),
+      uploadClient(http, 50 * easing),
       slowClient(http, 10, slowMs),
     ];
     const warm = () => this.tallies().every((tally) => tally.ok + tally.failed > 0);
