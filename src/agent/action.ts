@@ -59,6 +59,42 @@ interface OnContainer<Kind extends string> {
 
 export type Plan = readonly Action[];
 
+/** Whether an action settles something that another process must not settle at the same time. */
+const DECIDES: Readonly<Record<Action['kind'], boolean>> = {
+  'pull-image': false,
+  'create-container': true,
+  'start-container': true,
+  route: true,
+  'prove-release': true,
+  'fail-release': true,
+  drain: true,
+  'send-signals': true,
+  'stop-container': false,
+  'kill-container': false,
+  'remove-container': false,
+  'remove-failed': false,
+  wait: false,
+};
+
+export function decides({ kind }: Action): boolean {
+  return DECIDES[kind];
+}
+
+/** In the order they are carried out: the actions of a group side by side, the groups one after the other. */
+export function inGroups(actions: Plan): readonly Plan[] {
+  const groups: Action[][] = [];
+  for (const action of actions) {
+    const last = groups.at(-1);
+    if (last?.[0]?.kind === action.kind && isSideBySide(action.kind)) last.push(action);
+    else groups.push([action]);
+  }
+  return groups;
+}
+
+function isSideBySide(kind: Action['kind']): boolean {
+  return kind === 'create-container' || kind === 'start-container' || kind === 'send-signals';
+}
+
 /** The first twelve characters of a container's id, as Docker shows it. */
 export function short(id: ContainerId): string {
   return id.slice(0, 12);

@@ -9,7 +9,7 @@ import type { Engine } from '../docker/engine.ts';
 import { isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
-import { BACKOFF_FORGET_MS, backoffMs } from './backoff.ts';
+import { decides, inGroups } from './action.ts';
 import { type Executors, executors, type Round, TurnLost, tidied } from './execute.ts';
 import { withLock } from './lock.ts';
 import { Observer } from './observe.ts';
@@ -17,8 +17,8 @@ import { type Action, type Plan, plan } from './plan.ts';
 import { Poke } from './poke.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
-import { hasFailed } from './standing.ts';
-import type { ContainerId, Desired, Observed, ObservedContainer } from './state.ts';
+import { Setbacks } from './setbacks.ts';
+import type { ContainerId, Desired, Observed } from './state.ts';
 
 /** Looks again after this long even if nothing pokes: hints may be lost. At rest `idleResyncMs` may ask for less. */
 const RESYNC_MS = 1_000;
@@ -74,12 +74,7 @@ export class Agent {
   readonly #ended = new AbortController();
   readonly #jobs = new Map<ContainerId, Promise<void>>();
   #trouble: unknown;
-  #failed: ReadonlySet<ContainerId> = new Set();
-  /** Of this release. */
-  #failures = 0;
-  #release: number | undefined;
-  #lastFailureAt = 0;
-  #startAfter = 0;
+  readonly #setbacks: Setbacks;
   #said = '';
   #followsProxy = false;
 
@@ -87,6 +82,7 @@ export class Agent {
     this.#input = input;
     this.#now = input.now ?? Date.now;
     this.#fence = input.fence ?? (() => true);
+    this.#setbacks = new Setbacks(input.random ?? Math.random);
     const shared = { ...input, now: this.#now };
     this.#observer = new Observer({ ...shared, poke: () => this.#poke.poke() });
     this.#executors = executors({
@@ -155,11 +151,11 @@ export class Agent {
     const desired = desiredOf(project, component, record, keepsOld);
     const observed = await this.#observer.observe(desired, record, {
       busy: new Set(this.#jobs.keys()),
-      startAfter: this.#startAfter,
+      startAfter: this.#setbacks.startAfter,
       mayAdvance: this.#fence,
     });
-    this.#noteFailures(desired, observed);
-    const next = plan(desired, { ...observed, startAfter: this.#startAfter });
+    this.#setbacks.note(desired, observed.containers, this.#now());
+    const next = plan(desired, { ...observed, startAfter: this.#setbacks.startAfter });
     return { record, version, desired, observed, plan: next };
   }
 
@@ -207,11 +203,8 @@ export class Agent {
 
   /** Neighbouring actions on containers run side by side, the others one after the other. */
   async #executeInOrder(actions: Plan, round: Round, signal: AbortSignal): Promise<void> {
-    const rest = [...actions];
-    while (rest.length > 0) {
+    for (const together of inGroups(actions)) {
       signal.throwIfAborted();
-      const kind = rest[0]?.kind;
-      const together = sideBySide(kind) ? rest.splice(0, run(rest, kind)) : rest.splice(0, 1);
       const done = await Promise.allSettled(together.map((a) => this.#execute(a, round, signal)));
       const failed = done.flatMap((d) => (d.status === 'rejected' ? [d.reason as unknown] : []));
       if (failed.length > 0) throw failed.find((e) => !(e instanceof TurnLost)) ?? failed[0];
@@ -300,70 +293,9 @@ export class Agent {
     // A container that went by itself is what we wanted.
     if (trouble !== undefined && !isGantryError(trouble, 'container-gone')) throw trouble;
   }
-
-  /** A look that finds containers of a proven release newly failed makes the next replacement wait longer. */
-  #noteFailures(desired: Desired, observed: Observed): void {
-    this.#forgiveAnother(desired.release?.number);
-    const number = desired.release?.proven === true ? desired.release.number : undefined;
-    const failed = observed.containers
-      .filter((c) => c.release === number && hasFailedByItself(c))
-      .map((c) => c.id);
-    if (failed.some((id) => !this.#failed.has(id))) this.#backOff();
-    this.#failed = new Set(failed);
-  }
-
-  /** What another release failed of is no reason to let this one wait. */
-  #forgiveAnother(release: number | undefined): void {
-    if (release === this.#release) return;
-    this.#release = release;
-    this.#failures = 0;
-    this.#startAfter = 0;
-  }
-
-  #backOff(): void {
-    const now = this.#now();
-    this.#failures = now - this.#lastFailureAt > BACKOFF_FORGET_MS ? 1 : this.#failures + 1;
-    this.#lastFailureAt = now;
-    this.#startAfter = now + backoffMs(this.#failures, this.#input.random ?? Math.random);
-  }
 }
 
 /** The next look holds what is not to go on. */
 function ignoreTurnLost(error: unknown): void {
   if (!(error instanceof TurnLost)) throw error;
-}
-
-function hasFailedByItself(c: ObservedContainer): boolean {
-  return c.drain === undefined && hasFailed(c);
-}
-
-function decides(action: Action): boolean {
-  return DECIDES[action.kind];
-}
-
-/** Whether an action settles something that another process must not settle at the same time. */
-const DECIDES: Readonly<Record<Action['kind'], boolean>> = {
-  'pull-image': false,
-  'create-container': true,
-  'start-container': true,
-  route: true,
-  'prove-release': true,
-  'fail-release': true,
-  drain: true,
-  'send-signals': true,
-  'stop-container': false,
-  'kill-container': false,
-  'remove-container': false,
-  'remove-failed': false,
-  wait: false,
-};
-
-function sideBySide(kind: Action['kind'] | undefined): boolean {
-  return kind === 'create-container' || kind === 'start-container' || kind === 'send-signals';
-}
-
-/** How many actions of this kind stand first in the list. */
-function run(actions: Plan, kind: Action['kind'] | undefined): number {
-  const other = actions.findIndex((a) => a.kind !== kind);
-  return other === -1 ? actions.length : other;
 }

@@ -57,7 +57,8 @@ export interface ComponentRecord {
   readonly linkPorts: Readonly<Record<string, number>>;
 }
 
-const EMPTY: ComponentRecord = {
+/** Of a component that this host knows nothing of. */
+export const EMPTY_RECORD: ComponentRecord = {
   format: 1,
   status: 'stopped',
   release: 0,
@@ -315,7 +316,7 @@ function isAbsent(error: unknown): boolean {
 }
 
 function parse(path: string, text: string | undefined): ComponentRecord {
-  if (text === undefined) return EMPTY;
+  if (text === undefined) return EMPTY_RECORD;
   try {
     const record: unknown = JSON.parse(text);
     if (isRecord(record)) return { ...record, releases: record.releases.map(withAllFields) };
