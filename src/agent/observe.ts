@@ -39,6 +39,8 @@ export interface ObserverInput {
   readonly poke: () => void;
 }
 
+const UNWELL = 'Docker says it is unhealthy';
+
 type Purpose = 'ready' | 'health' | 'termination';
 
 interface Watched {
@@ -62,6 +64,8 @@ export class Observer {
   #closed = false;
   /** What was seen last by checks that are over, as those before the switch. */
   readonly #sawBefore = new Map<ContainerId, string>();
+  /** Told to be unhealthy by the check that their image brings. */
+  #unwell: ReadonlySet<ContainerId> = new Set();
 
   constructor(input: ObserverInput) {
     this.#input = input;
@@ -81,6 +85,7 @@ export class Observer {
     const reached = route?.backends.filter((b) => (this.#addresses.get(b.id) ?? b.host) === b.host);
     const routed = new Set(reached?.map((b) => b.id));
     await this.#watch(containers, record, routed);
+    this.#heedImages(containers, record, routed);
     const observed = containers.map((c) =>
       this.#container(c, record, {
         desired,
@@ -140,9 +145,9 @@ export class Observer {
       release: c.release,
       state: stateOf(c),
       readiness: served ? 'ready' : this.#readiness(c, release, readyBy, seen.at),
-      health: this.#health(c.id),
+      health: this.#unwell.has(c.id) ? 'unhealthy' : this.#health(c.id),
       healthPolicy: release?.component.healthPolicy ?? 'replace',
-      saw: this.lastVerdict(c.id)?.saw ?? this.#sawBefore.get(c.id) ?? NOT_ASKED,
+      saw: this.#saw(c.id),
       readyBy,
       routed: seen.routed,
       served,
@@ -168,6 +173,36 @@ export class Observer {
   #health(id: ContainerId): ObservedContainer['health'] {
     const watched = this.#watched.get(id);
     return watched?.purpose === 'health' ? watched.monitor.health : 'unknown';
+  }
+
+  #saw(id: ContainerId): string {
+    if (this.#unwell.has(id) && this.#health(id) !== 'unhealthy') return UNWELL;
+    return this.lastVerdict(id)?.saw ?? this.#sawBefore.get(id) ?? NOT_ASKED;
+  }
+
+  /** A container that has served and may go on is unhealthy when Docker calls it so. Its other words change nothing. */
+  #heedImages(
+    containers: readonly Container[],
+    { marks }: ComponentRecord,
+    routed: ReadonlySet<ContainerId>,
+  ): void {
+    if (!this.#input.heal) return;
+    const hasServed = ({ id }: Container) => marks[id]?.servedAt !== undefined || routed.has(id);
+    const judged = containers.filter((c) => hasServed(c) && marks[c.id]?.drainSince === undefined);
+    const before = this.#unwell;
+    this.#unwell = new Set(judged.filter((c) => c.health === 'unhealthy').map((c) => c.id));
+    for (const { id, health } of judged) {
+      const is = this.#unwell.has(id);
+      if (is === before.has(id)) continue;
+      const own = this.#health(id);
+      if (own === 'unhealthy') continue; // told already
+      const other = health === 'healthy' ? health : own;
+      const [was, now] = is ? ([own, 'unhealthy'] as const) : (['unhealthy', other] as const);
+      const why = is
+        ? UNWELL
+        : `Docker says ${health === 'none' ? 'nothing of its health' : `it is ${health}`}`;
+      this.#input.tell({ kind: 'health-changed', container: id, was, now, why });
+    }
   }
 
   #drain(

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Observer } from '../../src/agent/observe.ts';
-import { type ComponentRecord, desiredOf } from '../../src/agent/record.ts';
+import { type ComponentRecord, desiredOf, type Mark } from '../../src/agent/record.ts';
+import { NOT_ASKED } from '../../src/agent/state.ts';
+import type { Tell } from '../../src/events.ts';
 import { specOf } from '../docker/components.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { FakeProxy } from '../fleet/fake-proxy.ts';
@@ -30,4 +32,46 @@ test('a look that is under way when its observer is closed begins no checks', as
     engine.calls.filter((c) => c.startsWith('exec')),
     [],
   );
+});
+
+test('what the check of its image says counts once a container has served, for a loop that heals', async () => {
+  const engine = new FakeEngine();
+  engine.addImage('app', 'sha256:aa');
+  const id = await engine.create(specOf());
+  await engine.start(id);
+  const made = release(7, { component: component({ readyChecks: [], healthChecks: [] }) });
+  const recordWith = (mark: Mark): ComponentRecord => ({
+    ...{ format: 1, status: 'ready', release: 7, releases: [made], marks: { [id]: mark }, linkPorts: {} },
+  });
+  const told: string[] = [];
+  const tell: Tell = (fact) => {
+    if (fact.kind === 'health-changed') told.push(`${fact.was}, then ${fact.now}: ${fact.why}`);
+    else told.push(fact.kind);
+  };
+  const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
+  const observer = (heal: boolean) => new Observer({ ...at, heal, now: Date.now, tell, poke: () => {} });
+  const memory = { busy: new Set<string>(), startAfter: 0, mayAdvance: () => true };
+  const [healing, passing] = [observer(true), observer(false)];
+  const look = async (mark: Mark, by = healing) => {
+    const record = recordWith(mark);
+    const [c] = (await by.observe(desiredOf('shop', 'web', record), record, memory)).containers;
+    return [c?.health, c?.saw];
+  };
+  const calm = ['unknown', NOT_ASKED];
+  const unwell = ['unhealthy', 'Docker says it is unhealthy'];
+  engine.judge(id, 'starting');
+  assert.deepEqual(await look({ servedAt: 1 }), calm);
+  engine.judge(id, 'unhealthy');
+  assert.deepEqual(await look({}), calm, 'it has not served');
+  assert.deepEqual(await look({ servedAt: 1, drainSince: 2 }), calm, 'it leaves anyway');
+  assert.deepEqual(await look({ servedAt: 1 }, passing), calm, 'nobody heals');
+  assert.deepEqual(told, []);
+  assert.deepEqual(await look({ servedAt: 1 }), unwell);
+  assert.deepEqual(await look({ servedAt: 1 }), unwell);
+  engine.judge(id, 'healthy');
+  assert.deepEqual(await look({ servedAt: 1 }), calm);
+  assert.deepEqual(told, [
+    'unknown, then unhealthy: Docker says it is unhealthy',
+    'unhealthy, then healthy: Docker says it is healthy',
+  ]);
 });
