@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   'host-taken': { exit: 1, about: 'another agent runs for the project under this host name' },
   'image-differs': { exit: 1, about: 'the image of that name is not the one the release was made from' },
   'host-unfit': { exit: 1, about: 'this host has not the room a release needs' },
+  'install-failed': { exit: 1, about: 'the services of this host could not be written, started or removed' },
   internal: { exit: 1, about: 'a defect of gantryd' },
 } as const satisfies Record<string, { exit: 1 | 2 | 3 | 4; about: string }>;
 

@@ -79,15 +79,14 @@ const etcd = {
     description: 'What all keys in etcd begin with',
     requiresArg: true,
   },
-  'etcd-ca': { type: 'string', description: 'PEM file: who may certify etcd', requiresArg: true },
-  'etcd-cert': { type: 'string', description: 'PEM file: certificate for etcd', requiresArg: true },
-  'etcd-key': { type: 'string', description: 'PEM file: key of that certificate', requiresArg: true },
-  'etcd-user': {
-    type: 'string',
-    description: 'User of etcd; its password is in $GANTRYD_ETCD_PASSWORD or a file',
-    requiresArg: true,
-  },
-  'etcd-password-file': { type: 'string', description: 'File with the password', requiresArg: true },
+  'etcd-ca': fromEnvironment('GANTRYD_ETCD_CA', 'PEM file: who may certify etcd'),
+  'etcd-cert': fromEnvironment('GANTRYD_ETCD_CERT', 'PEM file: certificate for etcd'),
+  'etcd-key': fromEnvironment('GANTRYD_ETCD_KEY', 'PEM file: key of that certificate'),
+  'etcd-user': fromEnvironment(
+    'GANTRYD_ETCD_USER',
+    'User of etcd; its password is in $GANTRYD_ETCD_PASSWORD or a file',
+  ),
+  'etcd-password-file': fromEnvironment('GANTRYD_ETCD_PASSWORD_FILE', 'File with the password'),
 } as const;
 
 const components = {
@@ -138,24 +137,31 @@ const list = {
 const why = { host: { type: 'string', description: 'This host alone', requiresArg: true } } as const;
 
 const run = {
+  component: {
+    ...components.component,
+    default: listIn('GANTRYD_COMPONENTS'),
+    defaultDescription: '$GANTRYD_COMPONENTS, with commas between; all',
+  },
   'host-name': {
     type: 'string',
     description: 'What the fleet calls this host',
-    defaultDescription: 'its own name',
+    default: process.env.GANTRYD_HOST_NAME || undefined,
+    defaultDescription: '$GANTRYD_HOST_NAME, its own name',
     requiresArg: true,
   },
   address: {
     type: 'string',
     description: 'Where other hosts reach this one',
-    defaultDescription: 'the address it uses towards etcd',
+    default: process.env.GANTRYD_ADDRESS || undefined,
+    defaultDescription: '$GANTRYD_ADDRESS, the address it uses towards etcd',
     requiresArg: true,
   },
   label: {
     type: 'string',
     array: true,
     nargs: 1,
-    default: [] as string[],
-    defaultDescription: 'none',
+    default: listIn('GANTRYD_LABELS'),
+    defaultDescription: '$GANTRYD_LABELS, with commas between',
     description: 'Told with the host, as rack=7; repeatable',
   },
   'stop-on-exit': {
@@ -216,10 +222,7 @@ export const withRollout: Builder<RolloutArguments> = (parser) =>
     .check(oneComponent) as unknown as Argv<RolloutArguments>;
 
 export const withRun: Builder<RunArguments> = (parser) =>
-  fleet(parser)
-    .options(components)
-    .options(run)
-    .check(single('host-name', 'address')) as unknown as Argv<RunArguments>;
+  fleet(parser).options(run).check(single('host-name', 'address')) as unknown as Argv<RunArguments>;
 
 function fleet<T>(parser: Argv<T>) {
   return parser
@@ -244,6 +247,24 @@ function single(...names: readonly string[]) {
     for (const name of names) refuseOdd(name, args[name]);
     return true;
   };
+}
+
+/** An option that is not given is read from a variable; an empty one means an unset one. */
+function fromEnvironment(variable: string, description: string) {
+  const value = process.env[variable] || undefined;
+  return {
+    type: 'string',
+    default: value,
+    defaultDescription: `$${variable}`,
+    description,
+    requiresArg: true,
+  } as const;
+}
+
+/** What a variable lists, with commas between. */
+function listIn(variable: string): string[] {
+  const words = (process.env[variable] ?? '').split(',').map((word) => word.trim());
+  return words.filter((word) => word !== '');
 }
 
 function whole(name: string, least: number) {

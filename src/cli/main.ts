@@ -6,6 +6,7 @@ import yargs, { type Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { withFleetCommands } from './fleet-commands.ts';
+import { withInstall, withUninstall } from './install-options.ts';
 import {
   LOG_LEVELS,
   type LocalArguments,
@@ -66,7 +67,8 @@ function commands(
     );
   // yargs runs the default command after printing the completion script.
   const isDefault = program === 'gantry' && argv[0] !== 'completion';
-  const withFleet = program === 'gantryd' ? withFleetCommands(withLocal, done) : withLocal;
+  const withFleet =
+    program === 'gantryd' ? withInstallCommands(withFleetCommands(withLocal, done), done) : withLocal;
   const all = isDefault ? withDefault(withFleet, done) : withFleet;
   return all
     .strict()
@@ -96,6 +98,28 @@ function withDefault(parser: Argv, done: (code: number) => void): Argv {
     (y) => withComponentOptions(y),
     async (args) => done(await runLocal(args)),
   );
+}
+
+function withInstallCommands(parser: Argv, done: (code: number) => void): Argv {
+  return parser
+    .command(
+      'install [project..]',
+      'Have systemd run the proxy, and the agents of these projects',
+      (y) => withInstall(y),
+      async (args) => {
+        const { runInstall } = await import('./install.ts');
+        done(await runInstall(args));
+      },
+    )
+    .command(
+      'uninstall [project..]',
+      'Take back what install did; what serves goes on',
+      (y) => withUninstall(y),
+      async (args) => {
+        const { runUninstall } = await import('./uninstall.ts');
+        done(await runUninstall(args));
+      },
+    );
 }
 
 async function runLocal(args: LocalArguments): Promise<number> {

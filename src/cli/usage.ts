@@ -2,6 +2,7 @@
 import { suggest } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
 import { FLEET_OPTION_NAMES } from './fleet-options.ts';
+import { INSTALL_OPTION_NAMES } from './install-options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
 
 export type Program = 'gantry' | 'gantryd';
@@ -21,6 +22,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   history: 'history shop -c web',
   why: 'why shop -c web',
   rollout: 'rollout status shop -c web',
+  install: 'install shop',
+  uninstall: 'uninstall shop',
 };
 
 export function usageError(program: Program, argv: readonly string[], message: string): GantryError {
@@ -89,7 +92,9 @@ function tooFew(program: Program, argv: readonly string[]): GantryError {
 }
 
 function optionsOf(program: Program): readonly string[] {
-  return program === 'gantryd' ? [...OPTION_NAMES, ...FLEET_OPTION_NAMES] : OPTION_NAMES;
+  return program === 'gantryd'
+    ? [...OPTION_NAMES, ...FLEET_OPTION_NAMES, ...INSTALL_OPTION_NAMES]
+    : OPTION_NAMES;
 }
 
 function meant(word: string, known: readonly string[], prefix = ''): string {

@@ -58,6 +58,21 @@ const WRONG: readonly Pick<Case, 'args' | 'says' | 'env'>[] = [
   },
   { args: ['setconfig', 'shop', '/nowhere.yaml'], says: ['/nowhere.yaml does not exist'] },
   { args: ['list', 'shop'], env: { GANTRYD_ETCD: 'ftp://there' }, says: ['ftp://there'] },
+  {
+    args: ['list', 'shop'],
+    env: { GANTRYD_ETCD_CA: '/nowhere/ca.pem' },
+    says: ['--etcd-ca /nowhere/ca.pem cannot be read'],
+  },
+  {
+    args: ['run', 'shop'],
+    env: { GANTRYD_HOST_NAME: 'a/b' },
+    says: ['"a/b" cannot be the name of a host'],
+  },
+  {
+    args: ['run', 'shop'],
+    env: { GANTRYD_LABELS: 'rack=7, odd' },
+    says: ['--label odd is no label'],
+  },
 ];
 
 describe('a command on a fleet', () => {
