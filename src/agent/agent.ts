@@ -5,7 +5,7 @@
  * What decides something (create, route, drain …) is done under the component's lock, from a look taken
  * under it. Stopping and removing what already drains needs no lock and no waiting: it runs beside the loop.
  */
-import type { Engine } from '../docker/engine.ts';
+import type { Engine, EngineEvent } from '../docker/engine.ts';
 import { isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
@@ -71,6 +71,7 @@ export class Agent {
   readonly #observer: Observer;
   readonly #executors: Executors;
   readonly #poke = new Poke();
+  readonly #engineBack = new Poke();
   readonly #ended = new AbortController();
   readonly #jobs = new Map<ContainerId, Promise<void>>();
   #trouble: unknown;
@@ -99,12 +100,18 @@ export class Agent {
 
   /** Subscribes to the engine's hints, until close(). Call once. */
   start(): void {
-    this.#input.engine.watch(() => this.#poke.poke(), this.#ended.signal);
+    const heed = ({ kind }: EngineEvent) => {
+      if (kind === 'reconnected') this.#engineBack.poke();
+      this.#poke.poke();
+    };
+    this.#input.engine.watch(heed, this.#ended.signal);
   }
 
   /** Rounds until `reached` says so of a view; answers that view. Throws what a round throws. */
   async run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
     this.#followProxy();
+    this.#engineBack.clear();
+    this.#trouble = undefined; // what failed since the last run is planned anew
     for (let imminent = false; ; ) {
       signal.throwIfAborted();
       this.#throwTrouble();
@@ -168,6 +175,11 @@ export class Agent {
       await this.#input.file.write(await to(await this.#input.file.read()));
     });
     this.#poke.poke();
+  }
+
+  /** After a round that failed: for so long, or until the engine is back. Never throws. */
+  rest(ms: number, signal: AbortSignal): Promise<void> {
+    return this.#engineBack.wait(ms, signal);
   }
 
   /** Something that run() depends on may have changed: it looks again at once. */

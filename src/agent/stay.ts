@@ -5,9 +5,8 @@
 import { isGantryError, messageOf } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import type { Agent, View } from './agent.ts';
-import { pause } from './poke.ts';
 
-/** Pause after a round that failed. */
+/** Pause after a round that failed, unless the engine is back sooner. */
 const TROUBLE_PAUSE_MS = 2_000;
 /** The same trouble, met again and again, is told once in so long. */
 const TROUBLE_TOLD_MS = 60_000;
@@ -19,7 +18,7 @@ export interface StayOptions {
 
 /** Until `reached` says so of a view, which is answered, or until aborted (undefined). Never throws for a round. */
 export async function stay(
-  agent: Pick<Agent, 'run'>,
+  agent: Pick<Agent, 'run' | 'rest'>,
   reached: (view: View) => boolean,
   { tell, now }: StayOptions,
   signal: AbortSignal,
@@ -36,7 +35,7 @@ export async function stay(
         tell(trouble);
         told = { message: trouble.message, at: now() };
       }
-      await pause(TROUBLE_PAUSE_MS, signal);
+      await agent.rest(TROUBLE_PAUSE_MS, signal);
     }
   }
   return undefined;

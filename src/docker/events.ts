@@ -20,7 +20,7 @@ export interface WatchTimes {
   readonly silenceMs: number;
 }
 
-export const WATCH_TIMES: WatchTimes = { firstRetryMs: 200, maxRetryMs: 5_000, silenceMs: 30_000 };
+export const WATCH_TIMES: WatchTimes = { firstRetryMs: 200, maxRetryMs: 1_000, silenceMs: 30_000 };
 
 /** Settles when aborted, never fails. Says `reconnected` each time the stream stands, the first time too. */
 export async function watchEvents(

@@ -293,6 +293,39 @@ describe('an agent that stays', () => {
     await staying;
   });
 
+  test('rests after a failed round only until the engine is back', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent();
+    await agent.change(adopt(shop.release(1)), NEVER);
+    shop.engine.reachable = false;
+    await assert.rejects(agent.run(serves(1), NEVER), { code: 'engine-unreachable' });
+    const rest = agent.rest(2 ** 31 - 1, shop.ended.signal);
+    shop.engine.reconnect();
+    await rest;
+    assert.equal((await agent.run(serves(1), NEVER)).desired.release?.proven, true);
+  });
+
+  test('acts on a death at once, and tells what died, of what and with which words', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent({ idleResyncMs: 2 ** 31 - 1 });
+    await agent.change(adopt(shop.release(1)), NEVER);
+    await agent.run(serves(1), NEVER);
+    const [first = ''] = await shop.routed();
+    const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, shop.ended.signal);
+    shop.engine.die(first, { exitCode: 137, oomKilled: true });
+    await until('another serves', async () => !(await shop.routed()).includes(first));
+    const told = () => shop.told.find((event) => event.kind === 'container-failed');
+    await until('it is told', () => told() !== undefined);
+    const event = told();
+    assert.ok(event?.kind === 'container-failed');
+    assert.deepEqual(
+      [event.container, event.lastWords],
+      [first, { logs: [], exitCode: 137, oomKilled: true }],
+    );
+    shop.ended.abort();
+    await staying;
+  });
+
   test('tells a trouble once, and goes on where it was when the trouble is over', async (t) => {
     const shop = await host(t);
     const agent = shop.agent();
