@@ -49,7 +49,8 @@ async function remove(address, path) {
     throw new Error(`the Docker engine at ${address} answered ${status} to DELETE ${path}: ${text}`);
 }
 
-function call(address, method, path, timeoutMs = CALL_MS) {
+/** One call of an engine's API; answers `{status, text}`. */
+export function call(address, method, path, timeoutMs = CALL_MS) {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs);
     const asked = request({ ...connection(address), method, path, signal }, (answer) => {

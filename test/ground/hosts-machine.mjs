@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   rmSync,
   symlinkSync,
@@ -16,6 +17,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { removeCgroups } from './cgroups.mjs';
 import { answering, UNSET } from './dockerd.mjs';
+import { answers, call } from './foreign-engine.mjs';
 import { run, startHolder } from './hosts-backbone.mjs';
 import { identity, isAlive, signal } from './leftovers.mjs';
 
@@ -34,7 +36,14 @@ const BOOT = `
   exec "$@" >&2`;
 /** Its first process takes on and buries what containers leave, and all the others end with it. */
 const OWN_PROCESSES = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
-const WITH_OWN_RUN = ['sh', '-c', 'mount -t tmpfs tmpfs /run && { "$@" & wait $!; }', 'host'];
+/** An engine that ends well is started again, once no file keeps it down; one that fails takes all along. */
+const WITH_OWN_RUN = `
+  held=$1
+  shift
+  mount -t tmpfs tmpfs /run || exit
+  while "$@" & wait $!; do
+    while [ -e "$held" ]; do sleep 0.05; done
+  done`;
 const KINDS = ['net', 'uts'];
 const CHAIN = 'CUT';
 
@@ -101,6 +110,35 @@ export class Machine {
     await this.#end(() => processesIn(this.#namespaces).filter((pid) => !engine(pid)));
   }
 
+  /**
+   * Ends the engine as a service manager does, and keeps it down; the host stays up. With `liveRestore` its containers
+   * run on, as the daemon is told right before, else it stops them.
+   */
+  async stopEngine({ liveRestore = false } = {}) {
+    const engine = processesIn(this.#namespaces).find((pid) => commandOf(pid) === 'dockerd');
+    const known = identity(engine);
+    this.#settle({ 'live-restore': liveRestore });
+    signal(engine, 'SIGHUP');
+    await this.#until('the engine to have read its settings', async () => {
+      const { text } = await call(this.docker, 'GET', '/info');
+      return JSON.parse(text).LiveRestoreEnabled === liveRestore;
+    });
+    writeFileSync(this.#held, '');
+    signal(engine, 'SIGTERM');
+    await this.#until('the engine to end', () => !isAlive(known));
+  }
+
+  /** Starts it again; answers when it does. */
+  async startEngine() {
+    rmSync(this.#held);
+    await this.#until('the engine to answer', () => answers(this.docker));
+  }
+
+  async #until(what, holds) {
+    for (const end = Date.now() + END_MS; Date.now() < end; await delay(POLL_MS)) if (await holds()) return;
+    throw new Error(`${this.name} waited in vain for ${what}`);
+  }
+
   /** From now on packets to and from `address` are lost, in silence; with `port`, those of this service there. */
   async cutOff({ address, port }) {
     const cut = { address, port };
@@ -152,21 +190,32 @@ export class Machine {
 
   #holding() {
     if (this.docker === undefined) return ['sleep', 'infinity'];
-    const settings = join(this.folder, 'daemon.json');
     const data = join(this.folder, 'data');
     mkdirSync(data, { recursive: true });
-    writeFileSync(settings, JSON.stringify(this.#settings()));
-    const flags = ['--config-file', settings, '--data-root', data, '--host', this.docker];
-    return [...OWN_PROCESSES, ...WITH_OWN_RUN, 'dockerd', ...flags];
+    this.#settle({});
+    rmSync(this.#held, { force: true });
+    const flags = ['--config-file', this.#settings, '--data-root', data, '--host', this.docker];
+    return [...OWN_PROCESSES, 'sh', '-c', WITH_OWN_RUN, 'host', this.#held, 'dockerd', ...flags];
   }
 
-  #settings() {
-    return {
+  get #settings() {
+    return join(this.folder, 'daemon.json');
+  }
+
+  get #held() {
+    return join(this.folder, 'held-down');
+  }
+
+  /** Writes what the engine reads. */
+  #settle(more) {
+    const settings = {
+      ...more,
       'insecure-registries': [this.#backbone.subnet],
       'exec-opts': ['native.cgroupdriver=cgroupfs'],
       'max-download-attempts': 1, // who tries again is gantryd
       'cgroup-parent': `/${this.#cgroup}`,
     };
+    writeFileSync(this.#settings, JSON.stringify(settings));
   }
 
   get #cgroup() {
@@ -199,6 +248,14 @@ function processesIn({ net }) {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && linkOf(name, 'net') === network)
     .map(Number);
+}
+
+function commandOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return undefined; // gone meanwhile
+  }
 }
 
 function linkOf(pid, kind) {

@@ -52,6 +52,10 @@ export interface Host extends Place {
   gantryd: Cli['gantryd'];
   /** Starts a gantryd that goes on. */
   agent(args: readonly string[], options?: RunOptions): Running;
+  /** Ends its engine in order and keeps it down; the host stays up. `liveRestore`: its containers run on, else they are stopped. */
+  stopEngine(options: { readonly liveRestore: boolean }): Promise<void>;
+  /** Starts it again; answers when it does. */
+  startEngine(): Promise<void>;
   /** All on its engine, or those with all of these labels. */
   containers(labels?: Readonly<Record<string, string>>): Promise<readonly ObservedContainer[]>;
 }
@@ -82,6 +86,8 @@ interface Machine extends Pick<Place, 'name' | 'address' | 'folder' | 'up' | 'pr
   readonly docker: string | undefined;
   start(): Promise<void>;
   kill(): Promise<void>;
+  stopEngine(options: { readonly liveRestore: boolean }): Promise<void>;
+  startEngine(): Promise<void>;
   clear(): Promise<void>;
   cutOff(from: Cut): Promise<void>;
   isolate(): Promise<void>;
@@ -173,6 +179,8 @@ function placeOn(machine: Machine, ground: NodeJS.ProcessEnv, commands: Commands
     stateDir,
     gantry: gantry.gantry,
     gantryd: gantry.gantryd,
+    stopEngine: (options: { readonly liveRestore: boolean }) => machine.stopEngine(options),
+    startEngine: () => machine.startEngine(),
     agent: (args: readonly string[], options?: RunOptions) => gantry.start('gantryd', args, options),
     containers: (labels = {}) => containersWith(labels, docker),
   });

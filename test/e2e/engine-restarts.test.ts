@@ -1,0 +1,116 @@
+/**
+ * The Docker engine is restarted under a monitor and under load. What it lets run on (live-restore) is adopted as it
+ * is; what it stopped comes back by the plan.
+ */
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { dockerCall } from '../ground/docker.ts';
+import { until } from '../ground/harness.ts';
+import { type Fleet, type Host, skipWithoutHosts, startHosts } from '../ground/hosts.ts';
+import { startLoad } from '../ground/load.ts';
+import type { Running } from '../ground/processes.ts';
+import { Endings } from './fleet.ts';
+import { type Event, exitedWith, getText, jsonLines, lostNothing, WAIT_MS } from './shop.ts';
+
+const TAG = 'gantryd-e2e-engine:app';
+const WEB = {
+  name: 'web',
+  repo: TAG.slice(0, TAG.indexOf(':')),
+  tag: 'app',
+  instances: 2,
+  ports: [
+    { external: 8080, container: 8080, kind: 'http' },
+    { external: 9000, container: 9000, kind: 'tcp' },
+  ],
+  readyChecks: [{ kind: 'http', path: '/health', port: 8080 }],
+  healthChecks: [{ kind: 'http', path: '/health', port: 8080, interval: 200 }],
+};
+interface Monitor extends Running {
+  events(kind: string): readonly Event[];
+}
+
+describe('a Docker engine that is restarted', { skip: skipWithoutHosts }, () => {
+  const endings = new Endings();
+  let fleet: Fleet;
+  let host: Host;
+  before(async () => {
+    fleet = await startHosts(endings, { hosts: ['a'] });
+    host = fleet.host('a');
+    await fleet.images([{ tag: TAG, env: { VERSION: 'v1' } }]);
+  });
+  after(() => endings.run());
+  afterEach(() => fleet.clear());
+
+  test('with live-restore: all that runs is adopted, and nobody notices', async (t) => {
+    const monitor = await monitored();
+    const there = await ids();
+    const load = await startLoad(t, { http: http(), tcp: { ...http(), port: 9000 }, slowMs: 1_500 });
+    await host.stopEngine({ liveRestore: true });
+    await until(() => monitor.events('trouble')[0], { timeoutMs: WAIT_MS, what: 'the trouble to be told' });
+    await host.startEngine();
+    assert.deepEqual(await ids(), there);
+    await lostNothing(load);
+
+    const [killed = '', spared = ''] = there;
+    await dockerCall('POST', `/containers/${killed}/kill`, undefined, [204], host.docker);
+    await untilAll((now) => now.length === 2 && now.includes(spared) && !now.includes(killed));
+    assert.equal(monitor.events('container-created').length, 3, 'nothing is made without need');
+    assert.deepEqual(codes(monitor), ['engine-unreachable'], 'told once');
+    await ends(monitor);
+  });
+
+  test('without: what it stopped is replaced once it is back', async (t) => {
+    const monitor = await monitored();
+    const there = await ids();
+    await host.stopEngine({ liveRestore: false });
+    await until(() => monitor.events('trouble')[0], { timeoutMs: WAIT_MS, what: 'the trouble to be told' });
+    await host.startEngine();
+    const began = performance.now();
+    const answer = () => getText(http(), '/version').catch(() => undefined);
+    await until(answer, { timeoutMs: WAIT_MS, what: 'an answer again' });
+    t.diagnostic(`answers ${Math.round(performance.now() - began)} ms after the engine was back`);
+    await untilAll((now) => now.length === 2 && !now.some((id) => there.includes(id)));
+    assert.ok(codes(monitor).length <= 3, `not a flood: ${codes(monitor)}`);
+    await ends(monitor);
+  });
+
+  const http = () => ({ host: host.address, port: 8080 });
+
+  async function monitored(): Promise<Monitor> {
+    const file = join(host.folder, 'shop.json');
+    await writeFile(file, JSON.stringify({ project: 'shop', components: [WEB] }));
+    const running = host.agent(['local', 'start', file, 'web', '-m', '--json']);
+    await running.says('"kind":"monitoring"', WAIT_MS);
+    const events = (kind: string) => {
+      const whole = running.stdout.slice(0, running.stdout.lastIndexOf('\n') + 1);
+      return jsonLines(whole).filter((event) => event.kind === kind);
+    };
+    return Object.defineProperties(
+      { events } as unknown as Monitor,
+      Object.getOwnPropertyDescriptors(running),
+    );
+  }
+
+  /** All that are there, whatever their state. */
+  async function ids(): Promise<readonly string[]> {
+    return (await host.containers()).map(({ id }) => id).sort();
+  }
+
+  async function untilAll(holds: (ids: readonly string[]) => boolean): Promise<void> {
+    const running = async () => (await host.containers()).every(({ state }) => state === 'running');
+    const settled = async () => (await running()) && holds(await ids());
+    await until(settled, { timeoutMs: WAIT_MS, what: 'exactly the wanted containers to run' });
+  }
+});
+
+function codes(monitor: Monitor): readonly unknown[] {
+  return monitor.events('trouble').map(({ code }) => code);
+}
+
+/** Ctrl-C ends a monitor well, and all serves on. */
+async function ends(monitor: Monitor): Promise<void> {
+  monitor.signal('SIGINT');
+  exitedWith(0, await monitor.ended);
+}
