@@ -17,8 +17,10 @@ export function starting(
   const pending = hopeful.filter((c) => c.state === 'running' && c.readiness === 'pending');
   const missing = release.component.instances - hopeful.length;
   const ready = hopeful.length - created.length - pending.length;
+  // A process that was killed in time may leave one more than there are to be, and the next look creates its own.
+  const due = Math.max(0, release.component.instances - ready - pending.length);
   return [
-    ...(blocked ? [] : created).map((c): Action => {
+    ...(blocked ? [] : created.slice(0, due)).map((c): Action => {
       return { kind: 'start-container', component, container: c.id, why: `created for release ${c.release}` };
     }),
     ...(missing > 0 ? creating(desired, release, observed, { ready, missing, blocked }) : []),

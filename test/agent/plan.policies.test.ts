@@ -100,6 +100,13 @@ describe('what must never run twice', () => {
     );
   });
 
+  test('is started once where a process that was killed has left one more', () => {
+    const two = [created('one', 2), created('another', 2)];
+    expectPlan(next, seen(two, behind), 'start one (created for release 2)');
+    const wait = 'wait for ready (one is not ready yet: nothing listens)';
+    expectPlan(next, seen([starting('one', 2), created('another', 2)], behind), wait);
+  });
+
   test('serves while the image of the next one is fetched', () => {
     const observed = seen([serving('old', 1)], { imagePresent: false });
     expectPlan(next, observed, 'pull example/web:2 (this host does not have the image)');
