@@ -90,6 +90,14 @@ type Fact =
       readonly why: string;
       readonly lastWords: LastWords;
     }
+  /** More than half do not serve, and not because somebody asked for it: one is replaced at a time. Once, until all serve. */
+  | {
+      readonly kind: 'mass-failure';
+      readonly failed: number;
+      readonly instances: number;
+      /** What became of the first few. */
+      readonly why: string;
+    }
   | {
       readonly kind: 'waiting';
       readonly for: string;

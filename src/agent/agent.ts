@@ -158,12 +158,18 @@ export class Agent {
     const desired = desiredOf(project, component, record, keepsOld);
     const observed = await this.#observer.observe(desired, record, {
       busy: new Set(this.#jobs.keys()),
-      startAfter: this.#setbacks.startAfter,
+      ...this.#setbacks.standing,
       mayAdvance: this.#fence,
     });
     this.#setbacks.note(desired, observed.containers, this.#now());
-    const next = plan(desired, { ...observed, startAfter: this.#setbacks.startAfter });
+    this.#tellMassFailure(desired, observed);
+    const next = plan(desired, { ...observed, ...this.#setbacks.standing });
     return { record, version, desired, observed, plan: next };
+  }
+
+  #tellMassFailure(desired: Desired, { containers }: Observed): void {
+    const together = this.#input.heal ? this.#setbacks.massFailure(desired, containers) : undefined;
+    if (together !== undefined) this.#input.tell({ kind: 'mass-failure', ...together });
   }
 
   /** Changes what is wanted, under the lock, from the record as it is then. */

@@ -1,4 +1,4 @@
-/** How long to wait before the next replacement after failures in a row: exponential, with jitter. Pure. */
+/** How long to wait before the next replacement after failures in a row, also in words: exponential, with jitter. Pure. */
 
 export const BACKOFF_FIRST_MS = 500;
 export const BACKOFF_MAX_MS = 60_000;
@@ -13,4 +13,15 @@ export function backoffMs(failures: number, random: () => number): number {
   if (failures <= 1) return 0;
   const step = Math.min(BACKOFF_FIRST_MS * 2 ** (failures - 2), BACKOFF_MAX_MS);
   return Math.round(step / 2 + (step / 2) * random());
+}
+
+/** `2nd failure in a row, next try in 0.4 s; the pause doubles up to 60 s`. */
+export function backoffWords(failures: number, leftMs: number): string {
+  const next = `next try in ${(leftMs / 1000).toFixed(1)} s`;
+  return `${ordinal(failures)} failure in a row, ${next}; the pause doubles up to ${BACKOFF_MAX_MS / 1000} s`;
+}
+
+function ordinal(n: number): string {
+  const isTeen = Math.floor(n / 10) % 10 === 1;
+  return `${n}${(isTeen ? undefined : ['th', 'st', 'nd', 'rd'][n % 10]) ?? 'th'}`;
 }

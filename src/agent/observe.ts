@@ -54,6 +54,7 @@ export interface ObserverMemory {
   /** Containers that this process is stopping. */
   readonly busy: ReadonlySet<ContainerId>;
   readonly startAfter: number;
+  readonly failures: number;
   readonly mayAdvance: () => boolean;
 }
 
@@ -101,6 +102,7 @@ export class Observer {
       containers: observed,
       listeners: route?.listeners ?? [],
       startAfter: memory.startAfter,
+      failures: memory.failures,
       heals: this.#input.heal,
       mayAdvance: memory.mayAdvance(),
     };

@@ -1,7 +1,19 @@
 /** Failures of a component's containers in a row, and from when on the next one may be started. No I/O, no clock. */
+import { short } from './action.ts';
 import { BACKOFF_FORGET_MS, backoffMs } from './backoff.ts';
-import { hasFailed } from './standing.ts';
-import type { ContainerId, Desired, ObservedContainer } from './state.ts';
+import { areMostDown, hasFailed, isReady } from './standing.ts';
+import type { ContainerId, Desired, Observed, ObservedContainer } from './state.ts';
+
+/** Containers that are named where many failed. */
+const NAMED = 3;
+
+/** More than half of a component's containers do not serve, and not because somebody asked for it. */
+export interface MassFailure {
+  readonly failed: number;
+  readonly instances: number;
+  /** What became of the first few. */
+  readonly why: string;
+}
 
 export class Setbacks {
   readonly #random: () => number;
@@ -11,24 +23,43 @@ export class Setbacks {
   #release: number | undefined;
   #lastFailureAt = 0;
   #startAfter = 0;
+  /** Most are down, which has been told. */
+  #massFailure = false;
 
   /** `random` answers [0, 1). */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  /** Epoch milliseconds. */
-  get startAfter(): number {
-    return this.#startAfter;
+  get standing(): Pick<Observed, 'startAfter' | 'failures'> {
+    return { startAfter: this.#startAfter, failures: this.#failures };
   }
 
   /** A look that finds containers of a proven release newly failed makes the next replacement wait longer. */
-  note({ release }: Desired, containers: readonly ObservedContainer[], now: number): void {
+  note(desired: Desired, containers: readonly ObservedContainer[], now: number): void {
+    const { release } = desired;
     this.#forgiveAnother(release?.number);
     const number = release?.proven === true ? release.number : undefined;
     const failed = containers.filter((c) => c.release === number && hasFailedByItself(c)).map((c) => c.id);
     if (failed.some((id) => !this.#failed.has(id))) this.#backOff(now);
     this.#failed = new Set(failed);
+  }
+
+  /** That most have failed together, once until all serve again; undefined: they have not, or it was answered before. */
+  massFailure(
+    { status, release }: Desired,
+    containers: readonly ObservedContainer[],
+  ): MassFailure | undefined {
+    if (status !== 'ready' || release?.proven !== true) return undefined;
+    const { instances } = release.component;
+    const own = containers.filter((c) => c.release === release.number);
+    const down = instances - own.filter((c) => c.drain === undefined && isReady(c)).length;
+    if (down <= 0) this.#massFailure = false;
+    const failed = own.filter(hasFailedByItself);
+    if (this.#massFailure || failed.length === 0 || !areMostDown(down, instances)) return undefined;
+    this.#massFailure = true;
+    const named = failed.slice(0, NAMED).map(failureOf);
+    return { failed: down, instances, why: named.join('; ') };
   }
 
   /** What another release failed of is no reason to let this one wait. */
@@ -48,4 +79,9 @@ export class Setbacks {
 
 function hasFailedByItself(c: ObservedContainer): boolean {
   return c.drain === undefined && hasFailed(c);
+}
+
+function failureOf(c: ObservedContainer): string {
+  if (c.state === 'exited') return `${short(c.id)} exited`;
+  return `${short(c.id)} ${c.readiness === 'late' ? 'was not ready in time' : 'is unhealthy'}: ${c.saw}`;
 }

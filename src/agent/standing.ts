@@ -26,6 +26,11 @@ export function isToBeReplaced(c: ObservedContainer): boolean {
   return c.health === 'unhealthy' && c.healthPolicy === 'replace';
 }
 
+/** So many do not serve that the cause is likely outside of them. */
+export function areMostDown(down: number, instances: number): boolean {
+  return down > 1 && down * 2 > instances;
+}
+
 /** Whoever is stopped on purpose drains first, so a restarted agent knows it too. */
 export function isLeaving(c: ObservedContainer): boolean {
   return c.drain !== undefined || c.busy;

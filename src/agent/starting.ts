@@ -1,6 +1,7 @@
 /** The way in: what brings a release's containers up, and what is waited for on the way. Pure. */
 import { type Action, type Plan, short } from './action.ts';
-import { isHopeful, runsAlone } from './standing.ts';
+import { backoffWords } from './backoff.ts';
+import { areMostDown, isHopeful, runsAlone } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
 
 /** Brings the release's containers up: pull, create, start, and wait for what comes up. */
@@ -55,11 +56,11 @@ function creating(
   const { component } = desired;
   const { instances } = release.component;
   const down = instances - ready;
-  // When most fail together the cause is likely outside of them: replace one, and see.
-  const oneAtATime = release.proven && down > 1 && down * 2 > instances;
+  // When most fail together: replace one, and see.
+  const oneAtATime = release.proven && areMostDown(down, instances);
   if (oneAtATime && missing < down) return [];
   if (observed.startAfter > observed.now) {
-    const why = `the last replacement failed; next try in ${seconds(observed.startAfter - observed.now)}`;
+    const why = backoffWords(observed.failures, observed.startAfter - observed.now);
     return [{ kind: 'wait', component, for: 'backoff', until: observed.startAfter, why }];
   }
   if (!observed.imagePresent) {
@@ -70,8 +71,4 @@ function creating(
   const why = `${missing} of ${instances} missing${oneAtATime ? ', one at a time' : ''}`;
   const create: Action = { kind: 'create-container', component, release: release.number, why };
   return Array.from({ length: oneAtATime ? 1 : missing }, () => create);
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
 }

@@ -101,6 +101,8 @@ export interface Observed {
   readonly listeners: readonly Listener[];
   /** Epoch milliseconds before which no container is started: the backoff after failures. */
   readonly startAfter: number;
+  /** Of the release's containers, in a row: what the backoff grows with. */
+  readonly failures: number;
   /** Health checks run here: only who runs them knows which of too many containers may go. */
   readonly heals: boolean;
   /** A desired release that is not proven may be brought further: in a fleet, it is this host's turn. */

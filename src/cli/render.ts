@@ -64,6 +64,8 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
       return [`Container ${short(event.container)} failed: ${event.why}`, ...lastWords(event.lastWords)].join(
         '\n',
       );
+    case 'mass-failure':
+      return `${event.failed} of ${event.instances} containers failed together, one is replaced at a time: ${event.why}`;
     case 'waiting':
       return renderWaiting(event, told);
     case 'trouble':
@@ -84,7 +86,7 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
 /** What is told even to those who want bad news alone. */
 export function isBadNews(event: AgentEvent): boolean {
   if (event.kind === 'health-changed') return event.now !== 'healthy';
-  return ['release-failed', 'container-failed', 'drain-cut', 'trouble'].includes(event.kind);
+  return ['release-failed', 'container-failed', 'mass-failure', 'drain-cut', 'trouble'].includes(event.kind);
 }
 
 /** What a terminal shows while it waits. */
@@ -189,8 +191,10 @@ function renderWaiting(
   event: Extract<AgentEvent, { kind: 'waiting' }>,
   told: Set<string>,
 ): string | undefined {
-  if (event.for === 'busy' || told.has(event.for)) return undefined;
-  told.add(event.for);
+  // Each failure has a pause of its own.
+  const what = event.for === 'backoff' ? `backoff until ${event.until}` : event.for;
+  if (event.for === 'busy' || told.has(what)) return undefined;
+  told.add(what);
   return event.for === 'ready' ? 'Waiting for health checks...' : `Waiting: ${event.why}`;
 }
 

@@ -326,6 +326,29 @@ describe('an agent that stays', () => {
     await staying;
   });
 
+  test('replaces what failed together one at a time, and says so once', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent();
+    const made = shop.release(1);
+    await agent.change(adopt({ ...made, component: { ...made.component, instances: 2 } }), NEVER);
+    await agent.run(serves(1), NEVER);
+    const before = await shop.routed();
+    const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, shop.ended.signal);
+    const since = shop.told.length;
+    for (const id of before) shop.engine.die(id);
+    const isWhole = (now: readonly string[]) => now.length === 2 && !now.some((id) => before.includes(id));
+    await until('two others serve', async () => isWhole(await shop.routed()));
+    const steps = shop.told.slice(since).map(({ kind }) => kind);
+    const steered = ['mass-failure', 'container-created', 'container-started'];
+    const [failed, ...ways] = steered;
+    assert.deepEqual(
+      steps.filter((kind) => steered.includes(kind)),
+      [failed, ...ways, ...ways],
+    );
+    shop.ended.abort();
+    await staying;
+  });
+
   test('tells a trouble once, and goes on where it was when the trouble is over', async (t) => {
     const shop = await host(t);
     const agent = shop.agent();

@@ -73,7 +73,7 @@ export function unwanted(status: DesiredStatus, last?: Release): Desired {
 /** These containers, behind the usual listener if any of them is routed. */
 export function seen(containers: readonly ObservedContainer[], over: Partial<Observed> = {}): Observed {
   const listeners = containers.some((c) => c.routed) ? [PORT_80] : [];
-  const calm = { imagePresent: true, startAfter: 0, heals: true, mayAdvance: true };
+  const calm = { imagePresent: true, startAfter: 0, failures: 0, heals: true, mayAdvance: true };
   return { now: NOW, containers, listeners, ...calm, ...over };
 }
 

@@ -113,8 +113,8 @@ test('of a first release that has failed already leads to stopped', () => {
 test('of a backoff goes on after it', () => {
   expectForecast(
     wanted(proven(1)),
-    seen([], { startAfter: NOW + 1000, listeners: [PORT_80] }),
-    'wait for backoff (the last replacement failed; next try in 1.0 s)',
+    seen([], { startAfter: NOW + 1000, failures: 4, listeners: [PORT_80] }),
+    'wait for backoff (4th failure in a row, next try in 1.0 s; the pause doubles up to 60 s)',
     'start a new container of release 1 (1 of 1 missing)',
     'wait for ready ((new 1) is not ready yet: it has just started)',
     'route to (new 1) (1 container of release 1 ready)',

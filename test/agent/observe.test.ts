@@ -23,7 +23,7 @@ test('a look that is under way when its observer is closed begins no checks', as
   const quiet = { heal: true, now: Date.now, tell: () => {}, poke: () => {} };
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
   const observer = new Observer({ ...at, ...quiet });
-  const memory = { busy: new Set<string>(), startAfter: 0, mayAdvance: () => true };
+  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
   const look = observer.observe(desiredOf('shop', 'web', record), record, memory);
   await observer.close();
   assert.equal((await look).containers.length, 1);
@@ -50,7 +50,7 @@ test('what the check of its image says counts once a container has served, for a
   };
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
   const observer = (heal: boolean) => new Observer({ ...at, heal, now: Date.now, tell, poke: () => {} });
-  const memory = { busy: new Set<string>(), startAfter: 0, mayAdvance: () => true };
+  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
   const [healing, passing] = [observer(true), observer(false)];
   const look = async (mark: Mark, by = healing) => {
     const record = recordWith(mark);

@@ -140,8 +140,8 @@ describe('what must never run twice', () => {
     const only = wanted(alone(proven(1)));
     expectPlan(
       only,
-      seen([unhealthy('a', 1)], { startAfter: NOW + 500 }),
-      'wait for backoff (the last replacement failed; next try in 0.5 s)',
+      seen([unhealthy('a', 1)], { startAfter: NOW + 500, failures: 2 }),
+      'wait for backoff (2nd failure in a row, next try in 0.5 s; the pause doubles up to 60 s)',
     );
     expectPlan(
       only,

@@ -404,8 +404,9 @@ describe('healing', () => {
   });
 
   test('waits between failures', () => {
-    const observed = seen([], { startAfter: NOW + 1500, listeners: [PORT_80] });
-    expectPlan(one, observed, 'wait for backoff (the last replacement failed; next try in 1.5 s)');
+    const observed = seen([], { startAfter: NOW + 1500, failures: 3, listeners: [PORT_80] });
+    const words = '3rd failure in a row, next try in 1.5 s; the pause doubles up to 60 s';
+    expectPlan(one, observed, `wait for backoff (${words})`);
     const [wait] = plan(one, observed);
     assert.equal(wait?.kind === 'wait' && wait.until, NOW + 1500);
   });

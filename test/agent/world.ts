@@ -122,6 +122,7 @@ export class World {
       containers,
       listeners: this.listeners,
       startAfter: this.#startAfter,
+      failures: this.#failed.size,
       heals: true,
       mayAdvance: this.turn,
     };
