@@ -13,6 +13,8 @@ const VERSION = process.env.VERSION ?? 'none';
 const HTTP_PORT = Number(process.env.PORT ?? 8080);
 const TCP_PORT = Number(process.env.TCP_PORT ?? 9000);
 const READY_AFTER_MS = Number(process.env.READY_AFTER_MS ?? 0);
+/** With SAY_HOST the lines' first one also says in which container. */
+const HELLO_MORE = process.env.SAY_HOST === undefined ? '' : ` ${hostname()}`;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const ASK_TIMEOUT_MS = 5000;
 const MAX_MESSAGE_BYTES = 1024 * 1024;
@@ -23,13 +25,12 @@ const startedAt = Date.now();
 const state = { broken: false, signals: [] };
 
 const ROUTES = {
-  '/': (_, response) => json(response, { version: VERSION, hostname: hostname() }),
-  '/version': (_, response) => text(response, `${VERSION}\n`),
+  '/': (_, response) => json(response, { version: version(), hostname: hostname() }),
+  '/version': (_, response) => text(response, `${version()}\n`),
   '/health': (_, response) => health(response),
   '/break': (_, response) => switchHealth(response, true),
   '/mend': (_, response) => switchHealth(response, false),
-  '/slow': (_, response, query) =>
-    setTimeout(() => text(response, `${VERSION}\n`), amount(query, 'ms', 5000)),
+  '/slow': slow,
   '/events': events,
   '/echo': echo,
   '/upload': upload,
@@ -41,6 +42,8 @@ const ROUTES = {
   '/signals': (_, response) => json(response, { signals: state.signals.length, at: state.signals }),
 };
 
+if (process.env.BREAK_AFTER_MS !== undefined)
+  setTimeout(() => (state.broken = true), Number(process.env.BREAK_AFTER_MS));
 if (process.env.EXIT_AT_START !== undefined) exitAtStart(Number(process.env.EXIT_AT_START));
 process.on('SIGTERM', () => {
   const ignored = process.env.IGNORE_SIGTERM !== undefined;
@@ -59,7 +62,8 @@ function exitAtStart(code) {
 function serveHttp() {
   const server = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url, 'http://app');
-    response.setHeader('x-version', VERSION);
+    response.setHeader('x-version', version());
+    response.setHeader('x-container', hostname());
     const route = ROUTES[pathname];
     if (route === undefined) return text(response, 'not found\n', 404);
     route(request, response, searchParams);
@@ -72,10 +76,11 @@ function serveHttp() {
 /** Echoes lines, each with the version in front; says hello first. */
 function serveLines() {
   const server = createTcpServer({ allowHalfOpen: true }, (socket) => {
-    socket.write(`${VERSION} hello\n`);
+    const said = version();
+    socket.write(`${said} hello${HELLO_MORE}\n`);
     const lines = createInterface({ input: socket });
     for (const source of [socket, lines]) source.on('error', () => socket.destroy());
-    lines.on('line', (line) => socket.write(`${VERSION} ${line}\n`));
+    lines.on('line', (line) => socket.write(`${said} ${line}\n`));
     lines.on('close', () => socket.end());
   });
   server.listen(TCP_PORT, () =>
@@ -83,8 +88,17 @@ function serveLines() {
   );
 }
 
+function isReady() {
+  return Date.now() - startedAt >= READY_AFTER_MS;
+}
+
+/** What is asked of it before it is ready shows in the answer: nobody should. */
+function version() {
+  return isReady() ? VERSION : `${VERSION}-unready`;
+}
+
 function health(response) {
-  if (Date.now() - startedAt < READY_AFTER_MS) return text(response, 'starting\n', 503);
+  if (!isReady()) return text(response, 'starting\n', 503);
   text(response, state.broken ? 'broken\n' : 'ok\n', state.broken ? 503 : 200);
 }
 
@@ -93,13 +107,19 @@ function switchHealth(response, broken) {
   json(response, { broken });
 }
 
+function slow(_, response, query) {
+  const said = version();
+  setTimeout(() => text(response, `${said}\n`), amount(query, 'ms', 5000));
+}
+
 /** Server-sent events, one per `every` milliseconds, numbered, until the client goes. */
 function events(_, response, query) {
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+  const said = version();
   let number = 0;
   const tick = () => {
     number += 1;
-    response.write(`id: ${number}\ndata: ${JSON.stringify({ version: VERSION, number })}\n\n`);
+    response.write(`id: ${number}\ndata: ${JSON.stringify({ version: said, number })}\n\n`);
   };
   tick();
   const timer = setInterval(tick, amount(query, 'every', 1000));
@@ -130,7 +150,8 @@ function upload(request, response) {
     bytes += chunk.length;
     hash.update(chunk);
   });
-  request.on('end', () => json(response, { version: VERSION, bytes, sha256: hash.digest('hex') }));
+  const said = version();
+  request.on('end', () => json(response, { version: said, bytes, sha256: hash.digest('hex') }));
 }
 
 function big(_, response, query) {
@@ -215,7 +236,7 @@ function upgrade(request, socket, head) {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   );
-  socket.write(frame(1, Buffer.from(JSON.stringify({ version: VERSION, hostname: hostname() }))));
+  socket.write(frame(1, Buffer.from(JSON.stringify({ version: version(), hostname: hostname() }))));
   echoMessages(socket, head);
 }
 

@@ -45,6 +45,8 @@ export interface Etcd {
   /** It keeps its connections and answers nothing until it is resumed. */
   pause(member?: number): void;
   resume(member?: number): void;
+  /** What the members that run have told: errors. */
+  told(): string;
   /** Which member leads. */
   leader(): Promise<number>;
   /** Forgets all history, also of what is to come until the call ends. */
@@ -145,6 +147,11 @@ class RealEtcd implements Etcd {
 
   resume(member = 0): void {
     this.#running.get(member)?.signal('SIGCONT');
+  }
+
+  told(): string {
+    const told = [...this.#running].map(([member, { stderr }]) => `# member ${member}\n${stderr}`);
+    return told.join('\n');
   }
 
   async leader(): Promise<number> {

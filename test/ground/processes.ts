@@ -16,6 +16,8 @@ export interface RunOptions {
   /** Written to stdin, which is then closed. */
   readonly input?: string;
   readonly timeoutMs?: number;
+  /** Is told each part of stdout as it comes; what is kept is bounded. */
+  readonly onStdout?: (part: string) => void;
 }
 
 export interface RunResult {
@@ -73,6 +75,7 @@ export function start(t: Cleanup, file: string, args: readonly string[], options
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (text: string) => {
       output[name] = (output[name] + text).slice(-MAX_OUTPUT_CHARS);
+      if (name === 'stdout') options.onStdout?.(text);
     });
   child.stdin.on('error', () => child.stdin.destroy()); // it may end without reading
   child.stdin.end(options.input ?? '');

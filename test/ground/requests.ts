@@ -94,11 +94,12 @@ function repeat(name: string, paceMs: number, once: () => Promise<string>): Sour
 }
 
 async function attempt(tally: Tally, once: () => Promise<string>): Promise<void> {
+  const since = Date.now();
   tally.sent += 1;
   try {
     tally.answered(await once());
   } catch (error) {
-    tally.fail(error);
+    tally.fail(error, since);
   }
 }
 

@@ -25,6 +25,7 @@ export async function openEvents(place: Place): Promise<Stream> {
   const watch = new Watch('events');
   const call = request({ ...place, path: `/events?every=${TICK_MS}`, agent: false });
   call.once('response', (answer) => {
+    watch.container = String(answer.headers['x-container'] ?? '');
     if (answer.statusCode !== 200) watch.cut(new Error(`answered ${answer.statusCode}`));
     createInterface({ input: answer })
       .on('line', (line) => watch.event(line))
@@ -43,8 +44,11 @@ export async function openWebSocket(place: Place): Promise<Stream> {
   const socket = new WebSocket(`ws://${place.host}:${place.port}/ws`, { handshakeTimeout: OPEN_TIMEOUT_MS });
   socket.on('message', (data) => {
     const text = String(data);
-    if (text.startsWith('{')) watch.hello(JSON.parse(text).version, (message) => socket.send(message));
-    else watch.echo(watch.version, text);
+    if (text.startsWith('{')) {
+      const { version, hostname } = JSON.parse(text) as { version: string; hostname: string };
+      watch.container = hostname;
+      watch.hello(version, (message) => socket.send(message));
+    } else watch.echo(watch.version, text);
   });
   socket.on('error', (error) => watch.cut(error));
   socket.on('close', (code) => watch.cut(`the WebSocket was closed with ${code}`));
@@ -62,9 +66,11 @@ export async function openTcp(place: Place): Promise<Stream> {
   const lines = createInterface({ input: socket });
   lines.on('error', (error: Error) => watch.cut(error));
   lines.on('line', (line) => {
-    const [version = '', text = ''] = line.split(' ');
-    if (text === 'hello') watch.hello(version, (message) => void socket.write(`${message}\n`));
-    else watch.echo(version, text);
+    const [version = '', text = '', container = ''] = line.split(' ');
+    if (text === 'hello') {
+      watch.container = container;
+      watch.hello(version, (message) => void socket.write(`${message}\n`));
+    } else watch.echo(version, text);
   });
   socket.on('error', (error) => watch.cut(error));
   socket.on('close', () => watch.cut('the TCP connection was closed'));
@@ -79,6 +85,9 @@ export async function openTcp(place: Place): Promise<Stream> {
 class Watch {
   readonly tally: Tally;
   version = '';
+  /** That answers; '': none has said so. */
+  container = '';
+  private readonly since = Date.now();
   private cutAt: number | undefined;
   private closing = false;
   private number = 0;
@@ -96,7 +105,7 @@ class Watch {
     this.number += 1;
     this.tally.sent += 1;
     if (number === this.number) this.tally.answered(version);
-    else this.tally.fail(new Error(`event ${number} came where ${this.number} was due`));
+    else this.fail(new Error(`event ${number} came where ${this.number} was due`));
   }
 
   hello(version: string, send: (message: string) => void): void {
@@ -107,7 +116,7 @@ class Watch {
 
   echo(version: string, text: string): void {
     if (text === this.expected) this.tally.answered(version);
-    else this.tally.fail(new Error(`${text} came back where ${this.expected} was due`));
+    else this.fail(new Error(`${text} came back where ${this.expected} was due`));
     this.expected = undefined;
   }
 
@@ -115,7 +124,11 @@ class Watch {
     if (this.closing || this.cutAt !== undefined) return;
     this.cutAt = Date.now();
     clearInterval(this.timer);
-    this.tally.fail(reason);
+    this.fail(reason);
+  }
+
+  private fail(reason: unknown): void {
+    this.tally.fail(reason, this.since, this.container || undefined);
   }
 
   async opened(end: () => Promise<void>): Promise<Stream> {
@@ -138,7 +151,7 @@ class Watch {
     if (this.closing || this.cutAt !== undefined) return;
     const settled = () => this.expected === undefined || this.cutAt !== undefined;
     await until(settled, { timeoutMs: ECHO_TIMEOUT_MS, what: `the last echo on ${this.tally.name}` }).catch(
-      (error) => this.tally.fail(error),
+      (error) => this.fail(error),
     );
     this.closing = true;
     if (this.cutAt === undefined) await end();
