@@ -58,15 +58,19 @@ export function draw(dice: Dice): Operator {
   throw new Error('the shares do not add up');
 }
 
-/** Waits for a command, and judges how it ended. */
-export async function over(field: Field, name: string, command: Command): Promise<void> {
+/** Waits for a command that ends by itself, and judges how it ended. */
+async function over(field: Field, name: string, command: Command): Promise<void> {
   const late = delay(LONGEST_COMMAND_MS, 'late' as const, { ref: false });
-  const result = await Promise.race([command.ended, late]);
-  if (result === 'late') {
+  const isLate = (await Promise.race([command.ended, late])) === 'late';
+  if (isLate) {
     field.problem(`${name} did not end within ${LONGEST_COMMAND_MS} ms: ${lastOf(command)}`);
     command.signal('SIGKILL');
-    return;
   }
+  await ended(field, name, command);
+}
+
+async function ended(field: Field, name: string, command: Command): Promise<void> {
+  const result = await command.ended;
   const said = `${result.stdout}${result.stderr}`;
   field.keep(name, said);
   field.say(`${name} ended with ${result.code ?? result.signal} ${reasonIn(said)}`);
@@ -93,9 +97,7 @@ async function startMonitor(field: Field): Promise<void> {
   if (field.monitors.size > 1) return;
   const { name, command } = begun(field, 'start', ['-m', ...next(field)]);
   field.monitors.add(command);
-  void over(field, name, { ...command, ended: command.ended } as Command).finally(() =>
-    field.monitors.delete(command),
-  );
+  void ended(field, name, command).finally(() => field.monitors.delete(command));
   await delay(500);
 }
 

@@ -1,5 +1,5 @@
 /**
- * A campaign: `npm run campaign -- --seed N --minutes M`. Random operators and faults on one gantryd under constant
+ * The campaign on one host: `npm run campaign -- --seed N --minutes M`. Random operators and faults on one gantryd under constant
  * load, for as long as wanted; the same seed draws the same operators. No part of the tests: it looks for what nobody
  * thought of. Ends with 1 when a request failed, a connection was cut or the end was not as one update leaves it.
  */
@@ -12,9 +12,9 @@ import { parseArgs } from 'node:util';
 import { openShop, type Shop, version } from '../e2e/shop.ts';
 import { freePort, until } from '../ground/harness.ts';
 import { processesOf } from '../ground/sandbox.ts';
+import { draw, type Field } from './box-operators.ts';
+import { startTraffic, type Traffic } from './box-traffic.ts';
 import { type Dice, diceOf } from './dice.ts';
-import { draw, type Field } from './operators.ts';
-import { startTraffic, type Traffic } from './traffic.ts';
 
 const LOOK_MS = 500;
 const END_MS = 60_000;

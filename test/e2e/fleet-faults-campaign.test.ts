@@ -1,0 +1,28 @@
+/** A short fault campaign: whatever falls on agents, proxies, engines, etcd and disks, clients lose no more than stated. */
+import assert from 'node:assert/strict';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { faultCampaign } from '../campaign/fleet-campaign.ts';
+import { Logs } from '../campaign/logs.ts';
+import type { Kind } from '../campaign/schedule.ts';
+import { skipWithoutFleet } from './fleet.ts';
+
+const SEED = Number(process.env.GANTRYD_E2E_SEED ?? 1);
+const FAULTS_MS = 25_000;
+/** Those that are soon over. */
+const KINDS: readonly Kind[] = [
+  ...(['agent-kill', 'agent-stop', 'proxy-kill', 'proxy-stop', 'proxy-upgrade', 'engine-restart'] as const),
+  ...(['crash', 'freeze', 'isolate', 'disk-full', 'clock-jump', 'etcd-kill', 'etcd-compact'] as const),
+];
+
+test('faults on a fleet lose nothing but what they hit', { skip: skipWithoutFleet }, async (t) => {
+  const logs = new Logs(mkdtempSync(join(tmpdir(), 'faults-')), () => undefined);
+  await faultCampaign({
+    ...{ seed: SEED, ms: FAULTS_MS, hosts: ['a', 'b'], members: 1, only: KINDS, logs },
+    ...{ paceMs: 1_500, longestMs: 2_000, longestStayMs: 5_000 },
+  });
+  assert.deepEqual(logs.problems, [], `seed ${SEED}\n${logs.told}`);
+  t.diagnostic(`seed ${SEED}: ${logs.told.split('\n').filter((line) => /requests|acts done/.test(line))}`);
+});
