@@ -4,15 +4,19 @@
  */
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
-import { ERROR_CODES, GantryError, messageOf } from '../errors.ts';
+import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import {
   type Change,
+  type FollowRequest,
+  type GenerationReport,
   type OwnedTable,
   PROXY_SOCKET,
   type ProxyProblem,
   type ProxyStatus,
   type PutTable,
   type StopRequest,
+  type UpgradeAnswer,
+  type UpgradeRequest,
 } from './protocol.ts';
 
 /** Generous: the proxy answers at once but for binding sockets and flushing the tables to disk. */
@@ -23,15 +27,21 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** What the kernel leaves for a path in sockaddr_un. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
-export type ProxyClientOptions = { readonly stateDir: string; readonly deadlineMs?: number };
+export type ProxyClientOptions = {
+  /** Whose proxy is asked: the one that serves. */
+  readonly stateDir: string;
+  readonly deadlineMs?: number;
+  /** Instead of it, the process with this control socket. */
+  readonly socketPath?: string;
+};
 
 export class ProxyClient {
   readonly socketPath: string;
   readonly #deadlineMs: number;
 
   /** Throws GantryError state-dir when the path is too long for a socket. */
-  constructor({ stateDir, deadlineMs = CALL_DEADLINE_MS }: ProxyClientOptions) {
-    this.socketPath = socketPathIn(stateDir);
+  constructor({ stateDir, deadlineMs = CALL_DEADLINE_MS, socketPath }: ProxyClientOptions) {
+    this.socketPath = socketPath ?? socketPathIn(stateDir);
     this.#deadlineMs = deadlineMs;
   }
 
@@ -54,6 +64,16 @@ export class ProxyClient {
   /** Resolves when the proxy has agreed to stop; it is gone when `status` finds it unreachable. */
   async stop(force = false): Promise<void> {
     await this.#call('POST', '/v1/stop', { force } satisfies StopRequest);
+  }
+
+  /** Resolves when the successor serves. Throws GantryError proxy-failed when it cannot; nothing has changed then. */
+  upgrade(request: UpgradeRequest): Promise<UpgradeAnswer> {
+    return this.#call('POST', '/v1/upgrade', request);
+  }
+
+  /** Of an older generation. */
+  follow(request: FollowRequest): Promise<GenerationReport> {
+    return this.#call('POST', '/v1/follow', request);
   }
 
   /**
@@ -115,6 +135,13 @@ export class ProxyClient {
       cause,
     });
   }
+}
+
+/** Nobody listens there (any more), which is something else than somebody not answering. */
+export function isAbsent(error: unknown): boolean {
+  if (!isGantryError(error, 'proxy-unreachable')) return false;
+  const { code } = error.cause as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET';
 }
 
 export function socketPathIn(stateDir: string): string {

@@ -1,40 +1,42 @@
 /**
- * Answers the control socket: HTTP + JSON on a unix socket that only its owner may open.
- * Translates between protocol.ts and DataPlane; decides nothing.
+ * Answers the control socket: HTTP + JSON on a unix socket that only its owner may open. Each process has one of its
+ * own; PROXY_SOCKET is a link to that of the one that serves. Both are named from the state directory, which is the
+ * working directory: the whole path may be too long for a socket. Translates between protocol.ts and Generation.
  */
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { VERSION } from '../version.ts';
+import { json, problem, readJson, statusOf } from './control-io.ts';
+import type { Generation } from './generation.ts';
 import {
-  PROTOCOL_VERSION,
-  type ProxyProblem,
-  type ProxyStatus,
+  type FollowRequest,
+  generationSocket,
+  PROXY_SOCKET,
   type PutTable,
   type StopRequest,
+  type UpgradeRequest,
 } from './protocol.ts';
-import type { DataPlane } from './proxy.ts';
 import { checkOwner, checkTable } from './table-check.ts';
 
-const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** Of a change stream whose reader is slow; then it is ended. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
 /** How often a change stream says that it is alive. */
 const ALIVE_MS = 15_000;
+/** How long a call that is being answered may hold up the end of the process. */
+const LAST_ANSWER_MS = 1_000;
 
 export interface ControlOptions {
-  readonly socketPath: string;
-  readonly proxy: DataPlane;
+  readonly generation: Generation;
   readonly log: Log;
-  /** Ends the process; what is open is cut if forced. */
-  readonly stop: (force: boolean) => void;
 }
 
 export class Control {
   readonly #options: ControlOptions;
   readonly #server: Server;
-  readonly #startedAt = new Date().toISOString();
+  readonly #name = generationSocket(process.pid);
+  readonly #streams = new Set<ServerResponse>();
 
   constructor(options: ControlOptions) {
     this.#options = options;
@@ -43,54 +45,63 @@ export class Control {
     });
   }
 
-  /** INVARIANT: the caller holds the lock of the state directory; a socket file found there is a leftover. */
+  /** Under its own name. A file found there is of a process that had the same number. */
   async start(): Promise<void> {
-    const { socketPath } = this.#options;
-    await rm(socketPath, { force: true });
+    await rm(this.#name, { force: true });
     const mask = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
         this.#server.once('error', reject);
-        this.#server.listen(socketPath, resolve);
+        this.#server.listen(this.#name, resolve);
       });
     } finally {
       process.umask(mask);
     }
-    await chmod(socketPath, 0o600);
+    await chmod(this.#name, 0o600);
     this.#server.on('error', (error) =>
       this.#options.log.error('the control socket failed', { why: error.message }),
     );
   }
 
+  /** Makes it the one that clients find. INVARIANT: the caller holds the lock of the state directory. */
+  async publish(): Promise<void> {
+    const temporary = `.${PROXY_SOCKET}.${process.pid}`;
+    await rm(temporary, { force: true });
+    await symlink(this.#name, temporary);
+    await rename(temporary, PROXY_SOCKET);
+  }
+
+  /** Whoever follows changes comes back, to the proxy that serves then. */
+  endStreams(): void {
+    for (const res of this.#streams) res.end();
+  }
+
   async close(): Promise<void> {
-    this.#server.closeAllConnections();
+    this.endStreams();
+    const served = await readlink(PROXY_SOCKET).catch(() => undefined);
+    if (served === this.#name) await rm(PROXY_SOCKET, { force: true });
+    const late = setTimeout(() => this.#server.closeAllConnections(), LAST_ANSWER_MS);
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    await rm(this.#options.socketPath, { force: true });
+    clearTimeout(late);
+    await rm(this.#name, { force: true });
   }
 
   async #answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const { pathname, searchParams } = new URL(req.url ?? '/', 'http://proxy');
     const owner = ownerIn(pathname);
     const asked = `${req.method} ${owner === undefined ? pathname : pathname.replace(OWNER_PATH, '/v1/owners/:owner$2')}`;
+    const { generation } = this.#options;
     if (asked === 'GET /v1/status')
-      return json(res, 200, this.#status(searchParams.get('owner') ?? undefined));
+      return json(res, 200, generation.status(searchParams.get('owner') ?? undefined));
     if (asked === 'POST /v1/stop') return this.#stop(await readJson(req), res);
+    if (asked === 'POST /v1/upgrade') return json(res, 200, await this.#upgrade(await readJson(req)));
+    if (asked === 'POST /v1/follow')
+      return json(res, 200, generation.follow((await readJson(req)) as FollowRequest));
     if (owner === undefined) return json(res, 404, problem(notFound(asked)));
-    if (asked === 'GET /v1/owners/:owner') return json(res, 200, this.#options.proxy.table(owner));
+    if (asked === 'GET /v1/owners/:owner') return json(res, 200, generation.table(owner));
     if (asked === 'PUT /v1/owners/:owner') return json(res, 200, await this.#put(owner, await readJson(req)));
     if (asked === 'GET /v1/owners/:owner/changes') return this.#changes(owner, res);
     json(res, 404, problem(notFound(asked)));
-  }
-
-  #status(owner: string | undefined): ProxyStatus {
-    const { proxy } = this.#options;
-    const self = {
-      protocol: PROTOCOL_VERSION,
-      version: VERSION,
-      pid: process.pid,
-      startedAt: this.#startedAt,
-    };
-    return { ...self, ...proxy.status(owner) };
   }
 
   #put(owner: string, body: unknown): Promise<unknown> {
@@ -100,30 +111,40 @@ export class Control {
     if (!Number.isSafeInteger(ifRevision)) wrong.push('ifRevision must be a whole number');
     if (check.table === undefined || ifRevision === undefined || wrong.length > 0)
       throw new GantryError('proxy-failed', `the table is not valid: ${wrong.join('; ')}`);
-    return this.#options.proxy.put(owner, { ifRevision, table: check.table, dryRun: dryRun === true });
+    return this.#options.generation.put(owner, { ifRevision, table: check.table, dryRun: dryRun === true });
   }
 
   #changes(owner: string, res: ServerResponse): void {
     res.writeHead(200, { 'Content-Type': 'application/x-ndjson' });
     res.flushHeaders();
     const alive = setInterval(() => res.write('\n'), ALIVE_MS);
-    const unsubscribe = this.#options.proxy.subscribe((of, change) => {
+    const unsubscribe = this.#options.generation.subscribe((of, change) => {
       if (of !== owner) return;
       // Who does not read comes back and looks at everything anew.
       if (res.writableLength > MAX_UNREAD_BYTES) res.destroy();
       else res.write(`${JSON.stringify(change)}\n`);
     });
+    this.#streams.add(res);
     res.once('close', () => {
+      this.#streams.delete(res);
       clearInterval(alive);
       unsubscribe();
     });
   }
 
+  async #upgrade(body: unknown): Promise<unknown> {
+    const { node, main } = (body ?? {}) as Partial<UpgradeRequest>;
+    if (typeof node !== 'string' || typeof main !== 'string')
+      throw new GantryError('proxy-failed', 'an upgrade names `node` and `main`');
+    return await this.#options.generation.upgrade({ node, main });
+  }
+
   #stop(body: unknown, res: ServerResponse): void {
+    const { generation } = this.#options;
     const force = (body as Partial<StopRequest> | null)?.force === true;
-    const { open } = this.#options.proxy;
-    if (open > 0 && !force) throw inUse(open);
-    res.once('finish', () => this.#options.stop(force));
+    const { open } = generation;
+    if (open > 0 && !force && !generation.isElder) throw inUse(open);
+    res.once('finish', () => generation.stop(force));
     json(res, 200, {});
   }
 
@@ -144,38 +165,6 @@ function ownerIn(pathname: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function readJson(req: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES)
-      throw new GantryError('proxy-failed', `a control call may have ${MAX_BODY_BYTES} bytes at most`);
-    chunks.push(chunk);
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  } catch (cause) {
-    throw new GantryError('proxy-failed', `the body is not JSON: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function json(res: ServerResponse, status: number, value: unknown): void {
-  const body = JSON.stringify(value);
-  res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) });
-  res.end(body);
-}
-
-function problem(error: GantryError): ProxyProblem {
-  const { code, message, hint, retryable } = error;
-  return { code, message, retryable, ...(hint === undefined ? {} : { hint }) };
-}
-
-function statusOf({ code }: GantryError): number {
-  if (code === 'route-conflict' || code === 'port-taken' || code === 'proxy-failed') return 409;
-  return 500;
 }
 
 function notFound(asked: string): GantryError {

@@ -38,6 +38,7 @@ export class Door implements HttpEntrance {
   #plan: DoorPlan | undefined;
   #http: HttpSide | undefined;
   #closing = false;
+  #handedOver = false;
 
   constructor(address: string, port: number, events: DoorEvents) {
     this.address = address;
@@ -66,6 +67,11 @@ export class Door implements HttpEntrance {
   }
 
   get retiring(): boolean {
+    return this.#handedOver || this.dismissing;
+  }
+
+  /** Who has been handed over serves on elsewhere: an idle client may be about to use its connection. */
+  get dismissing(): boolean {
     return this.#closing || this.plan.listener.kind !== 'http';
   }
 
@@ -90,6 +96,22 @@ export class Door implements HttpEntrance {
         resolve();
       });
     });
+  }
+
+  /** Listens on another process's socket. INVARIANT: in the tick in which it came, else its first clients are lost. */
+  adopt(server: Server): void {
+    this.#server.listen(server, BACKLOG);
+  }
+
+  /** The listening socket, to be sent to another process. */
+  get server(): Server {
+    return this.#server;
+  }
+
+  /** Another process accepts for this place from now on: the kernel keeps the queue as long as one of us listens. */
+  handOver(): void {
+    this.#handedOver = true;
+    if (this.#server.listening) this.#server.close();
   }
 
   /** From here on clients are led by this plan: new connections at once, http connections at their next request. */

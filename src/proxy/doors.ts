@@ -2,6 +2,7 @@
  * The listening sockets of all owners: opens the new ones of a table as one (all or none), says
  * in an operator's words why one cannot be had, and keeps closed ones until the last client left.
  */
+import type { Server } from 'node:net';
 import { GantryError } from '../errors.ts';
 import { Door, type DoorEvents } from './door.ts';
 import { findPortHolder } from './port-holder.ts';
@@ -41,6 +42,13 @@ export class Doors {
     const [listener, result] = [listeners[failed], results[failed]];
     if (listener === undefined || result?.status !== 'rejected') throw new Error('no listener failed');
     throw await bindError(listener, result.reason);
+  }
+
+  /** A listening socket that another process has bound. */
+  adopt({ address, port }: Place, server: Server): void {
+    const door = new Door(address, port, this.#events);
+    door.adopt(server);
+    this.add(door);
   }
 
   add(door: Door): void {

@@ -8,6 +8,8 @@ import type { Entrance } from './dispatch.ts';
 export interface HttpEntrance extends Entrance {
   /** Clients are to leave: say so on the next response. */
   readonly retiring: boolean;
+  /** Clients that do not leave by themselves are let go as soon as they are idle. */
+  readonly dismissing: boolean;
 }
 
 /** What is under way on one client connection, in order of arrival. */

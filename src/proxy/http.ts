@@ -54,7 +54,7 @@ export class HttpSide {
 
   /** Once a second: lets go of idle clients when they are to leave. */
   tick(now: number): void {
-    if (!this.#entrance.retiring) return;
+    if (!this.#entrance.dismissing) return;
     for (const [socket, client] of this.#clients)
       if (client.idleMs(now) >= CLOSE_GRACE_MS) socket.destroySoon();
   }

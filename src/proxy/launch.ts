@@ -1,36 +1,75 @@
 /**
- * Finds the proxy of a state directory or starts it. It is started in a session of its own with
- * nothing of the starter's but the log file, so it outlives the starter, its terminal and its
+ * Finds the proxy of a state directory, starts it, or has it replaced by this version. It is started in a session of
+ * its own with nothing of the starter's but the log file, so it outlives the starter, its terminal and its
  * signals. flock(1) holds the lock through exec: the kernel keeps it at one proxy per directory.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { closeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { makeFolder } from '../durable-file.ts';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
-import { ProxyClient } from './client.ts';
-import { PROTOCOL_VERSION, PROXY_LOCK, PROXY_LOG, type ProxyStatus } from './protocol.ts';
+import { GantryError, messageOf } from '../errors.ts';
+import { VERSION } from '../version.ts';
+import { isAbsent, ProxyClient } from './client.ts';
+import { PROTOCOL_VERSION, PROXY_LOCK, type ProxyStatus, UPGRADABLE_SINCE } from './protocol.ts';
+import { MAIN, openProxyLog, surroundings, withLastWords } from './spawned.ts';
 
 const START_DEADLINE_MS = 15_000;
 const POLL_MS = 25;
 const PROBE_DEADLINE_MS = 5_000;
+/** Longer than a proxy waits for its successor, step by step. */
+const UPGRADE_DEADLINE_MS = 60_000;
 const LOCK_HELD = 75;
-const LOG_TAIL_LINES = 10;
-/** All of the starter's environment that the proxy gets: what it does must not depend on who started it. */
-const ENVIRONMENT = ['PATH', 'HOME', 'TZ', 'LANG'] as const;
 
-/** Throws GantryError proxy-failed when it cannot be started, with the end of its log. */
+/** A process of the proxy, as `upgradeProxy` tells of it. */
+export type ProxyIdentity = Pick<ProxyStatus, 'pid' | 'version'>;
+
+/**
+ * One that runs but speaks an older protocol is replaced first, where that cuts nothing. Throws GantryError
+ * proxy-failed when it cannot be started or replaced, with the end of its log.
+ */
 export async function ensureProxy({ stateDir }: { readonly stateDir: string }): Promise<ProxyClient> {
   const folder = resolve(stateDir);
   const client = new ProxyClient({ stateDir: folder });
   const probe = new ProxyClient({ stateDir: folder, deadlineMs: PROBE_DEADLINE_MS });
   const running = await statusIfAny(probe);
   if (running === undefined) await start(folder, probe);
+  else if (running.protocol < PROTOCOL_VERSION && isUpgradable(running)) await upgradeProxy({ stateDir });
   else refuseOther(running);
   return client;
+}
+
+/**
+ * Has the running proxy replaced by this version: it hands its listening sockets over and finishes what it carries.
+ * Throws GantryError proxy-unreachable when none runs, proxy-failed when it cannot be; it serves on as before then.
+ */
+export async function upgradeProxy({
+  stateDir,
+}: {
+  readonly stateDir: string;
+}): Promise<{ readonly was: ProxyIdentity; readonly now: ProxyIdentity }> {
+  const client = new ProxyClient({ stateDir: resolve(stateDir), deadlineMs: UPGRADE_DEADLINE_MS });
+  const was = await client.status();
+  if (!isUpgradable(was)) refuseOther(was);
+  const { pid } = await client.upgrade({ node: process.execPath, main: MAIN });
+  return { was: { pid: was.pid, version: was.version }, now: { pid, version: VERSION } };
+}
+
+/** Whether the running proxy is of an older version than this one and can hand over to it. */
+export function isOutdated(status: ProxyStatus): boolean {
+  return isUpgradable(status) && isOlder(status.version, VERSION);
+}
+
+/** By its numbers; what follows a `-` does not count. */
+function isOlder(a: string, b: string): boolean {
+  const [left, right] = [a, b].map((version) => (version.split('-')[0] ?? '').split('.').map(Number));
+  const at = [0, 1, 2].find((part) => left?.[part] !== right?.[part]);
+  return at !== undefined && (left?.[at] ?? 0) < (right?.[at] ?? 0);
+}
+
+/** A newer one is not: it may know what this version would not take over. */
+function isUpgradable({ protocol }: ProxyStatus): boolean {
+  return protocol >= UPGRADABLE_SINCE && protocol <= PROTOCOL_VERSION;
 }
 
 async function start(folder: string, probe: ProxyClient): Promise<void> {
@@ -55,17 +94,14 @@ interface Launched {
 }
 
 function launch(folder: string): Launched {
-  const logFd = openSync(join(folder, PROXY_LOG), 'a', 0o600);
-  const main = fileURLToPath(new URL('./main.js', import.meta.url));
-  const command = ['-n', '-E', `${LOCK_HELD}`, '--no-fork', join(folder, PROXY_LOCK), process.execPath, main];
+  const log = openProxyLog(folder);
+  const command = ['-n', '-E', `${LOCK_HELD}`, '--no-fork', join(folder, PROXY_LOCK), process.execPath, MAIN];
   let end: number | string | undefined;
   const child: ChildProcess = spawn('flock', [...command, '--state-dir', folder], {
-    cwd: '/',
-    detached: true,
-    stdio: ['ignore', logFd, logFd],
-    env: Object.fromEntries(ENVIRONMENT.map((name) => [name, process.env[name]])),
+    ...surroundings(),
+    stdio: ['ignore', log, log],
   });
-  closeSync(logFd);
+  closeSync(log);
   child.once('error', (error) => {
     end = messageOf(error);
   });
@@ -80,15 +116,9 @@ async function statusIfAny(probe: ProxyClient): Promise<ProxyStatus | undefined>
   try {
     return await probe.status();
   } catch (error) {
-    if (isGantryError(error, 'proxy-unreachable') && isAbsent(error.cause)) return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
-}
-
-/** Nobody listens there (any more), which is something else than somebody not answering. */
-function isAbsent(cause: unknown): boolean {
-  const { code } = cause as NodeJS.ErrnoException;
-  return code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ECONNRESET';
 }
 
 function refuseOther(status: ProxyStatus): void {
@@ -108,10 +138,10 @@ async function prepareFolder(folder: string): Promise<void> {
 }
 
 async function startFailed(folder: string, why: string): Promise<GantryError> {
-  const path = join(folder, PROXY_LOG);
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const tail = text.trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
-  const said = tail === '' ? '' : `. The end of ${path}:\n${tail}`;
   const hint = why.includes('ENOENT') ? { hint: 'flock is missing; it is part of util-linux.' } : {};
-  return new GantryError('proxy-failed', `the proxy could not be started: ${why}${said}`, hint);
+  return new GantryError(
+    'proxy-failed',
+    await withLastWords(folder, `the proxy could not be started: ${why}`),
+    hint,
+  );
 }

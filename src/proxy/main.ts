@@ -3,94 +3,57 @@
  * nothing more, finish what it carries and go. Interrupts of a terminal are not for it.
  */
 import { fstatSync, ftruncateSync } from 'node:fs';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { messageOf } from '../errors.ts';
 import { type Log, type LogLevel, openLog } from '../log.ts';
 import { VERSION } from '../version.ts';
-import { ProxyClient, socketPathIn } from './client.ts';
-import { Control } from './control.ts';
+import { ProxyClient } from './client.ts';
+import { Generation } from './generation.ts';
 import { PROXY_TABLES } from './protocol.ts';
 import { DataPlane } from './proxy.ts';
+import { Succession } from './successor.ts';
 
 /** The log tells transitions only; what an earlier run left is dropped when it is longer. */
 const MAX_LOG_BYTES = 8 * 1024 * 1024;
 const STDOUT = 1;
-const LEAVE_POLL_MS = 50;
 
 async function main(): Promise<void> {
-  const { stateDir, level } = readArguments();
+  const { folder, level, succeeds } = readArguments();
   boundLog();
   const log = await openLog(level, STDOUT);
   surviveDefects(log);
-  await refuseSecond(stateDir);
-  const proxy = new DataPlane({ tablesPath: join(stateDir, PROXY_TABLES), log });
-  await proxy.start();
-  const stopper = new Stopper(proxy, log);
-  const control = new Control({
-    socketPath: socketPathIn(stateDir),
-    proxy,
-    log,
-    stop: (force) => stopper.stop(force),
-  });
-  await control.start();
-  takeSignals(stopper);
-  log.info('proxy started', { version: VERSION, stateDir });
-  await stopper.stopped;
-  await control.close();
+  if (!succeeds) await refuseSecond(folder);
+  process.chdir(folder);
+  const plane = new DataPlane({ tablesPath: join(folder, PROXY_TABLES), log });
+  const generation = new Generation({ folder, level, plane, log });
+  takeSignals(generation);
+  if (succeeds) await generation.succeed(new Succession(plane));
+  else await generation.serve();
+  log.info('proxy started', { version: VERSION, stateDir: folder });
+  await generation.ended;
   log.info('proxy stopped');
 }
 
-/** Stops once, whoever asks; a forced stop cuts one under way short. */
-class Stopper {
-  readonly stopped: Promise<void>;
-  readonly #proxy: DataPlane;
-  readonly #log: Log;
-  #resolve: () => void = () => {};
-  #stopping = false;
-
-  constructor(proxy: DataPlane, log: Log) {
-    this.#proxy = proxy;
-    this.#log = log;
-    this.stopped = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-
-  stop(force: boolean): void {
-    if (force) return void this.#end();
-    if (this.#stopping) return;
-    this.#stopping = true;
-    this.#log.info('stopping', { open: this.#proxy.open, connections: this.#proxy.connections });
-    void this.#leave();
-  }
-
-  async #leave(): Promise<void> {
-    await this.#proxy.retire();
-    while (this.#proxy.connections > 0) await sleep(LEAVE_POLL_MS);
-    await this.#end();
-  }
-
-  async #end(): Promise<void> {
-    await this.#proxy.close();
-    this.#resolve();
-  }
-}
-
-function readArguments(): { stateDir: string; level: LogLevel } {
+function readArguments(): { folder: string; level: LogLevel; succeeds: boolean } {
   const { values } = parseArgs({
-    options: { 'state-dir': { type: 'string' }, 'log-level': { type: 'string', default: 'info' } },
+    options: {
+      'state-dir': { type: 'string' },
+      'log-level': { type: 'string', default: 'info' },
+      /** The proxy that serves has started this one, and hands over. */
+      successor: { type: 'boolean', default: false },
+    },
   });
   if (values['state-dir'] === undefined) throw new Error('--state-dir is required');
-  return { stateDir: values['state-dir'], level: values['log-level'] as LogLevel };
+  const level = values['log-level'] as LogLevel;
+  return { folder: resolve(values['state-dir']), level, succeeds: values.successor };
 }
 
-function takeSignals(stopper: Stopper): void {
+function takeSignals(generation: Generation): void {
   const attached = process.stdout.isTTY === true;
-  process.on('SIGTERM', () => stopper.stop(false));
+  process.on('SIGTERM', () => generation.stop(false));
   process.on('SIGINT', () => {
-    if (attached) stopper.stop(false);
+    if (attached) generation.stop(false);
   });
   process.on('SIGHUP', () => {});
 }

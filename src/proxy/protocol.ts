@@ -11,11 +11,16 @@ export const PROTOCOL_VERSION = 3;
 /** The first that hands its sockets over to a newer proxy. */
 export const UPGRADABLE_SINCE = 3;
 
-/** File names inside the state directory. */
+/** File names inside the state directory. PROXY_SOCKET leads to the own socket of the process that serves. */
 export const PROXY_SOCKET = 'proxy.sock';
 export const PROXY_LOCK = 'proxy.lock';
 export const PROXY_TABLES = 'proxy-tables.json';
 export const PROXY_LOG = 'proxy.log';
+
+/** Of a proxy process's own control socket; an older generation is found by it. */
+export function generationSocket(pid: number): string {
+  return `proxy-${pid}.sock`;
+}
 
 /** GET /v1/owners/{owner}; PUT /v1/owners/{owner} answers the same. Revision 0: the owner has no table yet. */
 export interface OwnedTable {
@@ -140,6 +145,30 @@ export interface UpgradeRequest {
 export interface UpgradeAnswer {
   /** Of the successor. */
   readonly pid: number;
+}
+
+/**
+ * POST /v1/follow, from the proxy that serves to an older generation: lead who is still here by these tables. Nothing
+ * happens when `lastRevision` is below one that was followed before. Answers GenerationReport; 409 proxy-failed from
+ * a proxy that has not handed over. INVARIANT: stays as it is as long as proxies from UPGRADABLE_SINCE on are replaced.
+ */
+export interface FollowRequest {
+  readonly lastRevision: number;
+  /** What changed; the tables of other owners stay. */
+  readonly owners: readonly OwnedTable[];
+}
+
+export interface GenerationReport {
+  readonly pid: number;
+  readonly version: string;
+  readonly startedAt: string;
+  /** Client connections, idle ones included. */
+  readonly connections: number;
+  readonly lastRevision: number;
+  /** Of every owner's table that it follows. */
+  readonly revisions: Readonly<Record<string, number>>;
+  /** Only what this process carries. */
+  readonly backends: readonly BackendReport[];
 }
 
 /** GET /v1/holds[?owner=X]: every connection of every backend, of all generations, the oldest first; at most 10,000. */

@@ -3,6 +3,7 @@
  * counts. A swap is prepared (all new sockets bound) and then applied in one synchronous step, so
  * that no request sees half of it. Knows nothing of the control socket or of processes.
  */
+import type { Server } from 'node:net';
 import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
@@ -10,19 +11,20 @@ import { LiveBackend } from './backend.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
 import { LiveRoute } from './live-route.ts';
-import { loadTables, saveTables } from './persist.ts';
+import type { SavedTables } from './persist.ts';
 import type { BackendReport, Change, OwnedTable, ProxyStatus, PutTable } from './protocol.ts';
 import {
   type Backend,
   diffListeners,
-  EMPTY_TABLE,
   ledRoutes,
   listenersOf,
+  type Place,
   placeKey,
   placesOverlap,
   type RoutedListener,
   type RouteTable,
 } from './routes.ts';
+import { Tables } from './tables.ts';
 
 const TICK_MS = 1_000;
 
@@ -34,24 +36,22 @@ export interface ProxyOptions {
 export type ChangeListener = (owner: string, change: Change) => void;
 
 export class DataPlane {
-  readonly #options: ProxyOptions;
   readonly #log: Log;
   readonly #doors: Doors;
-  readonly #owners = new Map<string, OwnedTable>();
+  readonly #tables: Tables;
   readonly #backends = new Map<string, LiveBackend>();
   readonly #listeners = new Set<ChangeListener>();
   #ticker: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
-  #lastRevision = 0;
-  #persistError: string | undefined;
   #stopping = false;
+  #handedOver = false;
   /** Owners with a table in force of which a port could not be bound yet. */
   readonly #missing = new Set<string>();
   #missedWhy = '';
 
   constructor(options: ProxyOptions) {
-    this.#options = options;
     this.#log = options.log;
+    this.#tables = new Tables(options.tablesPath, options.log);
     this.#doors = new Doors({
       reached: (backend, port, error) => this.#reached(backend, port, error),
       acceptFailed: (door, error) =>
@@ -77,18 +77,33 @@ export class DataPlane {
 
   /** Takes over the tables on disk. A port that cannot be bound now is tried again every second. */
   async start(): Promise<void> {
-    const loaded = await loadTables(this.#options.tablesPath);
-    for (const problem of loaded.problems) this.#log.error('tables could not be restored', { problem });
-    this.#lastRevision = loaded.lastRevision;
-    for (const owned of loaded.owners) {
-      this.#owners.set(owned.owner, owned);
-      await this.#bindMissing(owned);
-    }
+    await this.#tables.load();
+    await this.bindRest();
+  }
+
+  /** The tables of the proxy that this one succeeds; its doors follow, then `bindRest`. */
+  takeOver(tables: SavedTables): void {
+    this.#tables.take(tables);
+  }
+
+  /** A listening socket of the proxy that this one succeeds. It serves at once. */
+  adopt(place: Place, server: Server): void {
+    const has = (owned: OwnedTable) =>
+      listenersOf(owned.table).some((it) => placeKey(it) === placeKey(place));
+    const owned = this.#tables.all.find(has);
+    if (owned === undefined) return void server.close();
+    this.#doors.adopt(place, server);
+    this.#lead(owned);
+  }
+
+  /** Binds what the tables name and no door is open for yet. */
+  async bindRest(): Promise<void> {
+    for (const owned of this.#tables.all) await this.#bindMissing(owned);
     this.#ticker = setInterval(() => this.#tick(performance.now()), TICK_MS);
   }
 
   table(owner: string): OwnedTable {
-    return this.#owners.get(owner) ?? { owner, revision: 0, table: EMPTY_TABLE };
+    return this.#tables.of(owner);
   }
 
   /** See PutTable. Puts are taken one at a time. Throws GantryError route-conflict, port-taken, proxy-failed. */
@@ -102,10 +117,10 @@ export class DataPlane {
     const mine = (name: string) => owner === undefined || name === owner;
     const now = performance.now();
     return {
-      owners: [...this.#owners.values()].filter((owned) => mine(owned.owner)),
+      owners: this.#tables.all.filter((owned) => mine(owned.owner)),
       listeners: this.#listenerReports().filter((listener) => mine(listener.owner)),
       backends: this.#backendReports(now).filter((backend) => mine(backend.owner)),
-      ...(this.#persistError === undefined ? {} : { persistError: this.#persistError }),
+      ...(this.#tables.persistError === undefined ? {} : { persistError: this.#tables.persistError }),
       ...(this.#stopping ? { stopping: true } : {}),
     };
   }
@@ -122,7 +137,46 @@ export class DataPlane {
     this.#stopping = true;
     await this.#turn;
     for (const door of [...this.#doors.open]) this.#doors.retire(door);
-    if (this.#persistError !== undefined) await this.#save();
+    if (this.#tables.persistError !== undefined && !this.#handedOver) await this.#tables.save();
+  }
+
+  /** Of all owners, as they are in force. */
+  get tables(): SavedTables {
+    return this.#tables.saved;
+  }
+
+  /** Resolves when every put that was asked before has ended. */
+  async settled(): Promise<void> {
+    await this.#turn;
+  }
+
+  /** The doors that are open, each with its listening socket. */
+  get listening(): readonly Door[] {
+    return [...this.#doors.open].filter((door) => door.listening);
+  }
+
+  /** Another process listens on these sockets from now on: accepts nothing more here, and clients may stay. */
+  handOver(): void {
+    this.#handedOver = true;
+    this.#missing.clear();
+    for (const door of this.#doors.open) door.handOver();
+  }
+
+  /** Once handed over: leads who is still here by the tables of the proxy that serves. Older ones are ignored. */
+  follow({ lastRevision, owners }: SavedTables): void {
+    if (lastRevision < this.#tables.saved.lastRevision) return;
+    this.#tables.notBelow(lastRevision);
+    for (const owned of owners) {
+      const present = this.table(owned.owner);
+      if (present.revision === owned.revision) continue;
+      this.#tables.set(owned);
+      this.#enforce(present, owned);
+    }
+  }
+
+  /** Revisions given out from now on are above this one. */
+  notBelow(revision: number): void {
+    this.#tables.notBelow(revision);
   }
 
   /** Cuts everything. */
@@ -138,14 +192,14 @@ export class DataPlane {
     const present = this.table(owner);
     if (present.revision !== ifRevision) throw conflict(present, ifRevision);
     const next = listenersOf(table);
-    this.#refuseClaimed(owner, next);
+    this.#tables.refuseClaimed(owner, next);
     const diff = diffListeners(listenersOf(present.table), next);
     const missing = next.filter((listener) => this.#doors.at(listener) === undefined);
     if (dryRun === true) return this.#rehearse(present, table, missing);
     const doors = await this.#bindInstead(present, missing, diff.close);
     const owned = this.#apply(present, table, doors);
-    await this.#save();
-    this.#tell(owner, { kind: 'table' });
+    await this.#tables.save();
+    this.tell(owner, { kind: 'table' });
     return owned;
   }
 
@@ -178,19 +232,19 @@ export class DataPlane {
   ): Promise<OwnedTable> {
     const free = missing.filter((listener) => this.#doors.overlapping(listener).length === 0);
     for (const door of await this.#doors.bindAll(free)) door.close();
-    const revision = table.routes.length === 0 ? 0 : this.#lastRevision + 1;
-    return { owner: present.owner, revision, table };
+    return this.#tables.next(present.owner, table);
   }
 
   /** INVARIANT: synchronous. When it returns, nothing new goes where the old table led. */
   #apply(present: OwnedTable, table: RouteTable, bound: readonly Door[]): OwnedTable {
-    const { owner } = present;
     for (const door of bound) this.#doors.add(door);
-    this.#lastRevision += 1;
-    const empty = table.routes.length === 0;
-    const owned: OwnedTable = { owner, revision: empty ? 0 : this.#lastRevision, table };
-    if (empty) this.#owners.delete(owner);
-    else this.#owners.set(owner, owned);
+    const owned = this.#tables.replace(present.owner, table);
+    this.#enforce(present, owned);
+    return owned;
+  }
+
+  #enforce(present: OwnedTable, owned: OwnedTable): void {
+    const { owner, revision, table } = owned;
     this.#lead(owned);
     const wanted = new Set(listenersOf(table).map(placeKey));
     for (const listener of listenersOf(present.table)) {
@@ -199,8 +253,7 @@ export class DataPlane {
       door.assign({ ...door.plan, route: new LiveRoute([], table.limits) });
       this.#doors.retire(door);
     }
-    this.#log.info('table in force', { owner, revision: owned.revision, routes: summary(table) });
-    return owned;
+    this.#log.info('table in force', { owner, revision, routes: summary(table) });
   }
 
   /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
@@ -238,18 +291,7 @@ export class DataPlane {
     if (backend.routed) return;
     this.#backends.delete(key);
     this.#log.info('an unrouted backend is idle', { ...backend.name });
-    this.#tell(backend.name.owner, { kind: 'idle', backend: backend.name.id });
-  }
-
-  #refuseClaimed(owner: string, listeners: readonly RoutedListener[]): void {
-    for (const other of this.#owners.values()) {
-      if (other.owner === owner) continue;
-      for (const theirs of listenersOf(other.table)) {
-        const ours = listeners.find((listener) => placesOverlap(listener, theirs));
-        if (ours !== undefined)
-          throw claimed(`${owner}/${ours.component}`, ours, `${other.owner}/${theirs.component}`);
-      }
-    }
+    this.tell(backend.name.owner, { kind: 'idle', backend: backend.name.id });
   }
 
   /** Of a table in force; whatever cannot be bound now is tried again at the next tick. */
@@ -273,18 +315,8 @@ export class DataPlane {
     this.#log.error('a listener of the table in force could not be bound', { owner, why });
   }
 
-  async #save(): Promise<void> {
-    const tables = { lastRevision: this.#lastRevision, owners: [...this.#owners.values()] };
-    try {
-      await saveTables(this.#options.tablesPath, tables);
-      this.#persistError = undefined;
-    } catch (error) {
-      this.#persistError = messageOf(error);
-      this.#log.error('the tables live in memory only', { why: this.#persistError });
-    }
-  }
-
-  #tell(owner: string, change: Change): void {
+  /** Of what the listeners cannot see here. */
+  tell(owner: string, change: Change): void {
     for (const listener of this.#listeners) listener(owner, change);
   }
 
@@ -305,7 +337,8 @@ export class DataPlane {
     const owners = [...this.#missing];
     this.#missing.clear();
     this.#turn = this.#turn.then(async () => {
-      for (const owner of this.#stopping ? [] : owners) await this.#bindMissing(this.table(owner));
+      for (const owner of this.#stopping || this.#handedOver ? [] : owners)
+        await this.#bindMissing(this.table(owner));
     });
   }
 
@@ -331,13 +364,6 @@ function summary(table: RouteTable): Record<string, string[]> {
 function conflict(present: OwnedTable, ifRevision: number): GantryError {
   const message = `the routes of ${present.owner} changed meanwhile (revision ${present.revision}, not ${ifRevision})`;
   return new GantryError('route-conflict', message, { retryable: true });
-}
-
-function claimed(ours: string, listener: RoutedListener, theirs: string): GantryError {
-  const message = `${ours} asks for ${placeKey(listener)}, which ${theirs} has`;
-  return new GantryError('port-taken', message, {
-    hint: 'Give one of the two another external port, or stop the one that has it.',
-  });
 }
 
 function isStopping(): GantryError {

@@ -7,73 +7,15 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { proxyPort } from '../../src/agent/proxy-port.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { ProxyClient } from '../../src/proxy/client.ts';
 import { ensureProxy } from '../../src/proxy/launch.ts';
 import { type Change, PROTOCOL_VERSION, PROXY_LOG, PROXY_SOCKET } from '../../src/proxy/protocol.ts';
 import { DEFAULT_LIMITS, EMPTY_TABLE, type RouteTable } from '../../src/proxy/routes.ts';
-import { ask, dial, freePort, ownAddress, tableOf, until } from './ground.ts';
-
-/** A state directory whose proxy is gone after the test, whatever became of it. */
-async function stateDir(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'gantryd-state-'));
-  t.after(async () => {
-    const client = new ProxyClient({ stateDir: folder });
-    await client.stop(true).catch(() => undefined);
-    await until('the proxy is gone', () => isGone(client));
-    await rm(folder, { recursive: true });
-  });
-  return folder;
-}
-
-async function isGone(client: ProxyClient): Promise<boolean> {
-  return client.status().then(
-    () => false,
-    (error) => isGantryError(error, 'proxy-unreachable'),
-  );
-}
-
-interface Site {
-  readonly url: string;
-  readonly table: RouteTable;
-  readonly address: string;
-  readonly port: number;
-}
-
-/** A backend in this process and the table that leads to it. */
-async function site(t: TestContext, listener: http.RequestListener): Promise<Site> {
-  const server = http.createServer(listener);
-  const host = ownAddress();
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  const { port: containerPort } = server.address() as net.AddressInfo;
-  const address = ownAddress();
-  const port = await freePort(address);
-  const table = tableOf([
-    {
-      component: 'web',
-      listeners: [{ address, port, kind: 'http', containerPort }],
-      backends: [{ id: 'a', host }],
-    },
-  ]);
-  return { url: `http://${address}:${port}`, table, address, port };
-}
-
-async function refused(
-  promise: Promise<unknown>,
-): Promise<{ code: string; message: string; retryable: boolean }> {
-  const error = await promise.then(
-    () => assert.fail('it was not refused'),
-    (thrown: unknown) => thrown,
-  );
-  assert.ok(isGantryError(error), String(error));
-  return error;
-}
+import { ask, dial, ownAddress, until } from './ground.ts';
+import { isGone, refused, site, stateDir } from './process-ground.ts';
 
 test('two starters at once end with one proxy, which serves, and only its owner may ask it', async (t) => {
   const folder = await stateDir(t);
@@ -125,9 +67,13 @@ test('killed and started again, the proxy serves what it served', async (t) => {
   await client.put('blog', { ifRevision: 0, table: blog.table });
   const { pid } = await client.status();
   process.kill(pid, 'SIGKILL');
-  await until('it is gone', () => isGone(client));
+  await until('another serves', async () =>
+    (await ensureProxy({ stateDir: folder })).status().then(
+      (s) => s.pid !== pid,
+      () => false,
+    ),
+  );
   const again = await ensureProxy({ stateDir: folder });
-  assert.notEqual((await again.status()).pid, pid);
   assert.deepEqual([(await ask(web.url)).body, (await ask(blog.url)).body], ['web', 'blog']);
   assert.deepEqual(await again.table('shop'), shop);
   assert.equal(

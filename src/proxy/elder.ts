@@ -1,0 +1,110 @@
+/**
+ * One older generation as the proxy that serves knows it: brought to the tables in force, and what it still carries.
+ * What is not known is taken for held: an elder that has not confirmed a table may still use every backend of the
+ * last one.
+ */
+import { isGantryError } from '../errors.ts';
+import { isAbsent, type ProxyClient } from './client.ts';
+import { backendKey } from './merge.ts';
+import type { SavedTables } from './persist.ts';
+import type { BackendReport, GenerationReport, OlderGeneration, OwnedTable } from './protocol.ts';
+import { EMPTY_TABLE, ledRoutes } from './routes.ts';
+
+export type ElderState = 'follows' | 'silent' | 'gone';
+
+export class Elder {
+  readonly pid: number;
+  readonly #client: ProxyClient;
+  readonly #tables: () => SavedTables;
+  #state: ElderState = 'follows';
+  #report: GenerationReport | undefined;
+  /** It may have these tables beside those that it has confirmed: they were sent, or it was never heard. */
+  #unconfirmed: readonly BackendReport[];
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(pid: number, client: ProxyClient, tables: () => SavedTables) {
+    this.pid = pid;
+    this.#client = client;
+    this.#tables = tables;
+    this.#unconfirmed = backendsOf(tables().owners);
+  }
+
+  get state(): ElderState {
+    return this.#state;
+  }
+
+  get lastRevision(): number {
+    return this.#report?.lastRevision ?? 0;
+  }
+
+  /** Brings it to the tables in force and learns its counts, one call at a time. `state` says how it went. */
+  follow(): Promise<void> {
+    const result = this.#turn.then(() => this.#follow());
+    this.#turn = result;
+    return result;
+  }
+
+  /** What it holds or may hold, where `isRouted` says who gets new work from the proxy that serves. */
+  backends(isRouted: (backend: BackendReport) => boolean): BackendReport[] {
+    const reported = this.#report?.backends ?? [];
+    const unconfirmed = new Map(this.#unconfirmed.map((backend) => [backendKey(backend), backend]));
+    for (const backend of reported) {
+      const mayUse = backend.routed || unconfirmed.has(backendKey(backend));
+      unconfirmed.set(backendKey(backend), { ...backend, routed: mayUse });
+    }
+    return [...unconfirmed.values()].map((backend) => {
+      const uncertain = backend.routed && (this.#state === 'silent' || !isRouted(backend));
+      return uncertain && backend.open === 0 ? { ...backend, open: 1, inFlight: 1 } : backend;
+    });
+  }
+
+  describe(): OlderGeneration {
+    const { version = 'unknown', startedAt = '', connections = 0, backends = [] } = this.#report ?? {};
+    const open = backends.reduce((sum, backend) => sum + backend.open, 0);
+    const silent = this.#state === 'silent' ? { silent: true } : {};
+    return { pid: this.pid, version, startedAt, connections, open, ...silent };
+  }
+
+  /** It ends with its last connection, or at once if forced. */
+  async stop(force: boolean): Promise<void> {
+    await this.#client.stop(force);
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      // What it follows is not known before it has said so, nor after it was silent.
+      if (this.#report === undefined || this.#state === 'silent') await this.#send([]);
+      await this.#send(this.#behind());
+      this.#state = 'follows';
+    } catch (error) {
+      if (!isGantryError(error)) throw error;
+      this.#state = isAbsent(error) ? 'gone' : 'silent';
+    }
+  }
+
+  async #send(owners: readonly OwnedTable[]): Promise<void> {
+    this.#unconfirmed = [...this.#unconfirmed, ...backendsOf(owners)];
+    this.#report = await this.#client.follow({ lastRevision: this.#tables().lastRevision, owners });
+    this.#unconfirmed = [];
+  }
+
+  #behind(): OwnedTable[] {
+    const { owners } = this.#tables();
+    const has = this.#report?.revisions ?? {};
+    const wanted = new Set(owners.map(({ owner }) => owner));
+    const gone = Object.keys(has).filter((owner) => !wanted.has(owner));
+    return [
+      ...owners.filter(({ owner, revision }) => has[owner] !== revision),
+      ...gone.map((owner) => ({ owner, revision: 0, table: EMPTY_TABLE })),
+    ];
+  }
+}
+
+function backendsOf(owners: readonly OwnedTable[]): BackendReport[] {
+  const nothing = { routed: true, open: 0, inFlight: 0, upgraded: 0, tcp: 0, oldestMs: 0, peers: [] };
+  return owners.flatMap(({ owner, table }) =>
+    ledRoutes(table).flatMap(({ leadsTo, backends }) =>
+      backends.map(({ id }) => ({ ...nothing, owner, component: leadsTo, id })),
+    ),
+  );
+}

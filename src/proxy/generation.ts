@@ -1,0 +1,257 @@
+/**
+ * One proxy process over its life: it serves, perhaps after a proxy that handed over to it; it may hand over itself
+ * and is an older generation from then on; it ends when it is told to, or with its last client. Translates neither
+ * HTTP nor signals.
+ */
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GantryError, messageOf } from '../errors.ts';
+import type { Log, LogLevel } from '../log.ts';
+import { VERSION } from '../version.ts';
+import { ProxyClient } from './client.ts';
+import { Control } from './control.ts';
+import { Elders } from './elders.ts';
+import { findLock, handOver, type Successor } from './handover.ts';
+import {
+  type FollowRequest,
+  type GenerationReport,
+  type OwnedTable,
+  PROTOCOL_VERSION,
+  PROXY_LOCK,
+  type ProxyStatus,
+  type PutTable,
+  type UpgradeAnswer,
+  type UpgradeRequest,
+} from './protocol.ts';
+import type { ChangeListener, DataPlane } from './proxy.ts';
+import { Standby } from './standby.ts';
+import type { Succession } from './successor.ts';
+
+const LEAVE_POLL_MS = 50;
+
+export interface GenerationOptions {
+  /** The state directory, absolute, which must be the working directory too. */
+  readonly folder: string;
+  readonly level: LogLevel;
+  readonly plane: DataPlane;
+  readonly log: Log;
+}
+
+export class Generation {
+  readonly plane: DataPlane;
+  /** Resolves when everything is closed. */
+  readonly ended: Promise<void>;
+  readonly #options: GenerationOptions;
+  readonly #log: Log;
+  readonly #control: Control;
+  readonly #elders: Elders;
+  readonly #lock: number | undefined;
+  /** Without the lock there is nothing to wait for. */
+  readonly #standby: Standby | undefined;
+  readonly #startedAt = new Date().toISOString();
+  readonly #aborter = new AbortController();
+  #handover: Promise<UpgradeAnswer> | undefined;
+  #isElder = false;
+  #isStopping = false;
+  #end: Promise<void> | undefined;
+  #resolve: () => void = () => {};
+
+  constructor(options: GenerationOptions) {
+    this.#options = options;
+    this.plane = options.plane;
+    this.#log = options.log;
+    this.ended = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    this.#lock = findLock(join(options.folder, PROXY_LOCK));
+    this.#standby = this.#lock === undefined ? undefined : new Standby(options);
+    this.#elders = new Elders(options);
+    this.#control = new Control({ generation: this, log: options.log });
+  }
+
+  /** Becomes the proxy of its state directory, with the tables on disk. INVARIANT: the caller holds the lock. */
+  async serve(): Promise<void> {
+    await this.plane.start();
+    await this.#control.start();
+    await Promise.all([this.#standby?.start(), this.#elders.find()]);
+    await this.#control.publish();
+  }
+
+  /** Becomes it in the place of the one that started this process. */
+  async succeed(elder: Succession): Promise<void> {
+    this.#handover = this.#takeOver(elder);
+    await this.#handover;
+    this.#handover = undefined;
+  }
+
+  /** Of everything that any generation carries; 0 when it may end. */
+  get open(): number {
+    return this.#elders.merge(this.plane.status().backends).reduce((sum, { open }) => sum + open, 0);
+  }
+
+  get isElder(): boolean {
+    return this.#isElder;
+  }
+
+  status(owner?: string): ProxyStatus {
+    const own = this.plane.status();
+    const { listeners, owners, backends, ...rest } = own;
+    const mine = (of: { readonly owner: string }) => owner === undefined || of.owner === owner;
+    const older = this.#elders.describe();
+    return {
+      protocol: PROTOCOL_VERSION,
+      ...this.#self(),
+      owners: owners.filter(mine),
+      listeners: listeners.filter(mine),
+      backends: this.#elders.merge(backends).filter(mine),
+      ...(older.length === 0 ? {} : { older }),
+      ...rest,
+    };
+  }
+
+  table(owner: string): OwnedTable {
+    return this.plane.table(owner);
+  }
+
+  /** Waits for a handover that is under way: whoever serves then takes it. */
+  async put(owner: string, put: PutTable): Promise<OwnedTable> {
+    await this.#handover?.catch(() => undefined);
+    if (this.#isElder) return this.#successor().put(owner, put);
+    const owned = await this.plane.put(owner, put);
+    if (put.dryRun !== true) await this.#elders.follow();
+    return owned;
+  }
+
+  subscribe(listener: ChangeListener): () => void {
+    return this.plane.subscribe(listener);
+  }
+
+  /** Throws GantryError proxy-failed unless this is an older generation. */
+  follow(request: FollowRequest): GenerationReport {
+    if (!this.#isElder) throw new GantryError('proxy-failed', 'this proxy serves and follows no other');
+    this.plane.follow(request);
+    const { lastRevision, owners } = this.plane.tables;
+    return {
+      ...this.#self(),
+      connections: this.plane.connections,
+      lastRevision,
+      revisions: Object.fromEntries(owners.map(({ owner, revision }) => [owner, revision])),
+      backends: this.plane.status().backends,
+    };
+  }
+
+  /** Throws GantryError proxy-failed when the successor cannot serve; everything is as before then. */
+  async upgrade(request: UpgradeRequest): Promise<UpgradeAnswer> {
+    if (this.#isStopping) throw refused('the proxy is stopping', 'The next command starts the new one.');
+    if (this.#isElder || this.#handover !== undefined)
+      throw refused('the proxy is being upgraded already', 'See `gantryd proxy status` for how that went.');
+    this.#handover = this.#handOver(request);
+    return await this.#handover.finally(() => {
+      this.#handover = undefined;
+    });
+  }
+
+  /** Accepts nothing more, finishes what it carries and ends, as do the older ones; forced, it cuts everything. */
+  stop(force: boolean): void {
+    if (force) return void this.#close();
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    this.#log.info('stopping', { open: this.open, connections: this.plane.connections });
+    this.#leave().catch((error) => this.#log.error('cannot stop', { why: messageOf(error) }));
+  }
+
+  async #takeOver(elder: Succession): Promise<UpgradeAnswer> {
+    await elder.tables();
+    await this.#control.start();
+    await elder.doors();
+    await this.plane.bindRest();
+    await this.#control.publish();
+    await this.#standby?.start();
+    // Not before: it refuses to follow as long as it serves.
+    await elder.retired();
+    await this.#elders.find();
+    return { pid: process.pid };
+  }
+
+  async #handOver(request: UpgradeRequest): Promise<UpgradeAnswer> {
+    const { plane } = this;
+    this.#log.info('handing over', { ...request });
+    this.#standby?.leave();
+    try {
+      await plane.settled();
+      const { signal } = this.#aborter;
+      const successor = await handOver(request, { ...this.#options, lockFd: this.#lock, signal });
+      this.#becomeElder(successor);
+      return { pid: successor.pid };
+    } catch (error) {
+      this.#log.error('not handed over', { why: messageOf(error) });
+      // The successor may have got as far as taking both over.
+      await this.#control.publish();
+      if (!this.#aborter.signal.aborted) await this.#standby?.start();
+      throw error;
+    }
+  }
+
+  #becomeElder(successor: Successor): void {
+    this.#isElder = true;
+    this.plane.handOver();
+    // The lock is the proxy's: it must not live on in us.
+    if (this.#lock !== undefined) closeSync(this.#lock);
+    successor.release();
+    this.#standby?.end();
+    this.#elders.close();
+    this.#control.endStreams();
+    this.#log.info('handed over', { to: successor.pid, connections: this.plane.connections });
+    this.#leaveLast().catch((error) => this.#log.error('cannot end', { why: messageOf(error) }));
+  }
+
+  async #leave(): Promise<void> {
+    const wasElder = this.#isElder;
+    const successor = await this.#handover?.catch(() => undefined);
+    if (this.#isElder) {
+      if (!wasElder && successor !== undefined) process.kill(successor.pid, 'SIGTERM');
+      return await this.plane.retire();
+    }
+    await this.#standby?.close();
+    await this.#elders.stop(false);
+    await this.plane.retire();
+    await this.#leaveLast();
+  }
+
+  async #leaveLast(): Promise<void> {
+    while (this.plane.connections > 0 || this.#elders.any) await sleep(LEAVE_POLL_MS);
+    await this.#close();
+  }
+
+  #close(): Promise<void> {
+    this.#end ??= this.#closeAll();
+    return this.#end;
+  }
+
+  async #closeAll(): Promise<void> {
+    this.#isStopping = true;
+    this.#aborter.abort();
+    await this.#handover?.catch(() => undefined);
+    if (!this.#isElder) {
+      await this.#standby?.close();
+      await this.#elders.stop(true);
+      this.#elders.close();
+    }
+    await this.plane.close();
+    await this.#control.close();
+    this.#resolve();
+  }
+
+  #self(): Pick<ProxyStatus, 'version' | 'pid' | 'startedAt'> {
+    return { version: VERSION, pid: process.pid, startedAt: this.#startedAt };
+  }
+
+  #successor(): ProxyClient {
+    return new ProxyClient({ stateDir: this.#options.folder });
+  }
+}
+
+function refused(why: string, hint: string): GantryError {
+  return new GantryError('proxy-failed', `it cannot be upgraded now: ${why}`, { hint, retryable: true });
+}

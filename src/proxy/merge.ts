@@ -1,0 +1,49 @@
+/** Counts of several proxy processes as one. Pure. */
+import type { AnswerCounts, BackendReport } from './protocol.ts';
+
+const MAX_PEERS = 20;
+
+export function backendKey({
+  owner,
+  component,
+  id,
+}: Pick<BackendReport, 'owner' | 'component' | 'id'>): string {
+  return JSON.stringify([owner, component, id]);
+}
+
+/** Sums what several generations report of each backend. Whether one is routed, only the first of them says. */
+export function mergeReports(
+  own: readonly BackendReport[],
+  others: readonly (readonly BackendReport[])[],
+): BackendReport[] {
+  const merged = new Map(own.map((report) => [backendKey(report), report]));
+  for (const report of others.flat()) {
+    const known = merged.get(backendKey(report));
+    merged.set(backendKey(report), known === undefined ? { ...report, routed: false } : sum(known, report));
+  }
+  return [...merged.values()];
+}
+
+function sum(a: BackendReport, b: BackendReport): BackendReport {
+  const answers = sumAnswers(a.answers, b.answers);
+  return {
+    ...a,
+    open: a.open + b.open,
+    inFlight: a.inFlight + b.inFlight,
+    upgraded: a.upgraded + b.upgraded,
+    tcp: a.tcp + b.tcp,
+    oldestMs: Math.max(a.oldestMs, b.oldestMs),
+    peers: [...a.peers, ...b.peers].sort((x, y) => y.ageMs - x.ageMs).slice(0, MAX_PEERS),
+    ...(answers === undefined ? {} : { answers }),
+  };
+}
+
+function sumAnswers(a: AnswerCounts | undefined, b: AnswerCounts | undefined): AnswerCounts | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  const length = Math.max(a.latency.length, b.latency.length);
+  return {
+    requests: a.requests + b.requests,
+    errors: a.errors + b.errors,
+    latency: Array.from({ length }, (_, at) => (a.latency[at] ?? 0) + (b.latency[at] ?? 0)),
+  };
+}
