@@ -165,8 +165,22 @@ export interface StatusValue {
   readonly containers: readonly StatusContainer[];
   /** Last lines of a container that is not ready or has failed; [] when all is well. */
   readonly logs: readonly string[];
+  /** How a container of it ended by itself last, also when all is well again; absent: none has, since the agent began. */
+  readonly died?: Death;
   /** ISO time when `phase` began. */
   readonly since: string;
+}
+
+export interface Death {
+  readonly container: string;
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  /** The engine's words when it could not run. */
+  readonly error?: string;
+  /** Last lines it printed. */
+  readonly logs: readonly string[];
+  /** ISO time when it was found. */
+  readonly at: string;
 }
 
 export interface StatusContainer {
@@ -223,6 +237,7 @@ const oneOf =
   (v: unknown) =>
     typeof v === 'string' && known.includes(v);
 
+const optional = (holds: (v: unknown) => boolean) => (v: unknown) => v === undefined || holds(v);
 const each = (holds: (v: unknown) => boolean) => (v: unknown) => Array.isArray(v) && v.every(holds);
 
 type Shape = Readonly<Record<string, (value: unknown) => boolean>>;
@@ -302,6 +317,7 @@ export const readStatus = reader<StatusValue>({
   why: text,
   containers: each(fields({ id: text, release: count, state: text, connections: count })),
   logs: each(text),
+  died: optional(fields({ container: text, logs: each(text), at: text })),
   since: text,
 });
 

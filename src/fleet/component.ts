@@ -280,7 +280,14 @@ export class FleetComponent {
   #publish(view: View, step: Step): void {
     const { host, keys, leased, connections } = this.#around;
     const status = statusOf({
-      ...{ host, view, step, trouble: this.#trouble, logs: this.#postMortem.logs },
+      ...{
+        host,
+        view,
+        step,
+        trouble: this.#trouble,
+        logs: this.#postMortem.logs,
+        died: this.#postMortem.died,
+      },
       connections: connections(),
       known: this.#known,
       before: this.#status,

@@ -7,10 +7,10 @@ import type { View } from '../agent/agent.ts';
 import { LAST_LINES } from '../agent/execute.ts';
 import { hasFailed, isLeaving } from '../agent/standing.ts';
 import type { ObservedContainer } from '../agent/state.ts';
+import type { Death } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent, LastWords } from '../events.ts';
 import type { Step } from './rollout.ts';
-import { backoffOf } from './status.ts';
 
 /** Lines a container that is not ready yet has printed: not asked for more often. */
 export const LOGS_EVERY_MS = 2_000;
@@ -35,8 +35,8 @@ export class PostMortem {
   #failing: Failing | undefined;
   /** Of the container by which the release failed. */
   #last: (Remains & { readonly container: string; readonly words: LastWords }) | undefined;
-  /** Lines of the container that died last by itself. */
-  #died: readonly string[] = [];
+  /** How a container ended by itself last. */
+  #died: Death | undefined;
   #logs: { readonly lines: readonly string[]; readonly at: number } = { lines: [], at: 0 };
 
   constructor(engine: Engine) {
@@ -50,6 +50,10 @@ export class PostMortem {
     return { words, ...(check === undefined ? {} : { check }) };
   }
 
+  get died(): Death | undefined {
+    return this.#died;
+  }
+
   get logs(): readonly string[] {
     return this.#logs.lines;
   }
@@ -57,6 +61,7 @@ export class PostMortem {
   /** Another release, or another attempt, begins. */
   forget(): void {
     this.#last = undefined;
+    this.#died = undefined;
   }
 
   /** One that fails after the switch is replaced within moments: it is remembered for as long as the release is watched. */
@@ -72,7 +77,10 @@ export class PostMortem {
   }
 
   noteEvent(event: AgentEvent): void {
-    if (event.kind === 'container-failed') this.#died = event.lastWords.logs;
+    if (event.kind === 'container-failed') {
+      const { container, lastWords, at } = event;
+      this.#died = { container, ...lastWords, at: new Date(at).toISOString() };
+    }
     if (event.kind === 'release-failed') {
       const { container, lastWords: words, verdict } = event;
       this.#last = { container, words, ...(verdict === undefined ? {} : { check: verdict.saw }) };
@@ -109,8 +117,7 @@ export class PostMortem {
       this.#logs = { lines: await this.#engine.logs(pending.id, LAST_LINES), at: now };
     } else if (pending === undefined) {
       const failed = step.kind === 'fail' || (step.kind === 'wait' && step.for === 'fleet');
-      const died = backoffOf(view) === undefined ? [] : this.#died;
-      this.#logs = { lines: failed ? (this.#last?.words.logs ?? []) : died, at: 0 };
+      this.#logs = { lines: failed ? (this.#last?.words.logs ?? []) : [], at: 0 };
     }
   }
 

@@ -3,7 +3,13 @@ import type { Action } from '../agent/action.ts';
 import type { View } from '../agent/agent.ts';
 import { newestNumber } from '../agent/record.ts';
 import { NOT_ASKED, type ObservedContainer } from '../agent/state.ts';
-import { FORMAT, type HostPhase, type StatusContainer, type StatusValue } from '../cluster/values.ts';
+import {
+  type Death,
+  FORMAT,
+  type HostPhase,
+  type StatusContainer,
+  type StatusValue,
+} from '../cluster/values.ts';
 import type { Step } from './rollout.ts';
 
 export interface StatusInput {
@@ -13,6 +19,7 @@ export interface StatusInput {
   /** The worst that goes on: what the component's loop cannot get past. */
   readonly trouble: string | undefined;
   readonly logs: readonly string[];
+  readonly died: Death | undefined;
   readonly connections: ReadonlyMap<string, number>;
   /** The highest numbers that etcd has told of, whether they were followed or not. */
   readonly known: StatusValue['known'];
@@ -47,7 +54,8 @@ export function statusOf(input: StatusInput): StatusValue {
     why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),
     ...(retryAt === undefined ? {} : { retryAt }),
     containers: observed.containers.map((c) => containerOf(c, input)),
-    logs: input.logs.map((line) => line.slice(0, MOST_CHARACTERS)),
+    logs: input.logs.map(bounded),
+    ...(input.died === undefined ? {} : { died: { ...input.died, logs: input.died.logs.map(bounded) } }),
     since: before?.phase === phase ? before.since : at,
   };
 }
@@ -55,8 +63,8 @@ export function statusOf(input: StatusInput): StatusValue {
 /** What must be told at once; the rest may wait for its turn. */
 export function isNews(before: StatusValue | undefined, now: StatusValue): boolean {
   if (before === undefined) return true;
-  const loud = ({ settled, generation, serving, phase, retryAt, logs }: StatusValue) =>
-    [settled, generation, serving, phase, retryAt ?? 0, logs.length > 0].join(' ');
+  const loud = ({ settled, generation, serving, phase, retryAt, logs, died }: StatusValue) =>
+    [settled, generation, serving, phase, retryAt ?? 0, logs.length > 0, died?.container].join(' ');
   return loud(before) !== loud(now);
 }
 
@@ -122,6 +130,10 @@ function containerState(c: ObservedContainer, now: number): StatusContainer['sta
   if (c.routed) return 'serving';
   if (c.warmUntil !== undefined && c.warmUntil > now) return 'warm';
   return c.readiness === 'ready' && c.state === 'running' ? 'ready' : 'starting';
+}
+
+function bounded(line: string): string {
+  return line.slice(0, MOST_CHARACTERS);
 }
 
 /** How long an answer took is another each time: with it a host at rest would never cease to tell. */

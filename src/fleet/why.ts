@@ -1,5 +1,6 @@
 /** What a component on its hosts waits for, or what went wrong with it, in plain words. Pure. */
 import type {
+  Death,
   DesiredValue,
   Failure,
   HostValue,
@@ -120,7 +121,7 @@ export function failureLines({
 }
 
 function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): readonly string[] {
-  const { host, serving, phase, why, retryAt, since, settled, containers, logs } = status;
+  const { host, serving, phase, why, retryAt, since, settled, containers, logs, died } = status;
   const serves = serving === 0 ? 'nothing serves' : `release ${serving} serves`;
   const place = turns.findIndex((t) => t.host === host);
   const check = lastCheck(status);
@@ -134,6 +135,20 @@ function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): read
     ...(draining > 0 ? [`  ${draining} draining, ${open} connections in all`] : []),
     ...(check === '' ? [] : [`  last check: ${check}`]),
     ...(retryAt === undefined ? [] : [`  next step ${inWords(retryAt - now)}`]),
+    ...tail(logs),
+    ...(died === undefined ? [] : deathLines(died, now)),
+  ];
+}
+
+function deathLines(
+  { container, exitCode, oomKilled, error, logs, at }: Death,
+  now: number,
+): readonly string[] {
+  const exit =
+    exitCode === undefined ? '' : `: exit code ${exitCode}${oomKilled === true ? ', out of memory' : ''}`;
+  return [
+    `  container ${container.slice(0, 12)} ended by itself ${ago(at, now)}${exit}`,
+    ...(error === undefined ? [] : [`  the engine says: ${error}`]),
     ...tail(logs),
   ];
 }

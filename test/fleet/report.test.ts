@@ -281,6 +281,21 @@ describe('why', () => {
     assert.equal(lines[1], 'The rollout, begun 90 s ago, failed: h2: no.');
   });
 
+  test('of one that was healed tells what died, of what and with which words', () => {
+    const died = { container: 'c'.repeat(64), exitCode: 137, oomKilled: true, logs: ['no more'], at: AT };
+    const why = '3rd failure in a row, next try in 1.4 s; the pause doubles up to 60 s';
+    const statuses = [well('h1', { why, retryAt: NOW + 1_400, died })];
+    says({ rollout: { ...rollout, state: 'done' }, statuses }, [
+      `${WANTED}: ready.`,
+      'h1: serving for 90 s, release 2 serves, as wanted',
+      `  ${why}`,
+      '  next step in 1 s',
+      '  container cccccccccccc ended by itself 90 s ago: exit code 137, out of memory',
+      '  its last lines:',
+      '  | no more',
+    ]);
+  });
+
   test('has the last twenty lines of a container that is not well', () => {
     const logs = Array.from({ length: 30 }, (_, i) => `line ${i}`);
     const statuses = [well('h1', { phase: 'failed', logs })];

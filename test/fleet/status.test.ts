@@ -39,9 +39,9 @@ function viewOf(
 }
 
 function told(view: View, over: Partial<StatusInput> = {}) {
-  const input = { host: 'a', view, step: RESTS, trouble: undefined, logs: [], before: undefined };
+  const input = { host: 'a', view, step: RESTS, trouble: undefined, logs: [], died: undefined };
   const known = { release: 0, generation: 0 };
-  return statusOf({ ...input, known, connections: new Map(), ...over });
+  return statusOf({ ...input, before: undefined, known, connections: new Map(), ...over });
 }
 
 const wait = (what: Extract<Step, { kind: 'wait' }>['for'], over = {}): Step => {
@@ -171,4 +171,14 @@ test('the worst is told, at a bounded length', () => {
   const long = told(view, { trouble: 'x'.repeat(1_000), logs: ['y'.repeat(1_000)] });
   assert.deepEqual([long.why.length, long.logs[0]?.length], [300, 300]);
   assert.equal(told(view, { step: wait('image', { until: NOW + 7 }) }).retryAt, NOW + 7);
+});
+
+test('what died is told at once, also when all is well again', () => {
+  const view = viewOf(proven(2), [serving('x', 2)]);
+  const death = { container: 'w', exitCode: 137, oomKilled: true, at: '2030-01-01T00:00:00.000Z' };
+  const now = told(view, { died: { ...death, logs: ['x'.repeat(400)] } });
+  assert.deepEqual(now.died, { ...death, logs: ['x'.repeat(300)] });
+  assert.equal(now.phase, 'serving');
+  assert.equal(isNews(told(view), now), true);
+  assert.equal(isNews(now, now), false);
 });
