@@ -47,6 +47,8 @@ export const DEADLINES = {
   /** On top of the time the container itself gets to stop. */
   stopExtraMs: 30_000,
   pingMs: 5_000,
+  /** Until it has noted a death that it told. */
+  settledMs: 2_000,
 } as const;
 
 const EXEC_OUTPUT_BYTES = 64 * 1024;
@@ -218,6 +220,7 @@ export class DockerEngine implements Engine {
     const source = {
       open: (until: AbortSignal) => openEvents(connection, until),
       ping: () => connection.call(ask, (docker, abortSignal) => get(docker, '/version', {}, abortSignal)),
+      settled: (id: string) => this.#inspect(id, DEADLINES.settledMs),
     };
     void watchEvents(source, listener, ended.signal).finally(() => {
       for (const each of detach) each();
@@ -228,8 +231,11 @@ export class DockerEngine implements Engine {
     this.#connection.close();
   }
 
-  #inspect(nameOrId: string): Promise<Docker.ContainerInspectInfo | undefined> {
-    const call = { what: `show the container ${short(nameOrId)}`, timeoutMs: DEADLINES.askMs };
+  #inspect(
+    nameOrId: string,
+    timeoutMs: number = DEADLINES.askMs,
+  ): Promise<Docker.ContainerInspectInfo | undefined> {
+    const call = { what: `show the container ${short(nameOrId)}`, timeoutMs };
     return this.#connection.call(call, (docker, abortSignal) =>
       get<Docker.ContainerInspectInfo>(
         docker,

@@ -11,6 +11,8 @@ export interface EventSource {
   open(signal: AbortSignal): Promise<AsyncIterable<Buffer>>;
   /** Fails when the engine does not answer. */
   ping(): Promise<unknown>;
+  /** Settles when the engine is done with what it tells of a container, or does not say so in time. */
+  settled(container: string): Promise<unknown>;
 }
 
 export interface WatchTimes {
@@ -59,6 +61,7 @@ async function listen(
     for await (const line of linesOf(stream)) {
       guard.refresh();
       const event = eventOf(line);
+      if (event?.kind === 'die' && event.container !== undefined) await noted(source, event.container);
       if (event !== undefined) tell(event);
     }
   } finally {
@@ -66,6 +69,16 @@ async function listen(
     signal.removeEventListener('abort', stop);
     controller.abort();
   }
+}
+
+/**
+ * Docker tells a death before it has noted it: its list says `running` for another tenth of a second, and whoever
+ * looks at once sees nothing new. Asked for the container itself, it answers when it has.
+ */
+async function noted(source: EventSource, container: string): Promise<void> {
+  await source.settled(container).catch(() => {
+    // Told all the same: it is a hint.
+  });
 }
 
 /** Away from the stream's own loop, so that a listener's defect is not taken for a broken stream. */

@@ -12,6 +12,7 @@ function silentSource(ping: () => Promise<unknown>) {
     opened: 0,
     ended: 0,
     ping,
+    settled: async () => {},
     async open(signal: AbortSignal) {
       source.opened++;
       return (async function* (): AsyncGenerator<Buffer> {
@@ -59,7 +60,7 @@ test('a silent stream stays while the engine answers', async () => {
 test('a source that cannot be opened is tried again until the end, without a failure', async () => {
   let tries = 0;
   const open = () => Promise.reject(new Error(`try ${++tries}`));
-  await watching({ open, ping: async () => {} }, async (events) => {
+  await watching({ open, ping: async () => {}, settled: async () => {} }, async (events) => {
     await until('it was tried five times', () => tries >= 5);
     assert.deepEqual(events, []);
   });
@@ -69,4 +70,30 @@ test('aborted before it starts, it opens nothing', async () => {
   const source = silentSource(async () => {});
   await watchEvents(source, () => {}, AbortSignal.abort(), TIMES);
   assert.equal(source.opened, 0);
+});
+
+test('a death is told when the engine has noted it, or fails to say so', async () => {
+  const asked: { container: string; answer: () => void; fail: (error: Error) => void }[] = [];
+  const settled = (container: string) =>
+    new Promise<void>((answer, fail) => asked.push({ container, answer, fail }));
+  const line = (container: string) => Buffer.from(`{"Action":"die","Actor":{"ID":"${container}"}}\n`);
+  const open = async (signal: AbortSignal) =>
+    (async function* (): AsyncGenerator<Buffer> {
+      yield Buffer.concat([line('a'), line('b')]);
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    })();
+  await watching({ open, ping: async () => {}, settled }, async (events) => {
+    const died = () => events.filter(({ kind }) => kind === 'die').map(({ container }) => container);
+    await until('it is asked about the first', () => asked.length === 1);
+    assert.deepEqual(died(), []);
+    asked[0]?.answer();
+    await until('it is asked about the second', () => asked.length === 2);
+    assert.deepEqual(died(), ['a']);
+    asked[1]?.fail(new Error('no answer'));
+    await until('both are told', () => died().length === 2);
+    assert.deepEqual(
+      asked.map(({ container }) => container),
+      ['a', 'b'],
+    );
+  });
 });
