@@ -10,6 +10,7 @@ import { keepAliveClient, newConnectionClient } from '../ground/requests.ts';
 import { openTcp } from '../ground/streams.ts';
 import {
   type Command,
+  carriesOn,
   directly,
   exitedWith,
   getText,
@@ -58,6 +59,23 @@ test('an unhealthy container is replaced start-first, without a failed request',
   await ends(monitor);
 });
 
+test('one that is paused is replaced, and its connections go on once it does', { skip }, async (t) => {
+  const { shop, monitor } = await monitored(t, {
+    healthChecks: [{ ...HEALTH, timeout: 200, fall: 2 }],
+    terminationSignals: [{ kind: 'exec', command: ['/bin/node', '-e', ''] }],
+  });
+  const [paused = ''] = await serving(shop);
+  const stream = await opened(t, openTcp(shop.tcp));
+  await dockerCall('POST', `/containers/${paused}/pause`);
+  await untilServing(shop, (now) => now.length === 1 && !now.includes(paused));
+  await until(() => monitor.events('signals-sent')[0], { timeoutMs: WAIT_MS, what: 'its drain to go on' });
+  await dockerCall('POST', `/containers/${paused}/unpause`);
+  await carriesOn(stream);
+  await stream.stop();
+  await shop.untilContainers(await serving(shop));
+  await ends(monitor);
+});
+
 test('a crash loop backs off, and what serves is left alone', { skip }, async (t) => {
   const command = ['/bin/node', '-e', CRASHES_WITH_FILE];
   const { shop, monitor } = await monitored(t, { instances: 2, command }, (folder) => [
@@ -69,10 +87,21 @@ test('a crash loop backs off, and what serves is left alone', { skip }, async (t
   await writeFile(crash, '');
   await kill(killed);
   const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300 });
-  const crashes = () => monitor.events('container-failed').length;
-  await until(() => crashes() >= 4, { timeoutMs: WAIT_MS, what: 'the killed one and three crashes' });
+  let most = 0;
+  const crashes = async () => {
+    most = Math.max(most, (await shop.containers()).length);
+    return monitor.events('container-failed').length;
+  };
+  await until(async () => (await crashes()) >= 4, {
+    timeoutMs: WAIT_MS,
+    what: 'the killed one and three crashes',
+  });
+  assert.ok(most <= 3, `one that serves, one that comes and one that went, not ${most}`);
   const pauses = monitor.events('waiting').filter((event) => event.for === 'backoff');
   assert.ok(pauses.length >= 2, 'it waits between two tries');
+  assert.match(String(pauses[0]?.why), /^\d(nd|rd|th) failure in a row, next try in .* up to 60 s$/);
+  const words = monitor.events('container-failed').at(-1)?.lastWords;
+  assert.deepEqual(words, { logs: [], exitCode: 4, oomKilled: false });
   assert.deepEqual(await serving(shop), [spared]);
   await rm(crash);
   await untilServing(shop, (now) => now.length === 2 && now.includes(spared));
