@@ -113,7 +113,7 @@ export function withComponentOptions<T>(parser: Argv<T>) {
 
 export function withProxyOptions<T>(parser: Argv<T>) {
   return parser
-    .positional('action', { choices: ['status', 'stop'] as const, demandOption: true })
+    .positional('action', { choices: ['status', 'start', 'upgrade', 'stop'] as const, demandOption: true })
     .options(proxy);
 }
 

@@ -1,10 +1,11 @@
-/** `gantryd proxy status|stop`. */
+/** `gantryd proxy status|start|upgrade|stop`. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { withLock } from '../agent/lock.ts';
 import { openStateDir } from '../agent/state-dir.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
+import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
 import { PROXY_LOCK, type ProxyStatus } from '../proxy/protocol.ts';
 import type { CommonArguments } from './options.ts';
 import { openOutput } from './output.ts';
@@ -15,13 +16,23 @@ const LEAVE_MS = 15_000;
 const POLL_MS = 25;
 
 export async function runProxy(
-  args: CommonArguments & { readonly action: 'status' | 'stop'; readonly force: boolean },
+  args: CommonArguments & {
+    readonly action: 'status' | 'start' | 'upgrade' | 'stop';
+    readonly force: boolean;
+  },
 ): Promise<number> {
   const output = openOutput({ json: args.json, level: args.logLevel });
   const stateDir = await openStateDir(args.stateDir);
   const proxy = new ProxyClient({ stateDir: stateDir.path });
   const status = (await statusIfAny(proxy)) ?? (await statusOfStarting(proxy, stateDir.path));
-  if (status === undefined) {
+  if (args.action === 'upgrade' && status !== undefined) {
+    const { was, now } = await upgradeProxy({ stateDir: stateDir.path });
+    const words = `The proxy is now ${named(now)}, in place of ${named(was)}, which ends with its last client.`;
+    output.document({ running: true, was, now }, words);
+  } else if (args.action === 'start' || args.action === 'upgrade') {
+    const running = await (await ensureProxy({ stateDir: stateDir.path })).status();
+    output.document({ running: true, ...running }, renderProxy(running));
+  } else if (status === undefined) {
     output.document({ running: false }, `No proxy runs for ${stateDir.path}`);
   } else if (args.action === 'status') {
     output.document({ running: true, ...status }, renderProxy(status));
@@ -31,6 +42,10 @@ export async function runProxy(
     output.document({ running: false, stopped: status.pid }, words);
   }
   return 0;
+}
+
+function named({ version, pid }: ProxyIdentity): string {
+  return `${version} (process ${pid})`;
 }
 
 /** A proxy that has just been started holds its lock before it answers. */

@@ -125,6 +125,13 @@ export function renderProxy(status: ProxyStatus): string {
     b.routed ? 'serving' : 'draining',
     connections(b.open, b.oldestMs),
   ]);
+  const older = (status.older ?? []).map((o) => [
+    String(o.pid),
+    o.version,
+    o.silent === true ? 'does not answer' : 'leaving',
+    String(o.connections),
+    String(o.open),
+  ]);
   const leaves = status.stopping === true ? ', stops with its last connection' : '';
   return [
     `The proxy (${status.version}, process ${status.pid}) runs since ${status.startedAt}${leaves}`,
@@ -136,6 +143,9 @@ export function renderProxy(status: ProxyStatus): string {
     ...(backends.length === 0
       ? []
       : ['', table(['CONTAINER ID', 'COMPONENT', 'STATUS', 'CONNECTIONS'], backends)]),
+    ...(older.length === 0
+      ? []
+      : ['', table(['OLDER PROCESS', 'VERSION', 'STATUS', 'CLIENTS', 'CONNECTIONS'], older)]),
   ].join('\n');
 }
 

@@ -1,6 +1,7 @@
 /** `gantryd run`: the agent of a project on this host, until it is told to end. */
 import { hostname } from 'node:os';
 import { openStateDir } from '../agent/state-dir.ts';
+import { troubleOf } from '../agent/stay.ts';
 import { openStore } from '../cluster/etcd-store.ts';
 import { keys } from '../cluster/keys.ts';
 import type { Store } from '../cluster/store.ts';
@@ -10,10 +11,12 @@ import { openEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
+import { ProxyClient } from '../proxy/client.ts';
+import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
 import { prefixOf, refuseName, storeOptions } from './etcd.ts';
 import type { RunArguments } from './fleet-options.ts';
 import { interruptible } from './interrupt.ts';
-import { openOutput } from './output.ts';
+import { type Output, openOutput } from './output.ts';
 
 /** As a part of a key, and of a command line. */
 const HOST_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,252}$/;
@@ -29,6 +32,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
   const engine = openEngine(args.docker === undefined ? {} : { address: args.docker });
   try {
     await refuseUnfit(store, args, prefix);
+    await upgradeOutdated(stateDir.path, output);
     const address = args.address ?? (await ownAddress(args.etcd.split(',')[0] ?? ''));
     const words = `Gantryd running: project ${args.project} on host ${host}`;
     const onRunning = () => output.result({ kind: 'running', project: args.project, host, address }, words);
@@ -48,6 +52,17 @@ export async function runAgent(args: RunArguments): Promise<number> {
     output.end();
     engine.close();
     await store.close();
+  }
+}
+
+/** An agent of a newer version brings its proxy along. One that cannot be replaced serves on as it is. */
+async function upgradeOutdated(stateDir: string, output: Output): Promise<void> {
+  try {
+    const status = await new ProxyClient({ stateDir }).status();
+    if (isOutdated(status)) await upgradeProxy({ stateDir });
+  } catch (error) {
+    if (!isGantryError(error, 'proxy-unreachable'))
+      output.event({ ...troubleOf(error), component: '', at: Date.now() });
   }
 }
 

@@ -15,7 +15,11 @@ const CASES: readonly Omit<Case, 'code'>[] = [
   { command: 'gantryd', args: ['local'], says: ['`gantryd local update shop.yaml web`'] },
   { command: 'gantryd', args: ['local', 'update'], says: ['`gantryd local update shop.yaml web`'] },
   { command: 'gantryd', args: ['proxy'], says: ['`gantryd proxy status`'] },
-  { command: 'gantryd', args: ['proxy', 'halt'], says: ['"halt" is no action', 'status, stop'] },
+  {
+    command: 'gantryd',
+    args: ['proxy', 'halt'],
+    says: ['"halt" is no action', 'status, start, upgrade, stop'],
+  },
   { command: 'gantryd', args: ['locl'], says: ['Unknown command "locl"; did you mean "local"?'] },
   { command: 'gantryd', args: ['shop.yaml', 'list', 'web'], says: ['Unknown command "shop.yaml"'] },
   { args: ['shop.yaml', 'updat', 'web'], says: ['"updat" is no action; did you mean "update"?', ACTIONS] },

@@ -1,0 +1,60 @@
+/** `gantryd proxy`: brings the proxy up, replaces it, shows what the older one still carries, and ends both. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ProxyClient } from '../../src/proxy/client.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { VERSION } from '../../src/version.ts';
+import { freePort, tempFolder, until } from '../ground/harness.ts';
+import { cli } from '../ground/processes.ts';
+import { lastJson } from './cases.ts';
+
+test('the proxy is started, upgraded, shown with its older generation, and stopped', async (t) => {
+  const stateDir = join(await tempFolder(t), 's');
+  const { gantryd } = cli(t, stateDir);
+  const says = async (...args: string[]) => {
+    const { code, stdout, stderr } = await gantryd(['proxy', ...args]);
+    assert.deepEqual([code, stderr], [0, '']);
+    return stdout;
+  };
+  t.after(() => gantryd(['proxy', 'stop', '--force']));
+  const first = lastJson(await says('upgrade', '--json'));
+  assert.deepEqual([first.running, first.version], [true, VERSION], 'where none runs, it is started');
+  assert.equal(lastJson(await says('start', '--json')).pid, first.pid);
+
+  const backend = createServer((socket) => void socket.on('error', () => {}).pipe(socket)).listen(
+    0,
+    '127.0.0.2',
+  );
+  await once(backend, 'listening');
+  t.after(() => void backend.close());
+  const { port: containerPort } = backend.address() as net.AddressInfo;
+  const listener = { address: '127.0.0.1', port: await freePort(), kind: 'tcp', containerPort } as const;
+  const route = { component: 'web', listeners: [listener], backends: [{ id: 'a', host: '127.0.0.2' }] };
+  await new ProxyClient({ stateDir }).put('shop', {
+    ifRevision: 0,
+    table: { routes: [route], limits: DEFAULT_LIMITS },
+  });
+  const client = net.connect(listener.port, listener.address);
+  t.after(() => void client.destroy());
+  client.write('x');
+  await once(client, 'data');
+
+  const words = await says('upgrade');
+  assert.match(words, new RegExp(`^The proxy is now ${VERSION} .* in place of .*process ${first.pid}`));
+  const shown = await says('status');
+  assert.match(shown, /^OLDER PROCESS +VERSION +STATUS +CLIENTS +CONNECTIONS$/m);
+  assert.match(shown, new RegExp(`^${first.pid} +${VERSION} +leaving +1 +1$`, 'm'));
+  const { was, now } = lastJson(await says('upgrade', '--json')) as Record<string, { pid: number }>;
+  assert.notEqual(was?.pid, now?.pid);
+  const status = lastJson(await says('status', '--json'));
+  assert.deepEqual([status.pid, (status.older as { pid: number }[])[0]?.pid], [now?.pid, first.pid]);
+  client.destroy();
+  await until(async () => lastJson(await says('status', '--json')).older === undefined, {
+    timeoutMs: 20_000,
+    what: 'the older one to end',
+  });
+  assert.match(await says('stop'), /^The proxy has stopped/);
+});
