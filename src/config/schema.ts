@@ -146,7 +146,7 @@ const component = {
       items: check,
       default: [],
       description:
-        'Asked for as long as the container serves and gantryd stays with it (`-m`); one that falls makes it unhealthy, and it is replaced.',
+        'Asked for as long as the container serves and gantryd stays with it (`-m`); one that falls makes it unhealthy, and it is replaced. So does Docker, by the `HEALTHCHECK` of its image.',
     },
     readyTimeout: durationMs(1, 10000, 'How long a new container may take to become ready.'),
     terminationSignals: {
