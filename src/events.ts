@@ -62,6 +62,16 @@ type Fact =
       readonly was: readonly string[];
       readonly why: string;
     }
+  /** These containers of the release get this share of the new work, until this time. */
+  | {
+      readonly kind: 'canary-started';
+      readonly release: number;
+      readonly containers: readonly string[];
+      readonly percent: number;
+      readonly until: number;
+      readonly why: string;
+    }
+  | { readonly kind: 'canary-promoted'; readonly release: number; readonly why: string }
   | { readonly kind: 'release-proven'; readonly release: number }
   | {
       readonly kind: 'release-failed';

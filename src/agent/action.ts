@@ -1,5 +1,5 @@
 /** The steps a plan is made of: one union, every kind with its executor, its words and its effect in a forecast. */
-import type { Listener } from '../proxy/routes.ts';
+import type { CanarySplit, Listener } from '../proxy/routes.ts';
 import type { ContainerId } from './state.ts';
 
 export type Action =
@@ -18,6 +18,15 @@ export type Action =
       readonly containers: readonly ContainerId[];
       readonly release: number | undefined;
       readonly listeners: readonly Listener[];
+      /** Only where a release is tried out. */
+      readonly canary?: CanarySplit;
+      readonly why: string;
+    }
+  | {
+      /** Its trial went well: it may have all of the work. */
+      readonly kind: 'promote-release';
+      readonly component: string;
+      readonly release: number;
       readonly why: string;
     }
   | {
@@ -43,7 +52,7 @@ export type Action =
   | {
       readonly kind: 'wait';
       readonly component: string;
-      readonly for: 'ready' | 'drain' | 'backoff' | 'busy' | 'turn' | 'warm';
+      readonly for: 'ready' | 'drain' | 'backoff' | 'busy' | 'turn' | 'warm' | 'canary';
       readonly container?: ContainerId;
       /** Epoch milliseconds when it ends even if nothing happens; undefined: only an event ends it. */
       readonly until: number | undefined;
@@ -65,6 +74,7 @@ const DECIDES: Readonly<Record<Action['kind'], boolean>> = {
   'create-container': true,
   'start-container': true,
   route: true,
+  'promote-release': true,
   'prove-release': true,
   'fail-release': true,
   drain: true,

@@ -71,11 +71,12 @@ async function whyOver(agent: Agent, view: View, release: Release): Promise<Gant
   const { name } = release.component;
   const failed = view.record.reason !== undefined && view.record.releases.at(-1)?.number === release.number;
   if (!failed) return superseded(name, view);
-  await untilGone(agent, release);
+  const removed = await isRemoved(agent, release);
   const ready = view.desired.status === 'ready';
   const serves = ready ? `release ${view.record.release} serves on` : 'nothing served before it';
   const message = `Release ${release.number} of ${name} failed: ${view.record.reason}`;
-  return new GantryError('release-failed', message, { hint: `Its containers are removed; ${serves}.` });
+  const left = removed ? 'Its containers are removed' : 'The next command on it removes its containers';
+  return new GantryError('release-failed', message, { hint: `${left}; ${serves}.` });
 }
 
 /** Something went wrong or Ctrl-C came. Before the switch the release is taken back, after it only the drain is left. */

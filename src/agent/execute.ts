@@ -11,8 +11,9 @@ import type { Engine } from '../docker/engine.ts';
 import { containerSpec } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
-import type { ProxyLimits, Route } from '../proxy/routes.ts';
+import type { CanarySplit, ProxyLimits, Route } from '../proxy/routes.ts';
 import { type Action, short } from './action.ts';
+import { withCanary, withPromoted } from './canary-mark.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
@@ -133,17 +134,27 @@ export function executors(input: ExecutionInput): Executors {
       const route = routeFor(action, round);
       refuseWithoutTurn(round, releases);
       // Written first: a mark too many costs an empty drain, one too few loses that it served.
-      const marked = withServing(round.record, action.containers, off, now());
+      const begun = action.canary === undefined ? round.record : withCanary(round.record, now());
+      const begins = begun !== round.record;
+      const marked = withServing(begun, action.containers, off, now());
       if (marked !== round.record) await save(round, () => marked);
       refuseWithoutTurn(round, releases);
       await input.proxy.setRoute(input.project, input.component, route, input.limits);
-      tell({
-        kind: 'switched',
-        release: action.release,
-        containers: action.containers,
-        was,
-        why: action.why,
-      });
+      if (begins && action.canary !== undefined) tellCanary(action.canary, round, action.why);
+      else
+        tell({
+          kind: 'switched',
+          release: action.release,
+          containers: action.containers,
+          was,
+          why: action.why,
+        });
+    },
+
+    async 'promote-release'(action, round) {
+      refuseWithoutTurn(round, [action.release]);
+      await save(round, (record) => withPromoted(record, action.release, now()));
+      tell({ kind: 'canary-promoted', release: action.release, why: action.why });
     },
 
     async 'prove-release'(action, round) {
@@ -250,7 +261,14 @@ export function executors(input: ExecutionInput): Executors {
       return { id, host };
     });
     const terms = termsOf(releaseOf(round, action.release)?.component);
-    return { component: input.component, listeners: action.listeners, backends, ...terms };
+    const canary = action.canary === undefined ? {} : { canary: action.canary };
+    return { component: input.component, listeners: action.listeners, backends, ...terms, ...canary };
+  }
+
+  function tellCanary({ backends, percent }: CanarySplit, { record }: Round, why: string): void {
+    const release = record.releases.find((r) => r.number === record.release);
+    const until = (record.canary?.since ?? now()) + (release?.component.update.canary?.durationMs ?? 0);
+    tell({ kind: 'canary-started', release: record.release, containers: backends, percent, until, why });
   }
 
   async function sendSignals(id: ContainerId, round: Round, abort: AbortSignal): Promise<readonly Verdict[]> {

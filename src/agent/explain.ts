@@ -18,9 +18,9 @@ function what(action: Action): string {
     case 'start-container':
       return `start ${short(action.container)}`;
     case 'route':
-      return action.containers.length === 0
-        ? 'route nothing'
-        : `route to ${action.containers.map(short).join(', ')}`;
+      return routed(action);
+    case 'promote-release':
+      return `promote release ${action.release}`;
     case 'prove-release':
       return `settle on release ${action.release}`;
     case 'fail-release':
@@ -42,6 +42,13 @@ function what(action: Action): string {
     default:
       return unknownAction(action);
   }
+}
+
+function routed({ containers, canary }: Extract<Action, { kind: 'route' }>): string {
+  if (containers.length === 0) return 'route nothing';
+  if (canary === undefined) return `route to ${containers.map(short).join(', ')}`;
+  const others = containers.filter((id) => !canary.backends.includes(id));
+  return `route to ${others.map(short).join(', ')}, and ${canary.percent} % to ${canary.backends.map(short).join(', ')}`;
 }
 
 function unknownAction(action: never): never {

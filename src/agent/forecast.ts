@@ -3,7 +3,7 @@
  * --dry-run. Pure: plans, assumes each action's effect on the observed world, and plans again.
  */
 import { type Action, type Plan, plan } from './plan.ts';
-import type { ContainerId, Desired, Observed, ObservedContainer, Release } from './state.ts';
+import type { CanaryProgress, ContainerId, Desired, Observed, ObservedContainer, Release } from './state.ts';
 
 /** More rounds than any real change takes; a forecast that needs more is a defect of the plan. */
 const MAX_ROUNDS = 1000;
@@ -21,10 +21,15 @@ export function forecast(desired: Desired, observed: Observed): Plan {
     const next = plan(world.desired, world.observed);
     if (next.length === 0) return actions;
     const said = new Set(actions.map((a) => JSON.stringify(a)));
-    actions.push(...next.filter((a) => a.kind !== 'wait' || !said.has(JSON.stringify(a))));
+    actions.push(...next.map(assumed).filter((a) => a.kind !== 'wait' || !said.has(JSON.stringify(a))));
     world = next.reduce(assume, world);
   }
   throw new Error(`the plan of ${desired.component} does not converge`);
+}
+
+/** What is to be counted is not known yet. */
+function assumed(action: Action): Action {
+  return action.kind === 'promote-release' ? { ...action, why: 'if nothing speaks against it' } : action;
 }
 
 /** The world after an action that worked. */
@@ -37,10 +42,9 @@ export function assume(world: World, action: Action): World {
     case 'start-container':
       return change(world, action.container, { state: 'running', saw: 'it has just started' });
     case 'route':
-      return withContainers(
-        withObserved(world, { listeners: action.listeners }),
-        routed(world, action.containers),
-      );
+      return routedBy(world, action);
+    case 'promote-release':
+      return withCanary(world, { promoted: true });
     case 'prove-release':
       return provenBy(world, action.release);
     case 'fail-release':
@@ -76,6 +80,7 @@ export function assume(world: World, action: Action): World {
 
 function waited(world: World, action: Extract<Action, { kind: 'wait' }>): World {
   const { container } = action;
+  if (action.for === 'canary') return withObserved(world, { now: action.until ?? world.observed.now });
   if (action.for === 'backoff') return withObserved(world, { startAfter: world.observed.now });
   if (action.for === 'turn') return withObserved(world, { mayAdvance: true });
   if (container === undefined) return world;
@@ -118,6 +123,20 @@ function nameNew(containers: readonly ObservedContainer[]): ContainerId {
   let n = 1;
   while (taken.has(`(new ${n})`)) n++;
   return `(new ${n})`;
+}
+
+function routedBy(
+  world: World,
+  { listeners, containers, canary }: Extract<Action, { kind: 'route' }>,
+): World {
+  const swapped = withObserved(world, { listeners, split: canary, answers: undefined });
+  const next = withContainers(swapped, routed(world, containers));
+  return canary === undefined ? next : withCanary(next, {});
+}
+
+function withCanary(world: World, by: Partial<CanaryProgress>): World {
+  const { canary = { since: world.observed.now, promoted: false } } = world.desired;
+  return { ...world, desired: { ...world.desired, canary: { ...canary, ...by } } };
 }
 
 function routed(world: World, ids: readonly ContainerId[]): readonly ObservedContainer[] {

@@ -7,6 +7,7 @@ import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import { Agent, type View } from './agent.ts';
+import { isOnTrial } from './canary-mark.ts';
 import { follow, type Outcome, superseded } from './deployment.ts';
 import { forecast } from './forecast.ts';
 import { type ListedContainer, listed } from './listed.ts';
@@ -134,7 +135,7 @@ export class LocalHost {
         });
         const next = withRelease(record, release);
         const previous = record.releases.filter((r) => r.proven).at(-1);
-        const wanted = { ...desired, status: next.status, release, previous };
+        const wanted = { ...desired, status: next.status, release, previous, canary: undefined };
         return forecast(wanted, { ...observed, imagePresent: image !== undefined });
       },
       passive,
@@ -232,9 +233,9 @@ export class LocalHost {
 
   /** What serves is what a failure returns to, even if whoever routed it was killed before settling on it. */
   async #asItServes(record: ComponentRecord, name: string): Promise<ComponentRecord> {
-    if (record.status !== 'ready') return record;
-    const containers = await this.list(name);
-    const serves = containers.some((c) => c.container.release === record.release && c.held?.routed === true);
+    if (record.status !== 'ready' || isOnTrial(record)) return record;
+    const routed = (await this.list(name)).filter((c) => c.held?.routed === true);
+    const serves = routed.length > 0 && routed.every((c) => c.container.release === record.release);
     return serves ? withProven(record, record.release) : record;
   }
 

@@ -10,7 +10,9 @@ import type { Component } from '../config/project.ts';
 import type { Container, Engine } from '../docker/engine.ts';
 import type { Tell } from '../events.ts';
 import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
-import { routeOf } from '../proxy/routes.ts';
+import { type Route, routeOf } from '../proxy/routes.ts';
+import { answersOf } from './canary.ts';
+import { isOnTrial } from './canary-mark.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import type { ComponentRecord, Mark } from './record.ts';
 import { hasFailed } from './standing.ts';
@@ -101,6 +103,7 @@ export class Observer {
       imagePresent: await this.#imagePresent(desired, observed),
       containers: observed,
       listeners: route?.listeners ?? [],
+      ...splitSeen(status, component, route),
       startAfter: memory.startAfter,
       failures: memory.failures,
       heals: this.#input.heal,
@@ -280,7 +283,8 @@ export class Observer {
       );
     }
     if (mark?.servedAt === undefined && !routed) return ifAny('ready', component.readyChecks);
-    return this.#input.heal ? ifAny('health', component.healthChecks) : undefined;
+    const isAsked = this.#input.heal || (isOnTrial(record) && c.release === record.release);
+    return isAsked ? ifAny('health', component.healthChecks) : undefined;
   }
 
   #start(id: ContainerId, purpose: Purpose, checks: readonly Check[], target: Target): void {
@@ -369,6 +373,15 @@ function stateOf(c: Container): ObservedContainer['state'] {
 function tableRoute(status: ProxyStatus, owner: string, component: string) {
   const owned = status.owners.find((o) => o.owner === owner);
   return owned === undefined ? undefined : routeOf(owned.table, component);
+}
+
+function splitSeen(
+  { backends }: ProxyStatus,
+  component: string,
+  route: Route | undefined,
+): Pick<Observed, 'split' | 'answers'> {
+  const split = route?.canary;
+  return split === undefined ? {} : { split, answers: answersOf(backends, component, split) };
 }
 
 function heldBy(status: ProxyStatus, id: ContainerId): BackendReport | undefined {

@@ -9,11 +9,13 @@
  * INVARIANT: a release that is not proven is created, started, routed to, proven and failed only while it may advance.
  */
 import { type Action, count, type Plan, short } from './action.ts';
+import { withoutGivenUp } from './canary.ts';
 import { kill, leave, leaving, leavingHeld } from './leaving.ts';
 import { chooseAlone, chooseHeld, chooseServing, routing } from './serving.ts';
 import { hasFailed, isLeaving, isReady, runsAlone } from './standing.ts';
 import { starting } from './starting.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
+import { trialOf, trying } from './trying.ts';
 
 export { type Action, type Plan, short } from './action.ts';
 
@@ -29,11 +31,14 @@ function planReady(desired: Desired, release: Release, observed: Observed): Plan
   const failed = current.find(hasFailed);
   if (failed !== undefined && !release.proven) return [failRelease(desired, release, failed)];
 
+  const trial = trialOf(desired, observed);
+  if (trial !== undefined) return trying(desired, release, trial, observed, current);
+
   const ready = current.filter(isReady);
   const complete = ready.length >= release.component.instances;
   const serving = runsAlone(release)
     ? chooseAlone(desired, release, observed, { ready, complete, current })
-    : chooseServing(desired, release, observed.containers, { ready, complete });
+    : chooseServing(desired, release, withoutGivenUp(desired, observed), { ready, complete });
   return [
     ...routing(desired, release, observed, serving),
     ...(complete && !release.proven ? [proveRelease(desired, release, ready)] : []),
@@ -45,7 +50,7 @@ function planReady(desired: Desired, release: Release, observed: Observed): Plan
 /** It is not this host's turn, or not any more: what serves goes on, and whatever there is of the release waits. */
 function planHeld(desired: Desired, release: Release, observed: Observed): Plan {
   const { component, previous } = desired;
-  const serving = chooseHeld(desired, release, observed.containers);
+  const serving = chooseHeld(desired, release, withoutGivenUp(desired, observed));
   const why = `release ${release.number} goes on when it is this host's turn`;
   return [
     ...routing(desired, previous ?? release, observed, serving),

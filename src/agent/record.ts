@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { completed } from '../config/normalise.ts';
 import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
+import { type CanaryMark, canaryOf, withoutCanary } from './canary-mark.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
 /** Releases kept per component. */
@@ -49,6 +50,8 @@ export interface ComponentRecord {
   readonly startedFresh?: true;
   /** The proven release that was wanted when the desired one became it; absent: the newest proven one below it. */
   readonly before?: number;
+  /** Of the release that is, or was last, tried out. */
+  readonly canary?: CanaryMark;
   /** Absent on a host without etcd. */
   readonly fleet?: FleetMemory;
   readonly releases: readonly Release[];
@@ -121,7 +124,16 @@ export function desiredOf(
   const release = wantedOf(record);
   // A release may have been recorded before there was the setting.
   const keepOldMs = keepsOld ? (release?.component.update?.keepOldMs ?? 0) : 0;
-  return { project, component, status: record.status, release, previous: previousOf(record), keepOldMs };
+  const canary = canaryOf(record, release);
+  const wanted = {
+    project,
+    component,
+    status: record.status,
+    release,
+    previous: previousOf(record),
+    keepOldMs,
+  };
+  return canary === undefined ? wanted : { ...wanted, canary };
 }
 
 function wantedOf(record: ComponentRecord): Release | undefined {
@@ -162,7 +174,8 @@ function refreshed(known: Release, given: Release): Release {
 }
 
 function wanting(record: ComponentRecord, releases: readonly Release[], number: number): ComponentRecord {
-  const { reason: _, startedFresh: __, before: ___, ...rest } = record;
+  const isSame = record.status === 'ready' && record.release === number;
+  const { reason: _, startedFresh: __, before: ___, ...rest } = isSame ? record : withoutCanary(record);
   const origin = originOf(record, number);
   const newest = releases.slice(-RELEASES_KEPT);
   const needed = new Set([number, origin.before, ...stillNeeded(record)]);
@@ -198,7 +211,8 @@ function stillNeeded(record: ComponentRecord): readonly (number | undefined)[] {
 }
 
 /** `at`: epoch milliseconds, which the fleet's memory keeps if there is one. */
-export function withProven(record: ComponentRecord, number: number, at?: number): ComponentRecord {
+export function withProven(given: ComponentRecord, number: number, at?: number): ComponentRecord {
+  const record = given.canary?.release === number ? withoutCanary(given) : given;
   const releases = record.releases.map((r) => (r.number === number ? { ...r, proven: true } : r));
   const { fleet } = record;
   if (fleet === undefined || at === undefined || record.release !== number) return { ...record, releases };
@@ -227,8 +241,8 @@ export function withTakenBack(record: ComponentRecord, fleet?: FleetMemory): Com
 
 function takenBack(record: ComponentRecord): ComponentRecord {
   const previous = previousOf(record);
-  if (previous === undefined) return { ...record, status: 'stopped' };
-  const { before: _, ...rest } = record;
+  if (previous === undefined) return { ...withoutCanary(record), status: 'stopped' };
+  const { before: _, ...rest } = withoutCanary(record);
   return { ...rest, release: previous.number };
 }
 

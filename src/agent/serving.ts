@@ -1,7 +1,8 @@
 /** Who serves: which containers the proxy should use now, and the step that makes it so. Pure. */
 import { type Listener, sameListeners } from '../proxy/routes.ts';
 import { count, type Plan } from './action.ts';
-import { isHopeful, isLeaving, isUnwell } from './standing.ts';
+import { sameSplit, splitOf } from './canary.ts';
+import { isHopeful, isLeaving, isReady, isUnwell } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
 
 /** How far the desired release is. */
@@ -47,8 +48,12 @@ export function chooseHeld(
   release: Release,
   containers: readonly ObservedContainer[],
 ): readonly ObservedContainer[] {
-  const others = containers.filter((c) => c.release !== release.number || c.routed);
-  return servingOn(desired, release, others);
+  const its = containers.filter((c) => c.release === release.number && c.routed);
+  const others = containers.filter((c) => c.release !== release.number);
+  const older = servingOn(desired, release, others);
+  const isTried = desired.canary?.promoted === false && older.length > 0;
+  if (isTried) return [...older, ...its.filter((c) => isReady(c) && !isLeaving(c))];
+  return servingOn(desired, release, [...others, ...its]);
 }
 
 /** Who serves now, or did last; the unhealthy only while there is nobody else. */
@@ -79,11 +84,13 @@ function servedBefore(
   const healthy = served.filter((c) => !isUnwell(c));
   const able = healthy.length > 0 ? healthy : served;
   const numbers = able.map((c) => c.release);
-  const last = [release.number, previous?.number].find((n) => n !== undefined && numbers.includes(n));
+  // Of a release that is not proven only some may have served, to try it out.
+  const order = release.proven ? [release.number, previous?.number] : [previous?.number, release.number];
+  const last = order.find((n) => n !== undefined && numbers.includes(n));
   return able.filter((c) => c.release === (last ?? Math.max(...numbers)));
 }
 
-function preferRouted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
+export function preferRouted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
   return [...containers.filter((c) => c.routed), ...containers.filter((c) => !c.routed)];
 }
 
@@ -101,12 +108,15 @@ export function routing(
   observed: Observed,
   serving: readonly ObservedContainer[],
 ): Plan {
-  const served = serving[0]?.release;
+  const older = serving.find((c) => c.release !== desired.release?.number);
+  const served = (older ?? serving[0])?.release;
+  const split = splitOf(desired, serving);
   const listeners = listenersFor(served, desired, release, observed);
   const nothingYet = serving.length === 0 && observed.listeners.length === 0;
   if (nothingYet) return [];
   const now = observed.containers.filter((c) => c.routed);
-  if (sameContainers(now, serving) && sameListeners(listeners, observed.listeners)) return [];
+  const isTold = sameSplit(split, observed.split) && (split === undefined || desired.canary !== undefined);
+  if (sameContainers(now, serving) && sameListeners(listeners, observed.listeners) && isTold) return [];
   return [
     {
       kind: 'route',
@@ -114,7 +124,8 @@ export function routing(
       containers: serving.map((c) => c.id),
       release: served ?? release.number,
       listeners,
-      why: routeReason(now, serving),
+      ...(split === undefined ? {} : { canary: split }),
+      why: routeReason(now, serving, split !== undefined && observed.split === undefined),
     },
   ];
 }
@@ -136,7 +147,12 @@ function sameContainers(a: readonly ObservedContainer[], b: readonly ObservedCon
   return a.length === b.length && a.every((c) => b.includes(c));
 }
 
-function routeReason(now: readonly ObservedContainer[], serving: readonly ObservedContainer[]): string {
+function routeReason(
+  now: readonly ObservedContainer[],
+  serving: readonly ObservedContainer[],
+  begins: boolean,
+): string {
+  if (begins) return 'a part of it is ready to be tried out';
   const gone = now.filter((c) => !serving.includes(c));
   if (serving.length === 0) {
     const alive = now.some((c) => c.state === 'running');

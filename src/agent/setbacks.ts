@@ -2,7 +2,7 @@
 import { short } from './action.ts';
 import { BACKOFF_FORGET_MS, backoffMs } from './backoff.ts';
 import { areMostDown, hasFailed, isReady } from './standing.ts';
-import type { ContainerId, Desired, Observed, ObservedContainer } from './state.ts';
+import type { ContainerId, Desired, Observed, ObservedContainer, Release } from './state.ts';
 
 /** Containers that are named where many failed. */
 const NAMED = 3;
@@ -37,7 +37,7 @@ export class Setbacks {
 
   /** A look that finds containers of a proven release newly failed makes the next replacement wait longer. */
   note(desired: Desired, containers: readonly ObservedContainer[], now: number): void {
-    const { release } = desired;
+    const release = healed(desired);
     this.#forgiveAnother(release?.number);
     const number = release?.proven === true ? release.number : undefined;
     const failed = containers.filter((c) => c.release === number && hasFailedByItself(c)).map((c) => c.id);
@@ -75,6 +75,12 @@ export class Setbacks {
     this.#lastFailureAt = now;
     this.#startAfter = now + backoffMs(this.#failures, this.#random);
   }
+}
+
+/** While another release is tried out beside it, the one before is kept up. */
+function healed({ release, previous, canary }: Desired): Release | undefined {
+  const isTried = release?.proven === false && canary?.promoted === false;
+  return isTried ? previous : release;
 }
 
 function hasFailedByItself(c: ObservedContainer): boolean {

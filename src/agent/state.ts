@@ -4,7 +4,8 @@
  * record.ts (desired) and observe.ts (observed).
  */
 import type { Component, HealthPolicy } from '../config/project.ts';
-import type { Listener } from '../proxy/routes.ts';
+import type { CanarySplit, Listener } from '../proxy/routes.ts';
+import type { CanaryAnswers } from './canary.ts';
 
 export type ContainerId = string;
 
@@ -40,6 +41,15 @@ export interface Desired {
   readonly previous: Release | undefined;
   /** How long its containers stay warm once the desired release has been switched to; 0: they leave at once. */
   readonly keepOldMs: number;
+  /** How far the trial of the desired release is; absent: it has not begun, or there is none. */
+  readonly canary?: CanaryProgress | undefined;
+}
+
+export interface CanaryProgress {
+  /** Epoch milliseconds from when on it has had its share of the work. */
+  readonly since: number;
+  /** It went well: the release may have all of the work. */
+  readonly promoted: boolean;
 }
 
 /** `late`: its release's readyTimeout passed before it was ready. */
@@ -99,6 +109,10 @@ export interface Observed {
   readonly containers: readonly ObservedContainer[];
   /** The listeners the proxy has for the component now. */
   readonly listeners: readonly Listener[];
+  /** How the proxy splits new work now; absent: it does not. */
+  readonly split?: CanarySplit | undefined;
+  /** What it counted of that split. */
+  readonly answers?: CanaryAnswers | undefined;
   /** Epoch milliseconds before which no container is started: the backoff after failures. */
   readonly startAfter: number;
   /** Of the release's containers, in a row: what the backoff grows with. */

@@ -40,6 +40,10 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
       return `Container ${short(event.container)} is ${event.now}: ${event.why}`;
     case 'switched':
       return renderSwitch(event);
+    case 'canary-started':
+      return `Trying release ${event.release} out with ${event.percent} % of the new requests until ${new Date(event.until).toISOString()}`;
+    case 'canary-promoted':
+      return `Release ${event.release} is promoted: ${event.why}`;
     case 'release-proven':
       return debug ? `Release ${event.release} serves` : undefined;
     case 'release-failed':
@@ -201,9 +205,10 @@ function renderWaiting(
   event: Extract<AgentEvent, { kind: 'waiting' }>,
   told: Set<string>,
 ): string | undefined {
+  // What is tried out has been told by its own event.
   // Each failure has a pause of its own.
   const what = event.for === 'backoff' ? `backoff until ${event.until}` : event.for;
-  if (event.for === 'busy' || told.has(what)) return undefined;
+  if (event.for === 'busy' || event.for === 'canary' || told.has(what)) return undefined;
   told.add(what);
   return event.for === 'ready' ? 'Waiting for health checks...' : `Waiting: ${event.why}`;
 }

@@ -197,6 +197,7 @@ export class FleetComponent {
       proven: release?.proven === true,
       returns: desired.previous !== undefined,
       serves: serves(observed),
+      trying: view.plan.find((a) => a.kind === 'wait' && a.for === 'canary')?.why,
       arrived: record.status === 'ready' ? full >= (release?.component.instances ?? 1) : gone,
       failing: this.#postMortem.failing(view),
       reason: record.reason,

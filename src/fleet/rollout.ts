@@ -61,6 +61,8 @@ export interface Here {
   readonly returns: boolean;
   /** Something of whatever release is routed now, or would be as soon as somebody sees to it. */
   readonly serves: boolean;
+  /** What is waited for while the release has only a share of the work; undefined: it is not tried out. */
+  readonly trying?: string | undefined;
   /** The host is as the record wants it: all containers serve, or all are gone. */
   readonly arrived: boolean;
   /** What is wrong with a container of the release; undefined: nothing. */
@@ -268,6 +270,7 @@ function inTurn(desired: DesiredValue, ours: RolloutValue, wanted: Wanted, here:
     return { kind: 'watch-again', why: 'the rollout was resumed' };
   }
   if (here.proven && here.failing !== undefined) return { kind: 'fail', why: here.failing };
+  if (!here.proven && here.trying !== undefined) return wait('monitor', here.trying);
   if (!here.proven || !here.arrived) return wait('ready', `release ${number} is coming up`);
   const until = (here.memory?.provenAt ?? here.now) + monitorMs;
   if (here.now < until) return wait('monitor', `release ${number} serves and is watched`, until);

@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Agent, View } from '../agent/agent.ts';
+import { isOnTrial, withPromoted } from '../agent/canary-mark.ts';
 import {
   type ComponentRecord,
   type FleetMemory,
@@ -152,12 +153,13 @@ export function steps(input: StepsInput): Steps {
       return AGAIN_MS;
     },
 
-    async adopt({ proven }, { wanted, view }, signal) {
+    async adopt({ proven }, { wanted, here, view }, signal) {
       const value = known(wanted);
       if (isStillLeaving(view, value.number)) return LEAVING_MS;
       const { generation } = desired(wanted).value;
       const attempt = attemptOf(wanted);
       const linkPort = await around.links.require(value);
+      const isTriedElsewhere = !proven && (await hasServedElsewhere(value, generation));
       await change(signal, async (record) => {
         // The lock may have taken its time: what was routed or proven meanwhile is marked in the record.
         if (!isDeepStrictEqual(record, view.record)) return record;
@@ -167,7 +169,8 @@ export function steps(input: StepsInput): Steps {
         const { release, linkPorts } = await onThisHost(value, record, linkPort);
         const fleet = { generation, attempt, settled: fleetOf(record).settled };
         const adopted = withAdopted(asItServes(record, view), { ...release, proven }, fleet);
-        return { ...adopted, linkPorts };
+        const tried = isTriedElsewhere ? withPromoted(adopted, release.number, here.now) : adopted;
+        return { ...tried, linkPorts };
       });
       return 0;
     },
@@ -265,6 +268,13 @@ export function steps(input: StepsInput): Steps {
     await agent.change(to, signal);
   }
 
+  /** One host tries a release out for all that come after it. */
+  async function hasServedElsewhere({ spec }: ReleaseValue, generation: number): Promise<boolean> {
+    if (spec.update.canary === undefined) return false;
+    const { entries } = await store.list(keys.statuses(name));
+    return entries.map(readStatus).some((s) => s?.settled === generation);
+  }
+
   async function highestKnown(): Promise<number> {
     const { entries } = await store.list(keys.statuses(name));
     const told = entries.map((e) => Number(readStatus(e)?.known.generation));
@@ -321,8 +331,11 @@ function isStillLeaving({ desired: { release }, observed }: View, number: number
 
 /** What serves is what a failure returns to, even if whoever routed it did not live to settle on it. */
 function asItServes(record: ComponentRecord, { observed }: View): ComponentRecord {
-  const serves = observed.containers.some((c) => c.routed && c.release === record.release);
-  return record.status === 'ready' && serves ? withProven(record, record.release) : record;
+  const routed = observed.containers.filter((c) => c.routed);
+  const serves = routed.length > 0 && routed.every((c) => c.release === record.release);
+  return record.status === 'ready' && serves && !isOnTrial(record)
+    ? withProven(record, record.release)
+    : record;
 }
 
 function isSame(there: TurnValue | undefined, value: TurnValue): boolean {

@@ -14,6 +14,7 @@ const WORDS: Record<Action['kind'], readonly [action: Action, words: string]> = 
   'create-container': [{ ...of, kind: 'create-container', release: 2 }, 'start a new container of release 2'],
   'start-container': [{ ...on, kind: 'start-container' }, 'start 39d59e26ee64'],
   route: [{ ...route, containers: [LONG, 'b'] }, 'route to 39d59e26ee64, b'],
+  'promote-release': [{ ...of, kind: 'promote-release', release: 2 }, 'promote release 2'],
   'prove-release': [{ ...of, kind: 'prove-release', release: 2 }, 'settle on release 2'],
   'fail-release': [{ ...on, kind: 'fail-release', release: 2 }, 'give up release 2'],
   drain: [{ ...on, kind: 'drain' }, 'drain 39d59e26ee64'],
@@ -33,6 +34,12 @@ for (const [kind, [action, words]] of Object.entries(WORDS)) {
 
 test('a route to no container says so', () => {
   assert.equal(explainAction({ ...route, containers: [] }), 'web: route nothing (so)');
+});
+
+test('a route with a canary says who gets how much', () => {
+  const canary = { id: 'release 2', backends: [LONG], percent: 10 };
+  const words = 'web: route to a, b, and 10 % to 39d59e26ee64 (so)';
+  assert.equal(explainAction({ ...route, containers: ['a', 'b', LONG], canary }), words);
 });
 
 test('a plan is one line an action, and an empty one says nothing', () => {

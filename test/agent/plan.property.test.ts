@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { explain, explainAction } from '../../src/agent/explain.ts';
 import { forecast } from '../../src/agent/forecast.ts';
 import { type Action, type Plan, plan } from '../../src/agent/plan.ts';
-import type { Desired, Observed } from '../../src/agent/state.ts';
+import type { Desired, Observed, ObservedContainer } from '../../src/agent/state.ts';
 import { sameListeners } from '../../src/proxy/routes.ts';
 import { type SimContainer, seeded, servingWorld, World } from './world.ts';
 
@@ -40,6 +40,7 @@ test('the worlds are wild enough to call for every kind of action', { skip: seed
     'create-container': true,
     'start-container': true,
     route: true,
+    'promote-release': true,
     'prove-release': true,
     'fail-release': true,
     drain: true,
@@ -51,7 +52,7 @@ test('the worlds are wild enough to call for every kind of action', { skip: seed
     wait: true,
   };
   assert.deepEqual([...seenKinds].sort(), Object.keys(kinds).sort());
-  assert.deepEqual([...seenWaits].sort(), ['backoff', 'busy', 'drain', 'ready', 'turn', 'warm']);
+  assert.deepEqual([...seenWaits].sort(), ['backoff', 'busy', 'canary', 'drain', 'ready', 'turn', 'warm']);
 });
 
 test('a forecast ends, whatever the world', () => {
@@ -113,7 +114,8 @@ function perform(world: World, stormy: boolean): void {
       return;
     }
   }
-  const sameGoal = world.desired().release?.number === desired.release?.number;
+  const sameGoal =
+    world.status === desired.status && world.desired().release?.number === desired.release?.number;
   if (!world.disturbed && sameGoal) {
     assertBounded(world);
     assertOneIsWarm(world);
@@ -123,8 +125,8 @@ function perform(world: World, stormy: boolean): void {
 /** Brings a release on that has not been settled on: what needs the host's turn. */
 function advances({ release }: Desired, observed: Observed, action: Action): boolean {
   if (release === undefined || release.proven) return false;
-  if (action.kind === 'create-container' || action.kind === 'prove-release') return true;
-  if (action.kind === 'fail-release') return true;
+  if (action.kind === 'create-container') return action.release === release.number;
+  if (['promote-release', 'prove-release', 'fail-release'].includes(action.kind)) return true;
   const fresh = observed.containers.filter((c) => c.release === release.number && !c.routed).map((c) => c.id);
   if (action.kind === 'start-container') return fresh.includes(action.container);
   return action.kind === 'route' && action.containers.some((id) => fresh.includes(id));
@@ -186,7 +188,10 @@ function assertRoutable(observed: Observed, action: Extract<Action, { kind: 'rou
     assert.equal(c?.busy, false, `${id} is being stopped and is routed`);
   }
   const routed = observed.containers.filter((c) => action.containers.includes(c.id));
-  assert.ok(new Set(routed.map((c) => c.release)).size <= 1, 'routes two releases at once');
+  assert.ok(
+    new Set(routed.map((c) => c.release)).size <= (action.canary === undefined ? 1 : 2),
+    'routes two releases at once',
+  );
   assert.equal(new Set(action.containers).size, action.containers.length, 'routes a container twice');
   assert.ok(action.containers.length === 0 || action.listeners.length > 0, 'routes without a listener');
 }
@@ -202,17 +207,43 @@ function assertWholeSwitch(
   const fresh = observed.containers.filter(
     (c) => action.containers.includes(c.id) && c.release === wanted.number,
   );
-  if (fresh.length >= wanted.component.instances) return;
+  const isTried = desired.canary?.promoted === false || action.canary !== undefined;
+  if (fresh.length >= wanted.component.instances && !isTried) return;
+  if (isTried && !wanted.proven) assertNotAlone(observed, fresh, action);
+  // While a release is to be tried out, the one before it takes over from whatever else serves.
+  const healed =
+    wanted.proven || wanted.component.update.canary === undefined ? [] : [desired.previous?.number];
+  const isTriedNow = !wanted.proven && observed.split?.id === `release ${wanted.number}`;
   for (const c of observed.containers) {
+    if (!isTriedNow && observed.split?.backends.includes(c.id) && action.containers.length > 0) continue;
+    if (healed.length > 0 && c.release !== wanted.number && !healed.includes(c.release)) continue;
     const serves = c.routed && c.state === 'running' && c.health !== 'unhealthy' && c.drain === undefined;
     if (serves) assert.ok(action.containers.includes(c.id), `${c.id} is unrouted too early`);
   }
+}
+
+/** What is only tried out never serves by itself while anything else could. */
+function assertNotAlone(
+  observed: Observed,
+  fresh: readonly ObservedContainer[],
+  { containers }: Extract<Action, { kind: 'route' }>,
+): void {
+  const able = observed.containers.some(
+    (c) => c.served && !fresh.includes(c) && c.state === 'running' && !c.drain && !c.busy && !isNew(c, fresh),
+  );
+  assert.ok(!able || fresh.length < containers.length, 'the canary alone is to serve');
+}
+
+function isNew(c: ObservedContainer, [fresh]: readonly ObservedContainer[]): boolean {
+  return c.release === fresh?.release;
 }
 
 /** What may be wanted again soon does not leave before its time, if it could serve. */
 function assertNotKept(desired: Desired, observed: Observed, id: string): void {
   const c = observed.containers.find((o) => o.id === id);
   if (c === undefined || desired.status !== 'ready' || c.release !== desired.previous?.number) return;
+  // Kept up while the next one is tried out: as many as it has instances, and no spare.
+  if (desired.release?.proven === false && desired.release.component.update.canary !== undefined) return;
   const until = c.routed ? observed.now + desired.keepOldMs : (c.warmUntil ?? 0);
   const isKept = c.served && c.health !== 'unhealthy' && until > observed.now;
   assert.ok(!isKept, `${id} drains although it is to stay warm until ${until}`);
@@ -270,7 +301,10 @@ function assertStillServed(world: World, desired: Desired, before: Snapshot): vo
 function assertBounded(world: World): void {
   const staying = world.live.filter((c) => c.drainSince === undefined && c.stopsAt === undefined);
   const most = Math.max(0, ...world.releases.map((r) => r.component.instances));
-  assert.ok(staying.length <= 2 * most, `${staying.length} containers stay for ${most} instances`);
+  // The release before is healed while the next one is tried out beside it.
+  const { release } = world.desired();
+  const tried = release?.proven === false && release.component.update.canary !== undefined ? most : 0;
+  assert.ok(staying.length <= 2 * most + tried, `${staying.length} containers stay for ${most} instances`);
 }
 
 function settle(world: World): void {

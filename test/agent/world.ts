@@ -4,8 +4,15 @@
  * effects of actions are written here on their own, not taken from forecast.ts, so that the two can differ.
  */
 import type { Action } from '../../src/agent/plan.ts';
-import type { ContainerId, Desired, Observed, ObservedContainer, Release } from '../../src/agent/state.ts';
-import type { Listener } from '../../src/proxy/routes.ts';
+import type {
+  CanaryProgress,
+  ContainerId,
+  Desired,
+  Observed,
+  ObservedContainer,
+  Release,
+} from '../../src/agent/state.ts';
+import type { CanarySplit, Listener } from '../../src/proxy/routes.ts';
 import { PORT_80, PORT_81, proven, release } from './builders.ts';
 
 /** Answers [0, 1); the same seed, the same answers (mulberry32). */
@@ -42,14 +49,15 @@ export interface SimContainer {
   everRouted: boolean;
 }
 
-/** What becomes of a release's containers: `late` never get ready, `exits` ends them soon. */
-type Fate = 'fine' | 'late' | 'exits';
+/** What becomes of a release's containers: `late` never get ready, `exits` ends them soon, `errors` answer with 500. */
+type Fate = 'fine' | 'late' | 'exits' | 'errors';
 
 const READY_TIMEOUT_MS = 10_000;
 const BACKOFF_MS = 2000;
 const MAX_CONNECTIONS = 5;
 /** How long a host of a fleet keeps what it switched from. */
 const KEEP_OLD_MS = 20_000;
+const CANARY = { percent: 30, durationMs: 4_000, maxErrorRate: 0.01 };
 
 export class World {
   now = 1_000_000;
@@ -57,6 +65,7 @@ export class World {
   /** What the proxy does for the component. */
   routed: readonly ContainerId[] = [];
   listeners: readonly Listener[] = [];
+  split: CanarySplit | undefined;
   status: Desired['status'] = 'stopped';
   current = 0;
   releases: Release[] = [];
@@ -72,6 +81,9 @@ export class World {
   #imagePresent = true;
   #made = 0;
   #before: number | undefined;
+  #canary: CanaryProgress | undefined;
+  /** Requests that the canary has had. */
+  #asked = 0;
   // What only the running agent knows.
   #probed = new Set<ContainerId>();
   #busy = new Set<ContainerId>();
@@ -109,6 +121,7 @@ export class World {
       release: wanted,
       previous,
       keepOldMs: this.fleet ? KEEP_OLD_MS : 0,
+      canary: this.#canary,
     };
   }
 
@@ -121,6 +134,8 @@ export class World {
       imagePresent: this.#imagePresent,
       containers,
       listeners: this.listeners,
+      split: this.split,
+      answers: this.#answers(),
       startAfter: this.#startAfter,
       failures: this.#failed.size,
       heals: true,
@@ -141,9 +156,13 @@ export class World {
         this.#start(this.#get(action.container));
         break;
       case 'route':
-        this.#route(action.containers, action.listeners, half);
+        this.#route(action, half);
+        break;
+      case 'promote-release':
+        this.#canary = { since: this.#canary?.since ?? this.now, promoted: true };
         break;
       case 'prove-release':
+        this.#canary = undefined;
         this.releases = this.releases.map((r) => (r.number === action.release ? { ...r, proven: true } : r));
         break;
       case 'fail-release':
@@ -181,6 +200,7 @@ export class World {
       if (this.#fates.get(c.release) === 'exits' && c.readyAt <= this.now) this.#end(c);
       this.#clients(c);
     }
+    if (this.split !== undefined) this.#asked += 10;
     for (const id of this.#busy) if (this.containers.get(id)?.state !== 'running') this.#busy.delete(id);
   }
 
@@ -232,7 +252,8 @@ export class World {
       listeners: this.chance(0.5) ? [PORT_80] : [PORT_80, PORT_81],
     });
     const bound = this.chance(0.3) ? { drainTimeoutMs: 20_000 } : {};
-    this.releases.push({ ...made, component: { ...made.component, ...bound } });
+    const tried = this.chance(0.5) ? { update: { ...made.component.update, canary: CANARY } } : {};
+    this.releases.push({ ...made, component: { ...made.component, ...bound, ...tried } });
     this.#fates.set(number, fate);
     this.#want(number);
     this.trace.push(`> update to ${number} (${made.component.instances} instances, ${fate})`);
@@ -265,12 +286,13 @@ export class World {
 
   #fate(): Fate {
     if (this.chance(0.7)) return 'fine';
-    return this.chance(0.5) ? 'late' : 'exits';
+    return (['late', 'exits', 'errors'] as const)[Math.floor(this.#random() * 3)] ?? 'late';
   }
 
   #want(number: number): void {
     const wanted = this.releases.find((r) => r.number === this.current);
     const base = wanted?.proven === true ? wanted.number : this.#previous()?.number;
+    if (number !== this.current) this.#canary = undefined;
     if (number !== this.current) this.#before = base === number ? undefined : base;
     this.status = 'ready';
     this.current = number;
@@ -358,12 +380,15 @@ export class World {
   }
 
   /** The table is swapped first, then the record says who has served. */
-  #route(ids: readonly ContainerId[], listeners: readonly Listener[], half: boolean): void {
+  #route({ containers: ids, listeners, canary }: Extract<Action, { kind: 'route' }>, half: boolean): void {
     const off = this.routed.filter((id) => !ids.includes(id));
     this.routed = ids;
     this.listeners = listeners;
+    if (canary?.id !== this.split?.id) this.#asked = 0;
+    this.split = canary;
     for (const id of ids) this.#get(id).everRouted = true;
     if (half) return;
+    if (canary?.id === `release ${this.current}`) this.#canary ??= { since: this.now, promoted: false };
     for (const id of ids) Object.assign(this.#get(id), { unroutedAt: undefined });
     for (const id of ids) this.#get(id).servedAt ??= this.now;
     if (this.fleet) for (const id of off) this.#get(id).unroutedAt = this.now;
@@ -372,6 +397,7 @@ export class World {
   #fail(number: number): void {
     if (this.current !== number) return;
     const back = this.#previous();
+    this.#canary = undefined;
     if (back === undefined) this.status = 'stopped';
     else this.current = back.number;
     this.#before = undefined;
@@ -407,7 +433,15 @@ export class World {
   #loseTable(): void {
     this.routed = [];
     this.listeners = [];
+    this.split = undefined;
     for (const c of this.all) c.connections = 0;
+  }
+
+  #answers(): Observed['answers'] {
+    if (this.split === undefined) return undefined;
+    const errors = this.#fates.get(this.current) === 'errors' ? this.#asked : 0;
+    const others = { requests: this.#asked, errors: 0, latency: [] };
+    return { canary: { ...others, errors }, others };
   }
 
   #clients(c: SimContainer): void {
