@@ -3,16 +3,16 @@
  * connections kept to it. One object per container; it lives until it is neither routed nor held.
  */
 import type { Socket } from 'node:net';
-import { AnswerTally, type CountedAnswer } from './answers.ts';
+import { AnswerTally } from './answers.ts';
+import { Hold, type HoldKind } from './hold.ts';
 import { IdlePool } from './idle-pool.ts';
+import { Leaving } from './leaving.ts';
 import type { BackendReport, Peer } from './protocol.ts';
-import type { Backend } from './routes.ts';
+import type { Backend, LeaveTerms } from './routes.ts';
 
 const MAX_PEERS_REPORTED = 20;
 /** A port of a backend that could not be dialled is left to one client in so long, unless there is no other. */
 const SHUNNED_MS = 5_000;
-
-export type HoldKind = Peer['kind'];
 
 export interface BackendName {
   readonly owner: string;
@@ -36,6 +36,8 @@ export class LiveBackend {
   readonly #shunnedUntil = new Map<number, number>();
   readonly #unanswered = new Set<number>();
   #tally: AnswerTally | undefined;
+  #leave: LeaveTerms | undefined;
+  #leaving: Leaving | undefined;
 
   /** `released` is called whenever the last hold goes. */
   constructor(name: BackendName, address: BackendAddress, released: (backend: LiveBackend) => void) {
@@ -89,8 +91,13 @@ export class LiveBackend {
     return !known;
   }
 
-  /** Part of the table in force, reached at this address from now on. */
-  route({ host, port }: BackendAddress): void {
+  /** Those of the route it is in, or was in last. */
+  get leave(): LeaveTerms | undefined {
+    return this.#leave;
+  }
+
+  /** Part of the table in force, reached at this address from now on. `leave`: once it is not any more. */
+  route({ host, port }: BackendAddress, leave?: LeaveTerms): void {
     if (host !== this.#address.host || port !== this.#address.port) {
       this.#closeIdle();
       this.#present = new WeakSet();
@@ -98,6 +105,9 @@ export class LiveBackend {
     }
     this.#address = port === undefined ? { host } : { host, port };
     this.#routed = true;
+    this.#leave = leave;
+    this.#leaving?.stop();
+    this.#leaving = undefined;
   }
 
   /** Its answers are counted from now on, anew for another canary; undefined: not any more. */
@@ -106,10 +116,19 @@ export class LiveBackend {
     this.#tally = canary === undefined ? undefined : new AnswerTally(canary);
   }
 
-  /** Gets nothing new from now on; what is open stays. */
+  /** Gets nothing new from now on; what is open stays, as long as the terms let it. Idempotent. */
   unroute(): void {
+    if (!this.#routed) return;
     this.#routed = false;
     this.#closeIdle();
+    if (this.#leave === undefined) return;
+    this.#leaving = new Leaving(this.#leave, performance.now());
+    for (const hold of this.#holds) if (hold.canBeAsked) this.#leaving.add(hold);
+  }
+
+  /** INVARIANT: called by Hold alone, when that begins to be so. */
+  canBeAsked(hold: Hold): void {
+    this.#leaving?.add(hold);
   }
 
   /** Counts the client's work on this backend from this very moment until the hold is released. */
@@ -123,6 +142,7 @@ export class LiveBackend {
   /** INVARIANT: called by Hold alone, once per hold. */
   drop(hold: Hold): void {
     this.#holds.delete(hold);
+    this.#leaving?.remove(hold);
     this.#counts[hold.kind] -= 1;
     if (this.#holds.size === 0) this.#released(this);
   }
@@ -149,10 +169,23 @@ export class LiveBackend {
     pool.put(socket, keepMs);
   }
 
-  /** Once a second: notes which peers moved bytes, closes connections kept too long. */
-  tick(now: number): void {
+  /** What is open now, the oldest first. */
+  get holds(): Iterable<Hold> {
+    return this.#holds;
+  }
+
+  /**
+   * Once a second: notes which peers moved bytes, closes connections kept too long. Answers which silent ones were let
+   * go, each once.
+   */
+  tick(now: number): readonly Peer[] {
     for (const hold of this.#holds) hold.sample(now);
     for (const pool of this.#pools.values()) pool.expire(now);
+    const leaving = this.#leaving;
+    if (leaving === undefined) return [];
+    const silent = [...this.#holds].filter((hold) => leaving.isSilent(hold, now));
+    const peers = silent.map((hold) => ({ hold, peer: hold.peer(now) }));
+    return peers.filter(({ hold }) => hold.end()).map(({ peer }) => peer);
   }
 
   report(now: number): BackendReport {
@@ -171,6 +204,7 @@ export class LiveBackend {
   }
 
   close(): void {
+    this.#leaving?.stop();
     this.#closeIdle();
   }
 
@@ -186,67 +220,4 @@ export class LiveBackend {
   #closeIdle(): void {
     for (const pool of this.#pools.values()) pool.close();
   }
-}
-
-/** One request, upgraded connection or tcp connection on a backend. */
-export class Hold {
-  readonly since = performance.now();
-  readonly backend: LiveBackend;
-  /** Of a request that is counted. */
-  readonly answer: CountedAnswer | undefined;
-  readonly #client: Socket;
-  readonly #bytesBefore: number;
-  #kind: HoldKind;
-  #bytesSeen = 0;
-  #movedAt = this.since;
-  #released = false;
-
-  constructor(kind: HoldKind, client: Socket, backend: LiveBackend, answer?: CountedAnswer) {
-    this.answer = answer;
-    this.#kind = kind;
-    this.#client = client;
-    this.backend = backend;
-    this.#bytesBefore = transferred(client);
-  }
-
-  get kind(): HoldKind {
-    return this.#kind;
-  }
-
-  become(kind: HoldKind): void {
-    if (this.#released) return;
-    this.backend.recount(this.#kind, kind);
-    this.#kind = kind;
-  }
-
-  release(): void {
-    if (this.#released) return;
-    this.#released = true;
-    this.backend.drop(this);
-  }
-
-  sample(now: number): void {
-    const bytes = transferred(this.#client) - this.#bytesBefore;
-    if (bytes === this.#bytesSeen) return;
-    this.#bytesSeen = bytes;
-    this.#movedAt = now;
-  }
-
-  peer(now: number): Peer {
-    this.sample(now);
-    const { remoteAddress = 'gone', remotePort = 0 } = this.#client;
-    const address = remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress;
-    return {
-      client: `${address}:${remotePort}`,
-      kind: this.#kind,
-      ageMs: Math.round(now - this.since),
-      bytes: this.#bytesSeen,
-      idleMs: Math.round(now - this.#movedAt),
-    };
-  }
-}
-
-function transferred(socket: Socket): number {
-  // A destroyed socket has no byte count any more although its type says otherwise.
-  return ((socket.bytesRead as number | undefined) ?? 0) + ((socket.bytesWritten as number | undefined) ?? 0);
 }

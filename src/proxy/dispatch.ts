@@ -1,11 +1,13 @@
 /**
  * Finds one client a backend that can be reached: picks, counts, dials, and tries the next one
- * when the dial fails. Reads the route anew before each try, so a table swapped meanwhile counts.
- * Nothing of the client has been read or sent before `found`.
+ * when the dial fails; waits where there is none and the route has a waiting room. Reads the route anew
+ * before each try, so a table swapped meanwhile counts. Nothing of the client has been read or sent before `found`.
  */
 import { connect, type Socket } from 'node:net';
-import type { Hold, HoldKind, LiveBackend } from './backend.ts';
+import type { LiveBackend } from './backend.ts';
+import type { Hold, HoldKind } from './hold.ts';
 import type { LiveRoute } from './live-route.ts';
+import type { Waiter, WaitingRoom } from './waiting.ts';
 
 /** Backends dialled for one client before it is told that there is none. */
 const MAX_DIALS = 8;
@@ -24,9 +26,11 @@ export interface DispatchOutcome {
   found(socket: Socket, hold: Hold, reused: boolean): void;
   /** `dialled`: how many backends were tried; 0 when there was none. */
   notFound(dialled: number): void;
+  /** It may take a while: who asks looks after the client, and cancels when it leaves. May come again. */
+  waits?(): void;
 }
 
-export class Dispatch {
+export class Dispatch implements Waiter {
   readonly #entrance: Entrance;
   readonly #kind: HoldKind;
   readonly #client: Socket;
@@ -35,6 +39,8 @@ export class Dispatch {
   #dialled = 0;
   #hold: Hold | undefined;
   #dialling: Socket | undefined;
+  #since: number | undefined;
+  #room: WaitingRoom | undefined;
 
   constructor(entrance: Entrance, kind: HoldKind, client: Socket, outcome: DispatchOutcome) {
     this.#entrance = entrance;
@@ -46,6 +52,7 @@ export class Dispatch {
   /** `reuse`: an idle connection will do; otherwise the connection is always a fresh one. */
   next(reuse: boolean): void {
     const { route, containerPort } = this.#entrance;
+    if (route.backends.length === 0 && this.#wait(route.room)) return;
     const backend = this.#dialled < MAX_DIALS ? route.pick(containerPort, this.#tried) : undefined;
     if (backend === undefined) return void this.#outcome.notFound(this.#dialled);
     const hold = backend.hold(this.#kind, this.#client);
@@ -61,12 +68,40 @@ export class Dispatch {
     this.#tried.add(backend);
   }
 
-  /** Gives up: ends a dial under way and releases what is held. Idempotent. */
+  /** INVARIANT: called by the room alone, as is timeUp(). */
+  again(): void {
+    this.#room = undefined;
+    // What was tried before belongs to another table.
+    this.#tried = undefined;
+    this.#dialled = 0;
+    this.next(false);
+  }
+
+  timeUp(): void {
+    this.#room = undefined;
+    this.#outcome.notFound(0);
+  }
+
+  get since(): number {
+    this.#since ??= performance.now();
+    return this.#since;
+  }
+
+  /** Gives up: ends a dial under way, leaves the waiting room and releases what is held. Idempotent. */
   cancel(): void {
+    this.#room?.leave(this);
+    this.#room = undefined;
     this.#dialling?.destroy();
     this.#dialling = undefined;
     this.#hold?.release();
     this.#hold = undefined;
+  }
+
+  #wait(room: WaitingRoom | undefined): boolean {
+    if (room?.enter(this) !== true) return false;
+    this.#room = room;
+    this.#outcome.waits?.();
+    return true;
   }
 
   #dial(hold: Hold, containerPort: number, timeoutMs: number): void {

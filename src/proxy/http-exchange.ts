@@ -5,12 +5,14 @@
  */
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Hold } from './backend.ts';
 import { Dispatch, type DispatchOutcome } from './dispatch.ts';
+import { EventBoundaries, isEventStream } from './event-stream.ts';
 import { type ExchangeEvents, forward, relay, relayInterim } from './hardening.ts';
 import { isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
+import type { Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
+import { StoppablePipe } from './stoppable.ts';
 
 /** Kept shorter than the backend says, for the time a request is on its way. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
@@ -25,6 +27,8 @@ export class HttpExchange implements Work, DispatchOutcome {
   readonly #headers: IncomingMessage['headers'];
   #upstream: ClientRequest | undefined;
   #answered = false;
+  /** Ended from here before it was whole. */
+  #left = false;
   #retried = false;
   #over = false;
 
@@ -45,6 +49,7 @@ export class HttpExchange implements Work, DispatchOutcome {
   }
 
   found(socket: Socket, hold: Hold, reused: boolean): void {
+    hold.carriedBy({ end: () => this.#end() });
     let current: ClientRequest | undefined;
     const events: ExchangeEvents = {
       request: (upstream) => {
@@ -88,12 +93,41 @@ export class HttpExchange implements Work, DispatchOutcome {
     this.#answered = true;
     hold.answer?.began(from.statusCode ?? 502);
     // Half an answer must not look like a whole one.
-    from.once('error', () => this.#cut(hold));
+    from.once('error', () => {
+      if (!this.#left) this.#cut(hold);
+    });
     try {
       relay(from, this.#res, this.#entrance.retiring);
     } catch {
-      this.#cut(hold);
+      return void this.#cut(hold);
     }
+    const closeSpreadMs = hold.backend.leave?.closeSpreadMs ?? 0;
+    if (closeSpreadMs > 0 && isEventStream(from)) this.#mayLeave(from, hold);
+  }
+
+  #mayLeave(from: IncomingMessage, hold: Hold): void {
+    const pipe = new StoppablePipe(from, this.#res, new EventBoundaries());
+    hold.carriedBy({ end: () => this.#end(), ask: () => pipe.stop(() => this.#leave()) });
+  }
+
+  /** The response is whole as it is, and the client asks again for its next events. The backend sees its client go. */
+  #leave(): void {
+    const upstream = this.#upstream;
+    this.#left = true;
+    this.#upstream = undefined;
+    this.#res.end();
+    this.#discardBody();
+    upstream?.destroy();
+  }
+
+  /** From here, and no fault of the backend's. */
+  #end(): void {
+    if (this.#over) return;
+    const upstream = this.#upstream;
+    this.#left = true;
+    if (this.#answered) this.#closeClient();
+    else this.#answer(504, 'This request was ended before it was answered.\n');
+    upstream?.destroy();
   }
 
   #failed(error: Error, hold: Hold, reused: boolean): void {
@@ -132,10 +166,14 @@ export class HttpExchange implements Work, DispatchOutcome {
     this.#discardBody();
   }
 
-  /** A reset where only the end of the connection ends the body, else the client could not tell. */
   #cut(hold: Hold): void {
     if (!this.#over) hold.answer?.broke();
     this.#upstream?.destroy();
+    this.#closeClient();
+  }
+
+  /** A reset where only the end of the connection ends the body, else the client could not tell. */
+  #closeClient(): void {
     if (this.#req.httpVersion === '1.0') this.#req.socket.resetAndDestroy();
     else this.#req.socket.destroy();
   }

@@ -4,12 +4,14 @@
  */
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Hold } from './backend.ts';
 import { Dispatch, type DispatchOutcome, TCP_KEEPALIVE_MS } from './dispatch.ts';
 import { forwardUpgrade } from './hardening.ts';
 import { upgradeHeaders } from './headers.ts';
+import type { Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
-import { shareFate } from './tunnel.ts';
+import { StoppablePipe } from './stoppable.ts';
+import { endBoth, shareFate } from './tunnel.ts';
+import { CLOSE_1012, WebSocketFrames } from './websocket.ts';
 
 const SWITCHING_PROTOCOLS = 101;
 
@@ -22,6 +24,8 @@ export class HttpUpgrade implements Work, DispatchOutcome {
   readonly #dispatch: Dispatch;
   #upstream: ClientRequest | undefined;
   #joined = false;
+  /** The backend answers with something else than the upgrade. */
+  #relaying = false;
   #over = false;
   readonly #onReadable = () => {
     // Reading nothing is what makes an end of the connection known.
@@ -50,6 +54,7 @@ export class HttpUpgrade implements Work, DispatchOutcome {
   }
 
   found(socket: Socket, hold: Hold): void {
+    hold.carriedBy({ end: () => this.#end() });
     const headers = upgradeHeaders(this.#req);
     forwardUpgrade(
       this.#req,
@@ -70,6 +75,10 @@ export class HttpUpgrade implements Work, DispatchOutcome {
     this.#refuse(dialled === 0 ? '503 Service Unavailable\r\nRetry-After: 1' : '502 Bad Gateway');
   }
 
+  waits(): void {
+    this.#watchClient();
+  }
+
   /** The client is gone, or was never answered. After the join both connections look after themselves. */
   abort(): void {
     if (this.#joined || this.#over) return;
@@ -82,12 +91,18 @@ export class HttpUpgrade implements Work, DispatchOutcome {
     upstream.once('close', () => {
       if (!this.#joined) this.#finish();
     });
+    this.#watchClient();
+  }
+
+  #watchClient(): void {
+    this.#unwatchClient();
     this.#socket.on('readable', this.#onReadable);
     this.#socket.on('end', this.#onEnd);
   }
 
   #refused(status: number, hold: Hold): void {
     if (!this.#over) hold.answer?.began(status);
+    this.#relaying = true;
     this.#unwatchClient();
   }
 
@@ -106,7 +121,29 @@ export class HttpUpgrade implements Work, DispatchOutcome {
     // http-proxy sets both to the system's default, which is hours, after this.
     process.nextTick(() => {
       for (const socket of [this.#socket, upstream]) socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+      this.#carry(upstream, hold);
     });
+  }
+
+  /** Once http-proxy has joined the two with pipes, and before a byte goes through them. */
+  #carry(upstream: Socket, hold: Hold): void {
+    const end = () => endBoth(this.#socket, upstream);
+    const closeSpreadMs = hold.backend.leave?.closeSpreadMs ?? 0;
+    if (closeSpreadMs === 0 || !isWebSocket(this.#req)) return void hold.carriedBy({ end });
+    const frames = new WebSocketFrames();
+    const pipe = new StoppablePipe(upstream, this.#socket, frames);
+    const close = () => {
+      if (!frames.closing && this.#socket.writable) this.#socket.write(CLOSE_1012);
+    };
+    hold.carriedBy({ end, ask: () => void (frames.closing || pipe.stop(close)) });
+  }
+
+  /** From here, before the join. */
+  #end(): void {
+    const upstream = this.#upstream;
+    if (this.#relaying) this.#socket.destroy();
+    else this.#refuse('504 Gateway Timeout');
+    upstream?.destroy();
   }
 
   #failed(error: Error, hold: Hold): void {
@@ -131,4 +168,8 @@ export class HttpUpgrade implements Work, DispatchOutcome {
     this.#dispatch.cancel();
     this.#client.end(this);
   }
+}
+
+function isWebSocket(req: IncomingMessage): boolean {
+  return req.headers.upgrade?.trim().toLowerCase() === 'websocket';
 }

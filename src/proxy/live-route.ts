@@ -4,6 +4,7 @@
  */
 import type { LiveBackend } from './backend.ts';
 import type { CanarySplit, ProxyLimits } from './routes.ts';
+import type { WaitingRoom } from './waiting.ts';
 
 const WHOLE = 100;
 
@@ -11,15 +12,23 @@ const WHOLE = 100;
 export class LiveRoute {
   readonly backends: readonly LiveBackend[];
   readonly limits: ProxyLimits;
+  /** Where clients wait while there is no backend; undefined: they are refused. */
+  readonly room: WaitingRoom | undefined;
   readonly #percent: number;
   readonly #canary: Group;
   readonly #others: Group;
   /** Hundredths of a client that the canary has not got yet of its share. */
   #due = 0;
 
-  constructor(backends: readonly LiveBackend[], limits: ProxyLimits, canary?: CanarySplit) {
+  constructor(
+    backends: readonly LiveBackend[],
+    limits: ProxyLimits,
+    canary?: CanarySplit,
+    room?: WaitingRoom,
+  ) {
     this.backends = backends;
     this.limits = limits;
+    this.room = room;
     this.#percent = canary?.percent ?? 0;
     const isCanary = (backend: LiveBackend) => canary?.backends.includes(backend.name.id) === true;
     this.#canary = new Group(backends.filter(isCanary));

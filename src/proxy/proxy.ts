@@ -12,10 +12,11 @@ import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
 import { LiveRoute } from './live-route.ts';
 import type { SavedTables } from './persist.ts';
-import type { BackendReport, Change, OwnedTable, ProxyStatus, PutTable } from './protocol.ts';
+import type { BackendReport, Change, OwnedTable, Peer, ProxyStatus, PutTable } from './protocol.ts';
 import {
   type Backend,
   diffListeners,
+  type LeaveTerms,
   ledRoutes,
   listenersOf,
   type Place,
@@ -23,8 +24,10 @@ import {
   placesOverlap,
   type RoutedListener,
   type RouteTable,
+  routeOf,
 } from './routes.ts';
 import { Tables } from './tables.ts';
+import { roomsOf, WaitingRooms } from './waiting.ts';
 
 const TICK_MS = 1_000;
 
@@ -40,6 +43,7 @@ export class DataPlane {
   readonly #doors: Doors;
   readonly #tables: Tables;
   readonly #backends = new Map<string, LiveBackend>();
+  readonly #rooms = new WaitingRooms();
   readonly #listeners = new Set<ChangeListener>();
   #ticker: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -116,11 +120,13 @@ export class DataPlane {
   status(owner?: string): Omit<ProxyStatus, 'protocol' | 'version' | 'pid' | 'startedAt'> {
     const mine = (name: string) => owner === undefined || name === owner;
     const now = performance.now();
+    const waiting = this.#rooms.count(owner);
     return {
       owners: this.#tables.all.filter((owned) => mine(owned.owner)),
       listeners: this.#listenerReports().filter((listener) => mine(listener.owner)),
       backends: this.#backendReports(now).filter((backend) => mine(backend.owner)),
       ...(this.#tables.persistError === undefined ? {} : { persistError: this.#tables.persistError }),
+      ...(waiting === 0 ? {} : { waiting }),
       ...(this.#stopping ? { stopping: true } : {}),
     };
   }
@@ -137,6 +143,8 @@ export class DataPlane {
     this.#stopping = true;
     await this.#turn;
     for (const door of [...this.#doors.open]) this.#doors.retire(door);
+    // No table comes any more that could give them a backend.
+    this.#rooms.close();
     if (this.#tables.persistError !== undefined && !this.#handedOver) await this.#tables.save();
   }
 
@@ -259,13 +267,15 @@ export class DataPlane {
   /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
   #lead({ owner, table }: OwnedTable): void {
     const routed = new Set<LiveBackend>();
+    const rooms = roomsOf(table);
     for (const { component, listeners, backends, leadsTo, canary } of ledRoutes(table)) {
-      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend));
+      const { leave } = routeOf(table, leadsTo) ?? {};
+      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend, leave));
       for (const backend of live) {
         routed.add(backend);
         backend.compare(canary?.id);
       }
-      const route = new LiveRoute(live, table.limits, canary);
+      const route = new LiveRoute(live, table.limits, canary, rooms.get(component));
       for (const listener of listeners)
         this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route });
     }
@@ -274,16 +284,22 @@ export class DataPlane {
       backend.unroute();
       if (backend.open === 0) this.#backends.delete(key);
     }
+    this.#rooms.replace(owner, rooms.values());
   }
 
-  #backend(owner: string, component: string, { id, ...address }: Backend): LiveBackend {
+  #backend(
+    owner: string,
+    component: string,
+    { id, ...address }: Backend,
+    leave: LeaveTerms | undefined,
+  ): LiveBackend {
     const key = JSON.stringify([owner, component, id]);
     let backend = this.#backends.get(key);
     if (backend === undefined) {
       backend = new LiveBackend({ owner, component, id }, address, (it) => this.#released(key, it));
       this.#backends.set(key, backend);
     }
-    backend.route(address);
+    backend.route(address, leave);
     return backend;
   }
 
@@ -329,8 +345,13 @@ export class DataPlane {
 
   #tick(now: number): void {
     this.#doors.tick(now);
-    for (const backend of this.#backends.values()) backend.tick(now);
+    for (const backend of this.#backends.values()) this.#tellSilent(backend, backend.tick(now));
     if (this.#missing.size > 0) this.#retryMissing();
+  }
+
+  #tellSilent({ name }: LiveBackend, ended: readonly Peer[]): void {
+    for (const { client, kind, idleMs } of ended)
+      this.#log.info('a silent client of an unrouted backend is let go', { ...name, client, kind, idleMs });
   }
 
   #retryMissing(): void {

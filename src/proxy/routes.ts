@@ -147,6 +147,12 @@ export function ledRoutes(table: RouteTable): readonly LedRoute[] {
   });
 }
 
+/** The route whose `hold` the clients of this one wait by, all in one room: a link's wait with those of its exporter. */
+export function waitsWith(table: RouteTable, component: string): Route | undefined {
+  const route = routeOf(table, component);
+  return (route?.via === undefined ? undefined : routeOf(table, route.via)) ?? route;
+}
+
 export function routeOf(table: RouteTable, component: string): Route | undefined {
   return table.routes.find((r) => r.component === component);
 }

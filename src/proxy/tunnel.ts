@@ -4,6 +4,9 @@
  */
 import type { Socket } from 'node:net';
 
+/** How long the peers of a connection that is ended from here may take to end it too. */
+const END_GRACE_MS = 1_000;
+
 /** `closed` is called once, when both are gone. */
 export function shareFate(a: Socket, b: Socket, closed: () => void): void {
   let open = 2;
@@ -19,6 +22,19 @@ export function shareFate(a: Socket, b: Socket, closed: () => void): void {
   };
   follow(a, b);
   follow(b, a);
+}
+
+/** Ends both from here: what is buffered still goes out, and both peers see an end, not a reset. */
+export function endBoth(a: Socket, b: Socket): void {
+  for (const socket of [a, b]) socket.unpipe();
+  for (const socket of [a, b]) {
+    if (socket.destroyed) continue;
+    // Left unread, what still comes would make a reset of the end.
+    socket.resume();
+    socket.end();
+    const timer = setTimeout(() => socket.destroy(), END_GRACE_MS);
+    socket.once('close', () => clearTimeout(timer));
+  }
 }
 
 function seenOnClose(): void {}

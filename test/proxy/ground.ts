@@ -75,7 +75,7 @@ export interface Ground {
   dead(id: string): TestBackend;
   route(
     backends: readonly TestBackend[],
-    change?: { kind?: RouteKind; limits?: Partial<ProxyLimits> },
+    change?: { kind?: RouteKind; limits?: Partial<ProxyLimits> } & Pick<Route, 'hold' | 'leave'>,
   ): Promise<void>;
   /** A client connection to the listener. */
   dial(): Promise<Socket>;
@@ -147,11 +147,9 @@ export async function ground(t: TestContext): Promise<Ground> {
       await until('the queue is full', () => fillers.filter((filler) => !filler.connecting).length === 2);
       return { id, host, port: containerPort, sockets: new Set(), accepted: () => 0, close() {} };
     },
-    route: async (backends, { kind = 'http', limits = {} } = {}) => {
-      const table = tableOf(
-        [{ component: 'web', listeners: [{ address, port, kind, containerPort }], backends }],
-        limits,
-      );
+    route: async (backends, { kind = 'http', limits = {}, ...terms } = {}) => {
+      const listeners = [{ address, port, kind, containerPort }];
+      const table = tableOf([{ component: 'web', listeners, backends, ...terms }], limits);
       await plane.put(OWNER, { ifRevision: plane.table(OWNER).revision, table });
     },
     dial: () => dial(address, port, undo),
