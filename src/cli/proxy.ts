@@ -9,6 +9,7 @@ import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.t
 import { PROXY_LOCK, type ProxyStatus } from '../proxy/protocol.ts';
 import type { CommonArguments } from './options.ts';
 import { openOutput } from './output.ts';
+import { bringHome } from './own-unit.ts';
 import { renderProxy } from './render.ts';
 
 /** How long a proxy without connections, or told to cut them, may take to leave. */
@@ -40,6 +41,10 @@ export async function runProxy(
     await stop(proxy, args.force, status.pid);
     const words = 'The proxy has stopped; its ports are closed until a command starts it again.';
     output.document({ running: false, stopped: status.pid }, words);
+  }
+  if (args.action === 'start' || args.action === 'upgrade') {
+    // It serves all the same.
+    await bringHome(stateDir.path).catch((error: GantryError) => output.error(error));
   }
   return 0;
 }
