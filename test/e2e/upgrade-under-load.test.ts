@@ -1,0 +1,69 @@
+/**
+ * A newer version must take the proxy over under load without losing anything, and lead who is still with the older
+ * generation as well; that one ends by itself with its last client.
+ */
+import assert from 'node:assert/strict';
+import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { ProxyStatus } from '../../src/proxy/protocol.ts';
+import { PACKAGE_ROOT, VERSION } from '../../src/version.ts';
+import { type Cleanup, skipWithoutEngine, until } from '../ground/harness.ts';
+import { startLoad } from '../ground/load.ts';
+import { type RunResult, run } from '../ground/processes.ts';
+import { processesOf } from '../ground/sandbox.ts';
+import { exitedWith, getText, lostNothing, openShop, type Shop, version, WAIT_MS } from './shop.ts';
+
+const NEWER = '99.0.0';
+
+test('a newer version takes over under load, and loses nothing', { skip: skipWithoutEngine }, async (t) => {
+  const shop = await openShop(t);
+  await shop.must('start', ...version('v1'));
+  const [first] = await shop.containers();
+  const newer = await newerVersion(t, shop);
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 1_000 });
+  const elder = await proxyOf(shop);
+  assert.equal(elder.version, VERSION);
+
+  exitedWith(0, await newer('gantryd', 'proxy', 'upgrade'));
+  const proxy = await proxyOf(shop);
+  assert.equal(proxy.version, NEWER);
+  assert.deepEqual(
+    proxy.older?.map(({ pid, version }) => [pid, version]),
+    [[elder.pid, VERSION]],
+  );
+
+  exitedWith(0, await newer('gantry', shop.file, 'update', 'web', '--detach', ...version('v2')));
+  assert.equal(await getText(shop.http, '/version'), 'v2');
+  const held = async () => (await shop.list()).find((row) => row.id === first?.id);
+  await until(async () => (await held())?.connections?.open === 3, {
+    timeoutMs: WAIT_MS,
+    what: 'nothing but the streams, of the older generation, to hold the old container',
+  });
+  assert.equal((await held())?.status, 'draining');
+  assert.equal((await proxyOf(shop)).older?.length, 1);
+
+  await load.closeStreams();
+  const there = () => processesOf(shop.box.stateDir).some(({ pid }) => pid === elder.pid);
+  await until(() => !there(), { timeoutMs: WAIT_MS, what: 'the older generation to end' });
+  assert.equal((await proxyOf(shop)).older, undefined);
+  await lostNothing(load);
+});
+
+/** This program once more, as a version of its own in a folder of its own. */
+async function newerVersion(t: Cleanup, shop: Shop) {
+  const folder = join(shop.box.folder, 'newer');
+  await mkdir(join(folder, 'dist'), { recursive: true });
+  await cp(join(PACKAGE_ROOT, 'bin'), join(folder, 'bin'), { recursive: true });
+  await cp(join(PACKAGE_ROOT, 'dist', 'src'), join(folder, 'dist', 'src'), { recursive: true });
+  await symlink(join(PACKAGE_ROOT, 'node_modules'), join(folder, 'node_modules'));
+  const about = JSON.parse(await readFile(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ ...about, version: NEWER }));
+  return (program: 'gantry' | 'gantryd', ...args: readonly string[]): Promise<RunResult> =>
+    run(t, process.execPath, [join(folder, 'bin', `${program}.js`), ...args], { env: shop.box.env });
+}
+
+async function proxyOf(shop: Shop): Promise<ProxyStatus> {
+  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
+  return JSON.parse(stdout) as ProxyStatus;
+}
