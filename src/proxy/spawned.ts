@@ -11,7 +11,7 @@ import { PROXY_LOG } from './protocol.ts';
 /** This version's program. */
 export const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
 
-const LOG_TAIL_LINES = 10;
+const LOG_TAIL_LINES = 20;
 const ENVIRONMENT = ['PATH', 'HOME', 'TZ', 'LANG'] as const;
 
 export function surroundings(): { cwd: string; detached: true; env: NodeJS.ProcessEnv } {

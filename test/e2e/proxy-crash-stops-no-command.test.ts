@@ -1,10 +1,13 @@
 /**
- * A proxy that is killed must not stop a command half way: it comes back with its routes and the command ends
- * as it would have. (The connections through it die with it.)
+ * A proxy that is killed must not stop a command half way: it comes back by itself with its routes and the command
+ * ends as it would have. (The connections through it die with it.)
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { PROXY_TABLES } from '../../src/proxy/protocol.ts';
 import { skipWithoutEngine, until } from '../ground/harness.ts';
 import { openTcp } from '../ground/streams.ts';
 import { exitedWith, getText, opened, openShop, type Shop, tells, version, WAIT_MS } from './shop.ts';
@@ -38,16 +41,23 @@ test('killed at any step of an update, which goes through all the same', { skip 
   }
 });
 
-test('killed while nothing else runs: the next command brings it back', { skip }, async (t) => {
+test('killed while nothing else runs: it is back by itself; with its tables lost, by who stays', {
+  skip,
+}, async (t) => {
   const shop = await openShop(t);
   await shop.must('start', ...version('v1'));
   await kill(await proxyPid(shop));
-  await assert.rejects(getText(shop.http, '/version'));
+  await untilServed(shop, 'v1');
   const [row] = await shop.list();
-  assert.deepEqual([row?.status, row?.connections], ['running', undefined], 'a look starts nothing');
-  await assert.rejects(getText(shop.http, '/version'));
-  await shop.must('update', ...version('v2'));
-  assert.equal(await getText(shop.http, '/version'), 'v2');
+  assert.deepEqual([row?.status, row?.connections?.open], ['running', 0]);
+  const monitor = shop.begin('start', '-m', ...version('v1'));
+  await tells(monitor, 'monitoring');
+  const pid = await proxyPid(shop);
+  await rm(join(shop.box.stateDir, PROXY_TABLES));
+  await kill(pid);
+  await untilServed(shop, 'v1');
+  monitor.interrupt();
+  exitedWith(0, await monitor.ended);
 });
 
 test('killed while a container drains: what held it is gone, and so is the container', {
@@ -64,12 +74,19 @@ test('killed while a container drains: what held it is gone, and so is the conta
   await shop.untilContainers([]);
 });
 
+async function untilServed(shop: Shop, text: string): Promise<void> {
+  await until(async () => (await getText(shop.http, '/version')) === text, {
+    timeoutMs: WAIT_MS,
+    what: `${text} to be served`,
+  });
+}
+
 async function proxyPid(shop: Shop): Promise<number> {
   const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
   return JSON.parse(stdout).pid;
 }
 
-/** Returns once it is dead; whoever needs it starts another. */
+/** Returns once it is dead; its standby starts another. */
 async function kill(pid: number): Promise<void> {
   process.kill(pid, 'SIGKILL');
   await until(() => !isAlive(pid), { timeoutMs: WAIT_MS, what: 'the proxy to be dead' });
