@@ -13,9 +13,13 @@ import { ProxyClient } from './client.ts';
 import { Control } from './control.ts';
 import { Elders } from './elders.ts';
 import { findLock, handOver, type Successor } from './handover.ts';
+import { cutHolds, holdReports, oldestFirst } from './holds.ts';
 import {
+  type CutAnswer,
+  type CutRequest,
   type FollowRequest,
   type GenerationReport,
+  type HoldReport,
   type OwnedTable,
   PROTOCOL_VERSION,
   PROXY_LOCK,
@@ -52,6 +56,8 @@ export class Generation {
   readonly #startedAt = new Date().toISOString();
   readonly #aborter = new AbortController();
   #handover: Promise<UpgradeAnswer> | undefined;
+  /** Until it settles the older generations are not counted yet, though clients find this one. */
+  #counts: Promise<unknown> = Promise.resolve();
   #isElder = false;
   #isStopping = false;
   #end: Promise<void> | undefined;
@@ -81,8 +87,14 @@ export class Generation {
   /** Becomes it in the place of the one that started this process. */
   async succeed(elder: Succession): Promise<void> {
     this.#handover = this.#takeOver(elder);
+    this.#counts = this.#handover.catch(() => undefined); // whoever awaits #handover meets it
     await this.#handover;
     this.#handover = undefined;
+  }
+
+  /** Resolves when `status` and `open` tell of every generation: a container that drains is held by older ones alone. */
+  async counted(): Promise<void> {
+    await this.#counts;
   }
 
   /** Of everything that any generation carries; 0 when it may end. */
@@ -110,6 +122,18 @@ export class Generation {
     };
   }
 
+  /** Of one owner or of all, in all generations that answer. */
+  async holds(owner?: string): Promise<HoldReport[]> {
+    const others = await this.#elders.ask((elder) => elder.holds(owner));
+    return oldestFirst([holdReports(this.plane.backends, owner), ...others]);
+  }
+
+  /** In all generations that answer. */
+  async cut(request: CutRequest): Promise<CutAnswer> {
+    const others = await this.#elders.ask((elder) => elder.cut(request));
+    return { cut: others.reduce((sum, { cut }) => sum + cut, cutHolds(this.plane.backends, request)) };
+  }
+
   table(owner: string): OwnedTable {
     return this.plane.table(owner);
   }
@@ -121,6 +145,11 @@ export class Generation {
     const owned = await this.plane.put(owner, put);
     if (put.dryRun !== true) await this.#elders.follow();
     return owned;
+  }
+
+  /** Of each older generation that answers. */
+  askElders<T>(call: (client: ProxyClient) => Promise<T>): Promise<T[]> {
+    return this.#elders.ask(call);
   }
 
   subscribe(listener: ChangeListener): () => void {

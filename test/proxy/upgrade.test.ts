@@ -4,6 +4,8 @@ import { readdir, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { proxyPort } from '../../src/agent/proxy-port.ts';
 import type { ProxyClient } from '../../src/proxy/client.ts';
 import { ensureProxy, upgradeProxy } from '../../src/proxy/launch.ts';
 import type { BackendReport, Change, ProxyStatus } from '../../src/proxy/protocol.ts';
@@ -106,6 +108,26 @@ test('upgraded twice under load: no request fails, no connection is cut, drains 
   await watching;
 });
 
+test('what only the elder holds is told as held from the first answer of its successor on', async (t) => {
+  const { client, town, route, backend, upgrade } = await scene(t);
+  const streams = await openStreams(t, town);
+  await route('b');
+  let isOver = false;
+  const upgraded = upgrade().finally(() => {
+    isOver = true;
+  });
+  const told = new Set<string>();
+  for (let looks = 0; !isOver || looks < 10; looks += isOver ? 1 : 0) {
+    const { pid, backends } = await client.status();
+    const held = backends.find(({ id }) => id === 'a');
+    told.add(`${pid}: ${held?.open}`);
+  }
+  const { was, now } = await upgraded;
+  assert.deepEqual([...told].sort(), [`${was}: 3`, `${now}: 3`].sort());
+  assert.equal((await backend('a'))?.routed, false);
+  for (const stream of streams) await stream.lives();
+});
+
 test('a client that stays with an older generation follows each change of the route, and is asked to leave', async (t) => {
   const { town, route, upgrade } = await scene(t);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -116,6 +138,25 @@ test('a client that stays with an older generation follows each change of the ro
   const { body, headers } = await ask(town.url, { agent });
   assert.deepEqual([body, headers.connection], ['b', 'close']);
   assert.equal((await ask(town.url, { agent })).headers.connection, 'keep-alive');
+});
+
+test('an agent goes on over an upgrade: its calls wait for it, and it follows changes again', async (t) => {
+  const { folder, town, route, upgrade } = await scene(t);
+  const agent = proxyPort(folder);
+  const aborter = new AbortController();
+  t.after(() => aborter.abort());
+  let pokes = 0;
+  agent.watch('shop', () => (pokes += 1), aborter.signal);
+  await agent.status('shop');
+  const { routes, limits } = town.table('b');
+  await Promise.all([upgrade(), agent.setRoute('shop', 'web', routes[0], limits)]);
+  assert.equal((await ask(town.url)).body, 'b');
+  await until('it follows changes again', async () => {
+    const before = pokes;
+    await route('a');
+    await setImmediate();
+    return pokes > before;
+  });
 });
 
 test('a successor that cannot start, or dies half way, changes nothing', async (t) => {
