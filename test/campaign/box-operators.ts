@@ -5,10 +5,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, directly, getText, releaseOf, type Shop, variable, version } from '../e2e/shop.ts';
 import { dockerCall, type ObservedContainer } from '../ground/docker.ts';
+import { until } from '../ground/harness.ts';
 import type { Dice } from './dice.ts';
+import type { Excuse } from './judge.ts';
 
-/** What a killed container may take with it: its requests in flight, and the time until it is noticed. */
-const KILL_WINDOW_MS = 4_000;
+export const HOST = 'box';
+const EFFECT_MS = 30_000;
 const LONGEST_COMMAND_MS = 90_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const;
 
@@ -18,8 +20,7 @@ export interface Field {
   say(text: string): void;
   /** Something that must never happen. */
   problem(text: string): void;
-  /** Failures from now on for so long are the fault's own. */
-  excuse(ms: number): void;
+  excuse(excuse: Excuse): void;
   monitors: Set<Command>;
   /** Keeps what a command told, to find out afterwards who did what. */
   keep(name: string, told: string): void;
@@ -133,9 +134,21 @@ async function killOne(field: Field): Promise<void> {
   const container = await oneOf(field, 'web');
   const serving = (await field.shop.list().catch(() => [])).filter((row) => row.status === 'running');
   if (container === undefined || field.monitors.size === 0 || serving.length < 2) return;
-  field.say(`docker kill ${container.name}`);
-  field.excuse(KILL_WINDOW_MS);
-  await dockerCall('POST', `/containers/${container.id}/kill`, undefined, [204, 404, 409]);
+  const { id, name } = container;
+  field.say(`docker kill ${name} (${id.slice(0, 12)})`);
+  let over = Number.POSITIVE_INFINITY;
+  const what = `docker kill ${name}`;
+  field.excuse({
+    ...{ what, host: HOST, container: id, from: Date.now() },
+    get until() {
+      return over;
+    },
+  });
+  await dockerCall('POST', `/containers/${id}/kill`, undefined, [204, 404, 409]);
+  const isDead = async () =>
+    !(await field.shop.containers()).some((c) => c.id === id && c.state === 'running');
+  await until(isDead, { timeoutMs: EFFECT_MS, what: `${name} to be dead` });
+  over = Date.now();
 }
 
 async function killSide(field: Field): Promise<void> {

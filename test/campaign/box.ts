@@ -4,7 +4,7 @@
  * thought of. Ends with 1 when a request failed, a connection was cut or the end was not as one update leaves it.
  */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, copyFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,18 +12,22 @@ import { parseArgs } from 'node:util';
 import { openShop, type Shop, version } from '../e2e/shop.ts';
 import { freePort, until } from '../ground/harness.ts';
 import { processesOf } from '../ground/sandbox.ts';
-import { draw, type Field } from './box-operators.ts';
-import { startTraffic, type Traffic } from './box-traffic.ts';
+import { draw, type Field, HOST } from './box-operators.ts';
 import { type Dice, diceOf } from './dice.ts';
+import type { Excuse } from './judge.ts';
+import { Logs, tellVerdict } from './logs.ts';
+import { Traffic } from './traffic.ts';
 
 const LOOK_MS = 500;
 const END_MS = 60_000;
+const LONGEST_STAY_MS = 20_000;
 const CHECK = { kind: 'http', path: '/health', port: 8080 };
 const COMMON = {
   readyTimeout: 20_000,
   stopTimeout: 1_000,
   readyChecks: [CHECK],
   healthChecks: [{ ...CHECK, interval: 300, timeout: 1_000 }],
+  environmentVariables: [{ name: 'SAY_HOST', value: '1' }],
 };
 
 const { values } = parseArgs({
@@ -34,9 +38,9 @@ const { values } = parseArgs({
   },
 });
 
-const began = performance.now();
-const problems: string[] = [];
-const kept = mkdtempSync(join(tmpdir(), 'gantryd-campaign-'));
+const logs = new Logs(mkdtempSync(join(tmpdir(), 'gantryd-campaign-')), (line) => console.log(line));
+const { say, problem, problems } = logs;
+const excuses: Excuse[] = [];
 const cleanups: (() => Promise<void> | void)[] = [];
 const t = { after: (clean: () => Promise<void> | void) => void cleanups.push(clean) };
 
@@ -47,9 +51,9 @@ await campaign(Number(values.seed), Number(values.minutes) * 60_000, Number(valu
 );
 for (const clean of cleanups.reverse())
   await Promise.resolve(clean()).catch((error) => problem(`clean up: ${error}`));
-if (problems.length === 0) rmSync(kept, { recursive: true });
-else say(`what the commands and the proxy told is in ${kept}`);
+if (problems.length > 0) say(`what the commands and the proxy told is in ${logs.folder}`);
 say(problems.length === 0 ? 'nothing failed' : `${problems.length} problems, the first: ${problems[0]}`);
+if (problems.length === 0) logs.remove();
 process.exit(problems.length === 0 ? 0 : 1);
 
 async function campaign(seed: number, ms: number, hands: number): Promise<void> {
@@ -58,19 +62,21 @@ async function campaign(seed: number, ms: number, hands: number): Promise<void> 
   const shop = await openShop(t, { web: { instances: 2, ...COMMON }, others: [await sideComponent()] });
   say(`state in ${shop.box.stateDir}, project ${shop.box.project}`);
   await shop.must('update', ...version('web0'));
-  const traffic = await startTraffic(t, shop, diceOf(seed + 1), { say, problem });
-  const field: Field = { shop, dice, say, problem, excuse: traffic.excuse, monitors: new Set(), keep };
+  const traffic = new Traffic([{ host: HOST, ...shop }], diceOf(seed + 1), LONGEST_STAY_MS);
+  t.after(async () => void (await traffic.stop()));
+  const excuse = (one: Excuse) => void excuses.push(one);
+  const field: Field = { shop, dice, say, problem, excuse, monitors: new Set(), keep };
   const end = performance.now() + ms;
   const isOver = () => performance.now() >= end || stopping.signal.aborted;
   const watching = watchServing(shop, isOver);
   await Promise.all(Array.from({ length: hands }, () => hand(field, dice, isOver)));
   await watching;
   await settles(field, traffic);
-  if (problems.length > 0) copyFileSync(join(shop.box.stateDir, 'proxy.log'), join(kept, 'proxy.log'));
+  logs.copy('proxy.log', join(shop.box.stateDir, 'proxy.log'));
 }
 
 function keep(name: string, told: string): void {
-  appendFileSync(join(kept, 'commands.log'), `# ${name}\n${told}\n`);
+  logs.append('commands.log', `# ${new Date().toISOString()} ${name}\n${told}\n`);
 }
 
 /** One operator after the other, at a bounded pace. */
@@ -96,8 +102,11 @@ async function settles({ shop, monitors }: Field, traffic: Traffic): Promise<voi
   await Promise.all([...monitors].map((monitor) => monitor.ended));
   const last = shop.begin('update', ...version('weblast'), '--set', 'instances=2');
   await delay(1_000);
-  const { sent, excused, streams } = await traffic.stop();
-  say(`${sent} requests and messages, ${streams} streams, ${excused} failures excused`);
+  const { sent, streams, losses, versions } = await traffic.stop();
+  say(`${sent} requests and messages, ${streams} streams`);
+  tellVerdict(losses, excuses, logs);
+  const strange = [...versions.keys()].filter((one) => !/^web(\d+|last)$/.test(one));
+  if (strange.length > 0) problem(`web was answered by ${strange.join(', ')}`);
   const { code, stdout, stderr } = await last.ended;
   if (code !== 0) problem(`the last update exited with ${code}: ${stdout}${stderr}`);
   const side = await shop.gantry('update side', ...version('side'), '--set', 'instances=1');
@@ -140,13 +149,4 @@ function isHeld(path: string): boolean {
 async function sideComponent() {
   const port = { external: await freePort(), container: 8080, kind: 'http' };
   return { name: 'side', ports: [port], ...COMMON };
-}
-
-function say(text: string): void {
-  console.log(`${((performance.now() - began) / 1000).toFixed(2).padStart(8)} ${text}`);
-}
-
-function problem(text: string): void {
-  problems.push(text);
-  say(`PROBLEM ${text}`);
 }

@@ -110,8 +110,9 @@ async function restartEngine({ shop }: Field, deed: { readonly host: string }): 
 async function crash(field: Field, deed: { readonly host: string; readonly times: number }): Promise<void> {
   const host = field.shop.fleet.host(deed.host);
   for (let n = 0; n < deed.times; n++) {
-    const victim = await dispensable(field, host);
-    if (victim === undefined) return field.say(`no container of ${host.name} could be spared`);
+    const victim = await until(() => dispensable(field, host), {
+      ...{ timeoutMs: EFFECT_MS, what: `a container of ${host.name} that can be spared` },
+    });
     const excuse = begun(field, `SIGKILL of ${victim.slice(0, 12)} of ${host.name}`, host.name, victim);
     await killed(host, victim).finally(excuse.end);
     await delay(300);

@@ -20,12 +20,12 @@ import { DEEDS, type Field, STATE_DISK_BYTES, statusOf } from './deeds.ts';
 import { diceOf } from './dice.ts';
 import { followEtcd } from './etcd-history.ts';
 import { Operators } from './fleet-operators.ts';
-import { FleetTraffic, type Report } from './fleet-traffic.ts';
 import { placeForeign, placeForeignKey } from './foreign.ts';
-import { type Excuse, judged } from './judge.ts';
-import type { Logs } from './logs.ts';
+import type { Excuse } from './judge.ts';
+import { type Logs, tellVerdict } from './logs.ts';
 import { Queue } from './queue.ts';
 import { type Act, type Deed, described, type Plan, scheduleOf } from './schedule.ts';
+import { type Report, Traffic } from './traffic.ts';
 
 const REST_MS = 60_000;
 const END_MS = 30_000;
@@ -86,7 +86,7 @@ class Campaign {
     const places = shop.hosts.map((host) => ({
       ...{ host: host.name, http: shop.http(host), tcp: shop.tcp(host) },
     }));
-    const traffic = new FleetTraffic(places, diceOf(seed + 1), this.#options.longestStayMs);
+    const traffic = new Traffic(places, diceOf(seed + 1), this.#options.longestStayMs);
     this.#endings.after(async () => void (await traffic.stop()));
     try {
       await this.#play(field, acts);
@@ -204,16 +204,9 @@ class Campaign {
   }
 
   #judge({ sent, answered, streams, losses, versions }: Report): void {
-    const { excused, unexplained } = judged(losses, this.#excuses);
     const logs = this.#logs;
-    const all = excused.reduce((sum, one) => sum + one.losses.length, 0);
-    logs.say(`${sent} requests and messages, ${answered} answered, ${streams} streams, ${all} excused:`);
-    for (const { excuse, losses: of } of excused)
-      logs.say(`  ${of.length} by ${excuse.what} (${spanOf(excuse)})`);
-    for (const loss of unexplained.slice(0, 20))
-      logs.problem(`${loss.client} on ${loss.host} ${loss.container ?? ''} (${spanOf(loss)}): ${loss.why}`);
-    if (unexplained.length > 20) logs.problem(`and ${unexplained.length - 20} more`);
-    logs.keep('losses.json', JSON.stringify({ excuses: this.#excuses, excused, unexplained }, null, 1));
+    logs.say(`${sent} requests and messages, ${answered} answered, ${streams} streams`);
+    tellVerdict(losses, this.#excuses, logs);
     for (const [version, count] of versions)
       if (!/^v\d+$/.test(version)) logs.problem(`${count} answers came from ${version}`);
   }
@@ -286,10 +279,4 @@ async function leftOn(host: Host): Promise<readonly string[]> {
     ...containers.map((c) => `container ${c.name} (${c.state})`),
     ...files.filter((file) => /\.tmp|\.sock$|filler/.test(file)).map((file) => `file ${file} of ${name}`),
   ];
-}
-
-function spanOf(span: { readonly from: number; readonly until: number } | { since: number; at: number }) {
-  const [from, to] = 'from' in span ? [span.from, span.until] : [span.since, span.at];
-  const iso = (ms: number) => (Number.isFinite(ms) ? new Date(ms).toISOString().slice(11, 23) : 'now');
-  return `${iso(from)} to ${iso(to)}`;
 }

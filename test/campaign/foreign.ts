@@ -45,7 +45,7 @@ export async function placeForeign(host: Host, image: string): Promise<Foreign> 
     async changes() {
       const now = await seen(host, file, process_);
       const changed = (Object.keys(before) as (keyof Seen)[]).filter((what) => before[what] !== now[what]);
-      return changed.map((what) => `${what} of ${host.name} was ${before[what]} and is ${now[what]}`);
+      return changed.map((what) => `${what} of ${host.name}: ${difference(before[what], now[what])}`);
     },
     async end() {
       process_.signal('SIGKILL');
@@ -68,7 +68,17 @@ export async function placeForeignKey(
   };
 }
 
-/** Packets that were counted are no change, nor is the order that an engine that was restarted leaves. */
+/** By lines: those that are gone, and those that have come. */
+function difference(before: string | boolean, now: string | boolean): string {
+  const [was, is] = [String(before).split('\n'), String(now).split('\n')];
+  const gone = was.filter((line) => !is.includes(line)).map((line) => `- ${line}`);
+  return [...gone, ...is.filter((line) => !was.includes(line)).map((line) => `+ ${line}`)].join('; ');
+}
+
+/**
+ * Packets that were counted are no change, nor is the order that an engine that was restarted leaves, nor the chain by
+ * which the ground cuts hosts off.
+ */
 async function seen(host: Host, file: string, process_: Running): Promise<Seen> {
   const { Id, RestartCount, State } = (await dockerCall(
     ...(['GET', `/containers/${NAME}/json`, undefined, [200], host.docker] as const),
@@ -78,7 +88,7 @@ async function seen(host: Host, file: string, process_: Running): Promise<Seen> 
     readonly State: { readonly StartedAt: string; readonly Pid: number; readonly Status: string };
   };
   const { stdout } = await host.run('iptables-save', []);
-  const rules = stdout.split('\n').filter((line) => /^[-:]/.test(line));
+  const rules = stdout.split('\n').filter((line) => /^[-:]/.test(line) && !/\bCUT\b/.test(line));
   const ended = await Promise.race([process_.ended.then(() => true), Promise.resolve(false)]);
   return {
     container: [Id, RestartCount, State.StartedAt, State.Pid, State.Status].join(' '),

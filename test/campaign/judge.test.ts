@@ -36,6 +36,8 @@ test('nothing before the kill, after the return, long after, or on another host'
 test('a killed container explains what it had in hand, and no stream of another', () => {
   assert.ok(isExcused(loss(5_000, 20_100, { container: KILLED.slice(0, 12) })));
   assert.ok(isExcused(loss(19_900, 20_100)), 'nothing had answered yet');
+  assert.ok(isExcused(loss(5_000, 60_000, { container: KILLED.slice(0, 12) })), 'noticed late');
+  assert.ok(!isExcused(loss(19_900, 60_000)), 'that had no answer for long after');
   assert.ok(!isExcused(loss(5_000, 20_100, { container: '0ddba1100000' })));
   assert.ok(!isExcused(loss(20_201, 20_202)), 'who asked once it was dead');
 });

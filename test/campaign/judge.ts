@@ -45,8 +45,14 @@ export function judged(losses: readonly Loss[], excuses: readonly Excuse[]): Ver
   return { excused: [...taken].map(([excuse, of]) => ({ excuse, losses: of })), unexplained };
 }
 
-/** It was under way while that happened, and failed of it: not before, and not long after. */
+/**
+ * It was under way while that happened, and failed of it: not before, and not long after. What a container that died had
+ * answered is lost whenever that is noticed: its last packets may get lost with its network.
+ */
 function explains({ host, from, until, container }: Excuse, loss: Loss): boolean {
-  if (loss.host !== host || loss.since > until || loss.at < from || loss.at > until + LATE_MS) return false;
-  return container === undefined || loss.container === undefined || container.startsWith(loss.container);
+  if (loss.host !== host || loss.since > until || loss.at < from) return false;
+  const isItsOwn = loss.container !== undefined && container?.startsWith(loss.container) === true;
+  if (isItsOwn) return true;
+  const mayBe = container === undefined || loss.container === undefined;
+  return mayBe && loss.at <= until + LATE_MS;
 }

@@ -1,6 +1,6 @@
 /**
- * The traffic of a fleet's campaign: on every host every kind of client at a pace that leaves the machine something for
- * the faults, and connections that stay for a while, so that drains have something to wait for and come to an end.
+ * The traffic of a campaign: on every host every kind of client at a pace that leaves the machine something for the
+ * faults, and connections that stay for a while, so that drains have something to wait for and come to an end.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -38,7 +38,7 @@ export interface Report {
   readonly versions: ReadonlyMap<string, number>;
 }
 
-export class FleetTraffic {
+export class Traffic {
   readonly #sources: { readonly host: string; readonly source: Source }[] = [];
   readonly #stopping = new AbortController();
   readonly #streaming: Promise<void>[] = [];
