@@ -13,6 +13,8 @@ const VERSION = process.env.VERSION ?? 'none';
 const HTTP_PORT = Number(process.env.PORT ?? 8080);
 const TCP_PORT = Number(process.env.TCP_PORT ?? 9000);
 const READY_AFTER_MS = Number(process.env.READY_AFTER_MS ?? 0);
+/** Of so many requests one is answered with 500, its health aside; 0: none. */
+const FAIL_EVERY = Number(process.env.FAIL_EVERY ?? 0);
 /** With SAY_HOST the lines' first one also says in which container. */
 const HELLO_MORE = process.env.SAY_HOST === undefined ? '' : ` ${hostname()}`;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
@@ -22,7 +24,7 @@ const MAX_MESSAGE_BYTES = 1024 * 1024;
 const WEBSOCKET_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 const startedAt = Date.now();
-const state = { broken: false, signals: [] };
+const state = { broken: false, signals: [], asked: 0 };
 
 const ROUTES = {
   '/': (_, response) => json(response, { version: version(), hostname: hostname() }),
@@ -66,6 +68,7 @@ function serveHttp() {
     response.setHeader('x-container', hostname());
     const route = ROUTES[pathname];
     if (route === undefined) return text(response, 'not found\n', 404);
+    if (pathname !== '/health' && failsNow()) return text(response, 'FAIL_EVERY\n', 500);
     route(request, response, searchParams);
   });
   server.requestTimeout = 0; // an upload may take as long as it takes
@@ -86,6 +89,11 @@ function serveLines() {
   server.listen(TCP_PORT, () =>
     console.log(`example app ${VERSION} echoes lines on ${server.address().port}`),
   );
+}
+
+function failsNow() {
+  state.asked += 1;
+  return FAIL_EVERY > 0 && state.asked % FAIL_EVERY === 0;
 }
 
 function isReady() {
