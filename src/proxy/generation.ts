@@ -13,13 +13,9 @@ import { ProxyClient } from './client.ts';
 import { Control } from './control.ts';
 import { Elders } from './elders.ts';
 import { findLock, handOver, type Successor } from './handover.ts';
-import { cutHolds, holdReports, oldestFirst } from './holds.ts';
 import {
-  type CutAnswer,
-  type CutRequest,
   type FollowRequest,
   type GenerationReport,
-  type HoldReport,
   type OwnedTable,
   PROTOCOL_VERSION,
   PROXY_LOCK,
@@ -122,18 +118,6 @@ export class Generation {
     };
   }
 
-  /** Of one owner or of all, in all generations that answer. */
-  async holds(owner?: string): Promise<HoldReport[]> {
-    const others = await this.#elders.ask((elder) => elder.holds(owner));
-    return oldestFirst([holdReports(this.plane.backends, owner), ...others]);
-  }
-
-  /** In all generations that answer. */
-  async cut(request: CutRequest): Promise<CutAnswer> {
-    const others = await this.#elders.ask((elder) => elder.cut(request));
-    return { cut: others.reduce((sum, { cut }) => sum + cut, cutHolds(this.plane.backends, request)) };
-  }
-
   table(owner: string): OwnedTable {
     return this.plane.table(owner);
   }
@@ -145,11 +129,6 @@ export class Generation {
     const owned = await this.plane.put(owner, put);
     if (put.dryRun !== true) await this.#elders.follow();
     return owned;
-  }
-
-  /** Of each older generation that answers. */
-  askElders<T>(call: (client: ProxyClient) => Promise<T>): Promise<T[]> {
-    return this.#elders.ask(call);
   }
 
   subscribe(listener: ChangeListener): () => void {
