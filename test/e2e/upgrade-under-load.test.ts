@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ProxyStatus } from '../../src/proxy/protocol.ts';
 import { PACKAGE_ROOT, VERSION } from '../../src/version.ts';
-import { type Cleanup, skipWithoutEngine, until } from '../ground/harness.ts';
+import { type Cleanup, freePort, skipWithoutEngine, until } from '../ground/harness.ts';
 import { startLoad } from '../ground/load.ts';
-import { type RunResult, run } from '../ground/processes.ts';
-import { processesOf } from '../ground/sandbox.ts';
-import { exitedWith, getText, lostNothing, openShop, type Shop, version, WAIT_MS } from './shop.ts';
+import { run, start } from '../ground/processes.ts';
+import { processesOf, type Sandbox, sandbox } from '../ground/sandbox.ts';
+import { exitedWith, getText, lostNothing, openShop, version, WAIT_MS } from './shop.ts';
 
 const NEWER = '99.0.0';
 
@@ -20,20 +20,20 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
   const shop = await openShop(t);
   await shop.must('start', ...version('v1'));
   const [first] = await shop.containers();
-  const newer = await newerVersion(t, shop);
+  const newer = await newerVersion(t, shop.box);
   const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 1_000 });
-  const elder = await proxyOf(shop);
+  const elder = await proxyOf(shop.box);
   assert.equal(elder.version, VERSION);
 
-  exitedWith(0, await newer('gantryd', 'proxy', 'upgrade'));
-  const proxy = await proxyOf(shop);
+  exitedWith(0, await newer.ends('gantryd', 'proxy', 'upgrade'));
+  const proxy = await proxyOf(shop.box);
   assert.equal(proxy.version, NEWER);
   assert.deepEqual(
     proxy.older?.map(({ pid, version }) => [pid, version]),
     [[elder.pid, VERSION]],
   );
 
-  exitedWith(0, await newer('gantry', shop.file, 'update', 'web', '--detach', ...version('v2')));
+  exitedWith(0, await newer.ends('gantry', shop.file, 'update', 'web', '--detach', ...version('v2')));
   assert.equal(await getText(shop.http, '/version'), 'v2');
   const held = async () => (await shop.list()).find((row) => row.id === first?.id);
   await until(async () => (await held())?.connections?.open === 3, {
@@ -41,29 +41,48 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
     what: 'nothing but the streams, of the older generation, to hold the old container',
   });
   assert.equal((await held())?.status, 'draining');
-  assert.equal((await proxyOf(shop)).older?.length, 1);
+  assert.equal((await proxyOf(shop.box)).older?.length, 1);
 
   await load.closeStreams();
   const there = () => processesOf(shop.box.stateDir).some(({ pid }) => pid === elder.pid);
   await until(() => !there(), { timeoutMs: WAIT_MS, what: 'the older generation to end' });
-  assert.equal((await proxyOf(shop)).older, undefined);
+  assert.equal((await proxyOf(shop.box)).older, undefined);
   await lostNothing(load);
 });
 
+test('an agent of a newer version brings the proxy along', async (t) => {
+  const box = await sandbox(t);
+  exitedWith(0, await box.gantryd(['proxy', 'start']));
+  const newer = await newerVersion(t, box);
+  const agent = newer.stays('gantryd', 'run', 'shop', '--etcd', `http://127.0.0.1:${await freePort()}`);
+  await until(async () => (await proxyOf(box)).version === NEWER, {
+    timeoutMs: WAIT_MS,
+    what: 'the newer proxy',
+  });
+  agent.signal('SIGTERM');
+  exitedWith(0, await agent.ended);
+});
+
 /** This program once more, as a version of its own in a folder of its own. */
-async function newerVersion(t: Cleanup, shop: Shop) {
-  const folder = join(shop.box.folder, 'newer');
+async function newerVersion(t: Cleanup, box: Sandbox) {
+  const folder = join(box.folder, 'newer');
   await mkdir(join(folder, 'dist'), { recursive: true });
   await cp(join(PACKAGE_ROOT, 'bin'), join(folder, 'bin'), { recursive: true });
   await cp(join(PACKAGE_ROOT, 'dist', 'src'), join(folder, 'dist', 'src'), { recursive: true });
   await symlink(join(PACKAGE_ROOT, 'node_modules'), join(folder, 'node_modules'));
   const about = JSON.parse(await readFile(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
   await writeFile(join(folder, 'package.json'), JSON.stringify({ ...about, version: NEWER }));
-  return (program: 'gantry' | 'gantryd', ...args: readonly string[]): Promise<RunResult> =>
-    run(t, process.execPath, [join(folder, 'bin', `${program}.js`), ...args], { env: shop.box.env });
+  const line = (program: string, args: readonly string[]) => [join(folder, 'bin', `${program}.js`), ...args];
+  const options = { env: box.env };
+  return {
+    ends: (program: 'gantry' | 'gantryd', ...args: readonly string[]) =>
+      run(t, process.execPath, line(program, args), options),
+    stays: (program: 'gantry' | 'gantryd', ...args: readonly string[]) =>
+      start(t, process.execPath, line(program, args), options),
+  };
 }
 
-async function proxyOf(shop: Shop): Promise<ProxyStatus> {
-  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
+async function proxyOf(box: Sandbox): Promise<ProxyStatus> {
+  const { stdout } = await box.gantryd(['proxy', 'status', '--json']);
   return JSON.parse(stdout) as ProxyStatus;
 }
