@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { availableParallelism, loadavg } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { messageOf } from '../../src/errors.ts';
-import type { Cleanup } from '../ground/harness.ts';
+import { Ends } from './ends.ts';
 import { measureLatency } from './fleet-latency.ts';
 import { measureRollouts } from './fleet-rollout.ts';
 import { measureScale } from './fleet-scale.ts';
@@ -22,19 +22,6 @@ const SCALE = { components: COMPONENTS, maxParallel: MAX_PARALLEL, restMs: 60_00
 
 const [out = '', rounds = '3'] = process.argv.slice(2);
 const { GANTRYD_BENCH_FLEET = 'latency rollout scale', GANTRYD_BENCH_AGENTS = '50,150,500' } = process.env;
-
-/** What was started, ended in the opposite order. */
-class Ends implements Cleanup {
-  #ends: (() => Promise<void> | void)[] = [];
-
-  after(end: () => Promise<void> | void): void {
-    this.#ends.push(end);
-  }
-
-  async close(): Promise<void> {
-    for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) await end();
-  }
-}
 
 const parts = {
   async latency(t: Ends) {

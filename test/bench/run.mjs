@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- proxy|update|cli|profile|fleet …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
+ * `npm run bench [-- proxy|update|cli|profile|fleet|continuity …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
  * side and prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all
  * of it down. Never part of the tests: numbers are for reading, on a machine that does nothing else.
  */
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { installPackages } from '../ground/checkout.mjs';
 import { ENGINE_PACKAGES, hasCommand, installMissing, TOOL_PACKAGES } from '../ground/packages.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
+import { reportContinuity } from './continuity-report.mjs';
 import { reportFleet } from './fleet-report.mjs';
 import { describeMachine } from './machine.mjs';
 import { isolated } from './network.mjs';
@@ -26,13 +27,24 @@ const TOOLS = [
 ];
 
 const FLEET_TOOLS = [...ENGINE_PACKAGES, ...TOOL_PACKAGES];
+const CONTINUITY = ['deploys', 'connections', 'healing', 'rollback', 'memory'];
 
-/** `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. */
+/**
+ * `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. `sections`: what can be asked
+ * for alone, told by the environment variable.
+ */
 const PARTS = {
   proxy: { rounds: 5, tools: TOOLS, report: reportProxy },
   update: { rounds: 10, engine: true, report: reportUpdate },
   cli: { rounds: 20, engine: true, report: reportCli },
   fleet: { rounds: 3, tools: FLEET_TOOLS, report: reportFleet, onlyIfNamed: true },
+  continuity: {
+    rounds: 5,
+    tools: [...FLEET_TOOLS, ...TOOLS.filter(({ name }) => name === 'wrk')],
+    report: reportContinuity,
+    onlyIfNamed: true,
+    sections: { variable: 'GANTRYD_BENCH_CONTINUITY', names: CONTINUITY },
+  },
   profile: { rounds: 1, tools: TOOLS, report: ({ markdown }) => markdown, onlyIfNamed: true },
 };
 
@@ -66,13 +78,27 @@ function readArguments() {
       json: { type: 'string' },
     },
   });
-  const unknown = positionals.find((name) => !(name in PARTS));
-  if (unknown !== undefined)
-    throw new Error(`no part ${unknown}; there are ${Object.keys(PARTS).join(', ')}`);
+  const parts = [...new Set(positionals.map(partOf))];
   const usual = Object.keys(PARTS).filter((name) => PARTS[name].onlyIfNamed !== true);
   const rounds = values.rounds === undefined ? undefined : count(values.rounds, '--rounds');
-  const parts = positionals.length > 0 ? positionals : usual;
-  return { parts, rounds, seconds: count(values.seconds, '--seconds'), json: values.json };
+  askForSections(positionals);
+  const wanted = parts.length > 0 ? parts : usual;
+  return { parts: wanted, rounds, seconds: count(values.seconds, '--seconds'), json: values.json };
+}
+
+/** A section's name stands for its part, and means that section alone. */
+function partOf(name) {
+  if (name in PARTS) return name;
+  const part = Object.keys(PARTS).find((key) => PARTS[key].sections?.names.includes(name));
+  if (part !== undefined) return part;
+  throw new Error(`no part ${name}; there are ${Object.keys(PARTS).join(', ')} and ${CONTINUITY.join(', ')}`);
+}
+
+function askForSections(positionals) {
+  for (const { sections } of Object.values(PARTS)) {
+    const named = positionals.filter((name) => sections?.names.includes(name));
+    if (named.length > 0) process.env[sections.variable] = named.join(' ');
+  }
 }
 
 function count(text, name) {
