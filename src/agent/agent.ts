@@ -161,7 +161,7 @@ export class Agent {
       ...this.#setbacks.standing,
       mayAdvance: this.#fence,
     });
-    this.#setbacks.note(desired, observed.containers, this.#now());
+    this.#setbacks.note(desired, observed.containers, observed.now);
     this.#tellMassFailure(desired, observed);
     const next = plan(desired, { ...observed, ...this.#setbacks.standing });
     return { record, version, desired, observed, plan: next };

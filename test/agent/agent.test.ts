@@ -326,6 +326,22 @@ describe('an agent that stays', () => {
     await staying;
   });
 
+  test('replaces at once what Docker calls unhealthy, however long a look takes', async (t) => {
+    const shop = await host(t);
+    let clock = Date.now();
+    const agent = shop.agent({ idleResyncMs: 2 ** 31 - 1, now: () => ++clock });
+    await agent.change(adopt(shop.release(1)), NEVER);
+    await agent.run(serves(1), NEVER);
+    const [first = ''] = await shop.routed();
+    const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, shop.ended.signal);
+    shop.engine.judge(first, 'unhealthy');
+    await until('another serves', async () => !(await shop.routed()).includes(first));
+    const waits = shop.told.filter((event) => event.kind === 'waiting' && event.for === 'backoff');
+    assert.deepEqual(waits, [], 'the first failure is no reason to wait');
+    shop.ended.abort();
+    await staying;
+  });
+
   test('replaces what failed together one at a time, and says so once', async (t) => {
     const shop = await host(t);
     const agent = shop.agent();
