@@ -91,9 +91,10 @@ export async function update(fleet: Fleet, asked: UpdateAsked): Promise<Updates>
   return { changes, warnings };
 }
 
-interface UpdateInput {
+/** What an update of one component is decided from. */
+export interface UpdateInput {
   readonly fleet: Fleet;
-  readonly asked: UpdateAsked;
+  readonly asked: Omit<UpdateAsked, 'resolve'>;
   readonly id: string;
   readonly look: ConfiguredLook;
   readonly component: Component;
@@ -103,7 +104,8 @@ interface UpdateInput {
   readonly lost: Change | undefined;
 }
 
-function updateStep(input: UpdateInput): Step<Updated> {
+/** Pure, but for the time: what one look calls for. */
+export function updateStep(input: UpdateInput): Step<Updated> {
   const { fleet, asked, id, look, component, image, at, after, lost } = input;
   const own = [...at.releases.values()].find((r) => r?.id === id);
   if (own !== undefined) return madeBefore(at, own, lost);
@@ -207,7 +209,8 @@ export function rollback(fleet: Fleet, asked: Asked & { readonly to?: number }):
   });
 }
 
-function rollbackStep(fleet: Fleet, asked: Asked, id: string, at: ComponentLook, to: number): Step {
+/** As updateStep. */
+export function rollbackStep(fleet: Fleet, asked: Asked, id: string, at: ComponentLook, to: number): Step {
   const desired = at.desired.value;
   const ready = desired?.status === 'ready';
   const behind = desired === undefined || nextGeneration(at) > desired.generation + 1;
@@ -251,7 +254,8 @@ export function setStatus(
   });
 }
 
-function statusStep(
+/** As updateStep. */
+export function statusStep(
   fleet: Fleet,
   asked: Asked & { readonly status: 'stopped' | 'killed' },
   id: string,

@@ -9,7 +9,7 @@ export interface Steered extends Change {
   readonly attempt: number;
 }
 
-interface Steering {
+interface SteerAsked {
   readonly project: string;
   readonly component: string;
   readonly by: string;
@@ -19,27 +19,34 @@ interface Steering {
  * No new turn begins; a host that is in its turn ends it. no-rollout when there is none on its way, or one that goes
  * back: every host returns at once, and there is nothing to hold.
  */
-export function pauseRollout(fleet: Fleet, asked: Steering): Promise<Steered> {
-  return steer(fleet, asked, (rollout) => {
-    if (rollout.state === 'paused') return 'so already';
-    if (rollout.kind === 'rollback') return 'it goes back, on every host at once';
-    if (rollout.state !== 'preparing' && rollout.state !== 'running') return `it is ${rollout.state}`;
-    return { ...rollout, state: 'paused', was: rollout.state, reason: `${asked.by} paused it` };
-  });
+export function pauseRollout(fleet: Fleet, asked: SteerAsked): Promise<Steered> {
+  return steer(fleet, asked, (rollout) => paused(rollout, asked.by));
+}
+
+/** Or why not. Pure. */
+export function paused(rollout: RolloutValue, by: string): Steering {
+  if (rollout.state === 'paused') return 'so already';
+  if (rollout.kind === 'rollback') return 'it goes back, on every host at once';
+  if (rollout.state !== 'preparing' && rollout.state !== 'running') return `it is ${rollout.state}`;
+  return { ...rollout, state: 'paused', was: rollout.state, reason: `${by} paused it` };
 }
 
 /** One attempt more, also on hosts that failed. no-rollout when it is not paused. */
-export function resumeRollout(fleet: Fleet, asked: Steering): Promise<Steered> {
-  return steer(fleet, asked, (rollout) => {
-    if (rollout.state !== 'paused') return `it is ${rollout.state}, not paused`;
-    const { was = 'preparing', failure: _, reason: __, ...rest } = rollout;
-    return { ...rest, state: was, attempt: rollout.attempt + 1 };
-  });
+export function resumeRollout(fleet: Fleet, asked: SteerAsked): Promise<Steered> {
+  return steer(fleet, asked, resumed);
 }
 
-type Steer = (rollout: RolloutValue) => RolloutValue | 'so already' | (string & {});
+/** Or why not. Pure. */
+export function resumed(rollout: RolloutValue): Steering {
+  if (rollout.state !== 'paused') return `it is ${rollout.state}, not paused`;
+  const { was = 'preparing', failure: _, reason: __, ...rest } = rollout;
+  return { ...rest, state: was, attempt: rollout.attempt + 1 };
+}
 
-async function steer(fleet: Fleet, asked: Steering, change: Steer): Promise<Steered> {
+type Steering = RolloutValue | 'so already' | (string & {});
+type Steer = (rollout: RolloutValue) => Steering;
+
+async function steer(fleet: Fleet, asked: SteerAsked, change: Steer): Promise<Steered> {
   const { project, component } = asked;
   const [steered] = await carryOut<Steered>(fleet, async (_, lost) => {
     const look = await lookAtProject(fleet, project);
