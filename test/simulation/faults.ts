@@ -104,7 +104,11 @@ function clockJumps(host: SimHost): void {
 export function heal(host: SimHost): void {
   host.engine.up = true;
   host.proxy.up = true;
-  for (const image of host.engine.registry.values()) if (image.fate === 'crashes') image.fate = 'good';
+  for (const image of host.engine.registry.values()) {
+    if (image.fate === 'crashes') image.fate = 'good';
+    // Without ready checks nobody can tell one that never gets ready: but it runs.
+    if (image.fate === 'exits') image.fate = 'late';
+  }
   for (const c of host.engine.list()) {
     if (c.fit) continue;
     c.fit = true;

@@ -1,5 +1,6 @@
 /** One history: a world in trouble, then quiet, in which all must come to rest as it was wanted. */
 import { type Dice, diceOf } from '../campaign/dice.ts';
+import { Fleet } from './fleet.ts';
 import { STORM } from './odds.ts';
 import { OneBox } from './one-box.ts';
 import { NOTHING_BROKEN, type Sabotage } from './sabotage.ts';
@@ -49,8 +50,8 @@ export function runHistory(seed: number, sabotage: Sabotage = NOTHING_BROKEN): R
   return { failed, effects: world.schedule.count, connections: world.promises.connections };
 }
 
-function settingOf(world: World, _: Dice): Setting {
-  return new OneBox(world);
+function settingOf(world: World, dice: Dice): Setting {
+  return dice.below(4) === 0 ? new Fleet(world) : new OneBox(world);
 }
 
 function storm(world: World, setting: Setting): void {
