@@ -218,7 +218,7 @@ const component = {
           type: 'object',
           additionalProperties: false,
           description:
-            'First only a share of the new requests goes to the new release; it is promoted, or given up, by how it compares with the old one. Default: none.',
+            'First only a share of the new requests goes to the new release; it is promoted, or given up, by how it compares with the old one. In a fleet the first host does this for all. It is left out where nothing serves yet, and where the new release does not take all that comes in by the ports of the old one. Default: none.',
           properties: {
             percent: {
               type: 'integer',
@@ -247,13 +247,13 @@ const component = {
               maximum: 1,
               default: 0.01,
               description:
-                'Share of answers with a 5xx status from which on the new release is given up, unless the old one has as many.',
+                'Share of requests answered with a 5xx status, or not at all, above which the new release is given up, unless the old one has as many. Counts from 20 requests on.',
             },
             maxLatencyRatio: {
               type: 'number',
               minimum: 1,
               description:
-                "How many times the old release's 99th percentile of the time to the first byte the new one's may be. Default: it is not compared.",
+                "How many times the old release's 99th percentile of the time to the first byte the new one's may be. Counts from 100 answers of each on, and from 5 ms of difference. Default: it is not compared.",
             },
           },
         },
