@@ -20,6 +20,7 @@ test('a canary is promoted when it is as good as the release before, and taken b
   const load = await startLoad(t, { http: shop.http, slowMs: 500 });
   await goodOne(shop, load);
   await load.closeStreams();
+  await unfinishedOnes(shop, load);
   await badOne(shop, load);
 });
 
@@ -37,7 +38,7 @@ async function goodOne(shop: Shop, load: Load): Promise<void> {
   exitedWith(0, await update.ended);
   const [promoted, switched] = [update.events('canary-promoted')[0], update.events('switched').at(-1)];
   assert.match(String(promoted?.why), /^0 of \d+ requests failed; release 1: 0 of \d+$/);
-  assert.ok(Number(promoted?.at) >= Number(begun.at) + CANARY.minutes * 60_000, 'it had all of its time');
+  assert.ok(Number(promoted?.at) >= Number(begun.until), 'it had all of its time');
   const { containers: all = [] } = (switched ?? {}) as { readonly containers?: readonly string[] };
   assert.deepEqual([switched?.release, all.length], [2, 2]);
   for (let n = 0; n < 10; n++) assert.equal(await getText(shop.http, '/version'), 'v2');
@@ -45,20 +46,42 @@ async function goodOne(shop: Shop, load: Load): Promise<void> {
   assert.equal(failed + cut, 0, errors.join('\n'));
 }
 
+/** Whoever brings it about is interrupted, or killed: what serves is the release before, also to the next command. */
+async function unfinishedOnes(shop: Shop, load: Load): Promise<void> {
+  const long = ['--set', 'update.canary.minutes=5'];
+  const interrupted = shop.begin('update', ...version('v3'), ...long);
+  await tells(interrupted, 'canary-started');
+  interrupted.interrupt();
+  exitedWith(1, await interrupted.ended);
+  assert.deepEqual(await releases(shop), [2, 2]);
+
+  const killed = shop.begin('update', ...version('v4'), ...long);
+  await tells(killed, 'canary-started');
+  killed.interrupt('SIGKILL');
+  await killed.ended;
+  const next = shop.begin('update', ...version('v5'));
+  exitedWith(0, await next.ended);
+  assert.match(String(next.events('canary-promoted')[0]?.why), /; release 2: 0 of \d+$/);
+  assert.deepEqual(await releases(shop), [5, 5]);
+  assert.equal(load.report().failed, 0, load.report().errors.join('\n'));
+}
+
+/** Of the containers that serve. */
+async function releases(shop: Shop): Promise<readonly number[]> {
+  return (await shop.list()).filter((row) => row.status === 'running').map((row) => row.release);
+}
+
 async function badOne(shop: Shop, load: Load): Promise<void> {
-  const update = shop.begin('update', ...version('v3'), ...variable('FAIL_EVERY', 3));
+  const update = shop.begin('update', ...version('v6'), ...variable('FAIL_EVERY', 3));
   await tells(update, 'canary-started');
   exitedWith(1, await update.ended);
   const [failed] = update.events('release-failed');
-  assert.match(String(failed?.why), /^\d+ of \d+ requests failed \(\d+ %\), release 2: 0 of \d+$/);
-  assert.equal(failed?.serving, 2);
+  assert.match(String(failed?.why), /^\d+ of \d+ requests failed \(\d+ %\), release 5: 0 of \d+$/);
+  assert.equal(failed?.serving, 5);
   assert.deepEqual(update.events('canary-promoted'), []);
   assert.equal(update.events('container-created').length, 1, 'only the canary was started');
-  assert.deepEqual(
-    (await shop.list()).filter((row) => row.status === 'running').map((row) => row.release),
-    [2, 2],
-  );
-  for (let n = 0; n < 10; n++) assert.equal(await getText(shop.http, '/version'), 'v2');
+  assert.deepEqual(await releases(shop), [5, 5]);
+  for (let n = 0; n < 10; n++) assert.equal(await getText(shop.http, '/version'), 'v5');
   const { tallies, cut } = await load.stop();
   const failures = tallies.flatMap((tally) => tally.failures.map(({ why }) => why));
   assert.ok(failures.length > 0);

@@ -1,6 +1,11 @@
 /** A proxy port in memory: tables are kept and reported, nothing listens. Connections are what a test says. */
 import type { ProxyPort } from '../../src/agent/proxy-port.ts';
-import { type OwnedTable, PROTOCOL_VERSION, type ProxyStatus } from '../../src/proxy/protocol.ts';
+import {
+  type AnswerCounts,
+  type OwnedTable,
+  PROTOCOL_VERSION,
+  type ProxyStatus,
+} from '../../src/proxy/protocol.ts';
 import { EMPTY_TABLE, type RouteTable, withBackends, withRoute } from '../../src/proxy/routes.ts';
 
 export class FakeProxy implements ProxyPort {
@@ -8,6 +13,8 @@ export class FakeProxy implements ProxyPort {
   readonly #listeners = new Set<() => void>();
   /** Open connections by container. */
   readonly open = new Map<string, number>();
+  /** What it counts of a canary's containers and of those beside them; undefined: nothing. */
+  answers: { readonly canary: AnswerCounts; readonly others: AnswerCounts } | undefined;
 
   table(owner: string): RouteTable {
     return this.#tables.get(owner)?.table ?? EMPTY_TABLE;
@@ -19,7 +26,9 @@ export class FakeProxy implements ProxyPort {
       route.backends.map(({ id }) => {
         const open = this.open.get(id) ?? 0;
         const counts = { open, inFlight: open, upgraded: 0, tcp: 0, oldestMs: 0, peers: [] };
-        return { owner, component: route.component, id, routed: true, ...counts };
+        const answers = this.answers?.[route.canary?.backends.includes(id) === true ? 'canary' : 'others'];
+        const counted = route.canary === undefined || answers === undefined ? {} : { answers };
+        return { owner, component: route.component, id, routed: true, ...counts, ...counted };
       }),
     );
     return {
