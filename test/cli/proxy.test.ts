@@ -1,10 +1,13 @@
 /** `gantryd proxy`: brings the proxy up, replaces it, shows what the older one still carries, and ends both. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import net, { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ProxyClient } from '../../src/proxy/client.ts';
+import { PROTOCOL_VERSION, PROXY_SOCKET } from '../../src/proxy/protocol.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
 import { VERSION } from '../../src/version.ts';
 import { freePort, tempFolder, until } from '../ground/harness.ts';
@@ -57,4 +60,27 @@ test('the proxy is started, upgraded, shown with its older generation, and stopp
     what: 'the older one to end',
   });
   assert.match(await says('stop'), /^The proxy has stopped/);
+});
+
+test('an agent that meets an older proxy has it replaced; when that fails it says so and goes on', async (t) => {
+  const stateDir = join(await tempFolder(t), 's');
+  await mkdir(stateDir, { mode: 0o700 });
+  const asked: string[] = [];
+  const older = createHttpServer((req, res) => {
+    asked.push(`${req.method} ${req.url}`);
+    const status = { protocol: PROTOCOL_VERSION, version: '0.0.1', pid: 1, owners: [], backends: [] };
+    const problem = { code: 'proxy-failed', message: 'the successor is lame' };
+    res.statusCode = req.method === 'POST' ? 409 : 200;
+    res.end(JSON.stringify(req.method === 'POST' ? problem : status));
+  });
+  await new Promise<void>((resolve) => older.listen(join(stateDir, PROXY_SOCKET), resolve));
+  t.after(() => void older.close());
+  const nowhere = ['--etcd', `127.0.0.1:${await freePort()}`, '--address', '127.0.0.1', '--json'];
+  const agent = cli(t, stateDir).start('gantryd', ['run', 'shop', ...nowhere]);
+  await agent.says('the successor is lame');
+  assert.ok(asked.includes('POST /v1/upgrade'), asked.join());
+  assert.match(agent.stdout, /"kind":"trouble","code":"proxy-failed"/);
+  await agent.says('"running"');
+  agent.signal('SIGINT');
+  assert.equal((await agent.ended).code, 0);
 });
