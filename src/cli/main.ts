@@ -5,6 +5,7 @@
 import yargs, { type Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
+import { withDrainsOptions } from './drains-options.ts';
 import { withFleetCommands } from './fleet-commands.ts';
 import { withInstall, withUninstall } from './install-options.ts';
 import {
@@ -63,6 +64,15 @@ function commands(
       async (args) => {
         const { runProxy } = await import('./proxy.ts');
         done(await runProxy(args));
+      },
+    )
+    .command(
+      'drains [action] [container]',
+      'What holds the containers of this host that are to leave',
+      (y) => withDrainsOptions(y),
+      async (args) => {
+        const { runDrains } = await import('./drains.ts');
+        done(await runDrains(args));
       },
     );
   // yargs runs the default command after printing the completion script.

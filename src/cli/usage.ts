@@ -1,6 +1,7 @@
 /** What is wrong with a command line, in the words of who typed it: yargs' own are for programmers. Pure. */
 import { suggest } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
+import { DRAINS_OPTION_NAMES } from './drains-options.ts';
 import { FLEET_OPTION_NAMES } from './fleet-options.ts';
 import { INSTALL_OPTION_NAMES } from './install-options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
@@ -11,6 +12,7 @@ export type Program = 'gantry' | 'gantryd';
 const EXAMPLES: Readonly<Record<string, string>> = {
   local: 'local update shop.yaml web',
   proxy: 'proxy status',
+  drains: 'drains --all',
   setconfig: 'setconfig shop shop.yaml',
   getconfig: 'getconfig shop',
   update: 'update shop -c web',
@@ -92,9 +94,8 @@ function tooFew(program: Program, argv: readonly string[]): GantryError {
 }
 
 function optionsOf(program: Program): readonly string[] {
-  return program === 'gantryd'
-    ? [...OPTION_NAMES, ...FLEET_OPTION_NAMES, ...INSTALL_OPTION_NAMES]
-    : OPTION_NAMES;
+  const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES];
+  return program === 'gantryd' ? [...local, ...FLEET_OPTION_NAMES, ...INSTALL_OPTION_NAMES] : local;
 }
 
 function meant(word: string, known: readonly string[], prefix = ''): string {

@@ -7,8 +7,11 @@ import { join } from 'node:path';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import {
   type Change,
+  type CutAnswer,
+  type CutRequest,
   type FollowRequest,
   type GenerationReport,
+  type HoldReport,
   type OwnedTable,
   PROXY_SOCKET,
   type ProxyProblem,
@@ -47,8 +50,7 @@ export class ProxyClient {
 
   /** Of one owner, or of all. */
   status(owner?: string): Promise<ProxyStatus> {
-    const query = owner === undefined ? '' : `?owner=${encodeURIComponent(owner)}`;
-    return this.#call('GET', `/v1/status${query}`);
+    return this.#call('GET', `/v1/status${ofOwner(owner)}`);
   }
 
   /** Revision 0 and an empty table when the owner has none. */
@@ -69,6 +71,16 @@ export class ProxyClient {
   /** Resolves when the successor serves. Throws GantryError proxy-failed when it cannot; nothing has changed then. */
   upgrade(request: UpgradeRequest): Promise<UpgradeAnswer> {
     return this.#call('POST', '/v1/upgrade', request);
+  }
+
+  /** Every connection of every backend, the oldest first; of one owner, or of all. */
+  holds(owner?: string): Promise<HoldReport[]> {
+    return this.#call('GET', `/v1/holds${ofOwner(owner)}`);
+  }
+
+  /** Ends what holds a backend, at once. */
+  cut(request: CutRequest): Promise<CutAnswer> {
+    return this.#call('POST', '/v1/cut', request);
   }
 
   /** Of an older generation. */
@@ -150,6 +162,10 @@ export function socketPathIn(stateDir: string): string {
   throw new GantryError('state-dir', `the path ${path} is too long for a unix socket`, {
     hint: `Choose a state directory that leaves it at most ${MAX_SOCKET_PATH_BYTES} bytes.`,
   });
+}
+
+function ofOwner(owner: string | undefined): string {
+  return owner === undefined ? '' : `?owner=${encodeURIComponent(owner)}`;
 }
 
 function parse<T>(status: number, text: string): T {

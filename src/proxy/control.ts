@@ -10,6 +10,7 @@ import type { Log } from '../log.ts';
 import { VERSION } from '../version.ts';
 import { json, problem, readJson, statusOf } from './control-io.ts';
 import type { Generation } from './generation.ts';
+import { cutRequest } from './holds.ts';
 import {
   type FollowRequest,
   generationSocket,
@@ -98,6 +99,10 @@ export class Control {
     if (asked === 'POST /v1/upgrade') return json(res, 200, await this.#upgrade(await readJson(req)));
     if (asked === 'POST /v1/follow')
       return json(res, 200, generation.follow((await readJson(req)) as FollowRequest));
+    if (asked === 'GET /v1/holds')
+      return json(res, 200, await generation.holds(searchParams.get('owner') ?? undefined));
+    if (asked === 'POST /v1/cut')
+      return json(res, 200, await generation.cut(cutRequest(await readJson(req))));
     if (owner === undefined) return json(res, 404, problem(notFound(asked)));
     if (asked === 'GET /v1/owners/:owner') return json(res, 200, generation.table(owner));
     if (asked === 'PUT /v1/owners/:owner') return json(res, 200, await this.#put(owner, await readJson(req)));

@@ -13,9 +13,13 @@ import { ProxyClient } from './client.ts';
 import { Control } from './control.ts';
 import { Elders } from './elders.ts';
 import { findLock, handOver, type Successor } from './handover.ts';
+import { cutHolds, holdReports, oldestFirst } from './holds.ts';
 import {
+  type CutAnswer,
+  type CutRequest,
   type FollowRequest,
   type GenerationReport,
+  type HoldReport,
   type OwnedTable,
   PROTOCOL_VERSION,
   PROXY_LOCK,
@@ -116,6 +120,18 @@ export class Generation {
       ...(older.length === 0 ? {} : { older }),
       ...rest,
     };
+  }
+
+  /** Of one owner or of all, in all generations that answer. */
+  async holds(owner?: string): Promise<HoldReport[]> {
+    const others = await this.#elders.ask((elder) => elder.holds(owner));
+    return oldestFirst([holdReports(this.plane.backends, owner), ...others]);
+  }
+
+  /** In all generations that answer. */
+  async cut(request: CutRequest): Promise<CutAnswer> {
+    const others = await this.#elders.ask((elder) => elder.cut(request));
+    return { cut: others.reduce((sum, { cut }) => sum + cut, cutHolds(this.plane.backends, request)) };
   }
 
   table(owner: string): OwnedTable {

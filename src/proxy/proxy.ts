@@ -74,6 +74,11 @@ export class DataPlane {
     return sum;
   }
 
+  /** Routed, or still held. */
+  get backends(): Iterable<LiveBackend> {
+    return this.#backends.values();
+  }
+
   /** Open client connections, idle ones included. */
   get connections(): number {
     return this.#doors.connections;
