@@ -175,7 +175,7 @@ export function executors(input: ExecutionInput): Executors {
         why: action.why,
         lastWords,
         serving: round.record.status === 'ready' ? round.record.release : undefined,
-        ...(verdict === undefined ? {} : { verdict }),
+        ...(verdict === undefined || verdict.ok ? {} : { verdict }),
       });
     },
 
