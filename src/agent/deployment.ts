@@ -7,6 +7,7 @@ import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import type { Agent, View } from './agent.ts';
 import { pause } from './poke.ts';
 import { withFailedRelease } from './record.ts';
+import { runsAlone } from './standing.ts';
 import type { Release } from './state.ts';
 
 /** How a command ended that did not fail. */
@@ -119,9 +120,17 @@ async function isRemoved(agent: Agent, release: Release): Promise<boolean> {
   }
 }
 
+/** Nothing of it is left, and what had to end for it to begin (`stop-first`) serves again. */
 async function untilGone(agent: Agent, release: Release): Promise<void> {
-  const bound = AbortSignal.timeout(WITHDRAW_MS + release.component.stopTimeoutMs);
-  await agent.run((v) => v.observed.containers.every((c) => c.release !== release.number), bound);
+  const alone = runsAlone(release);
+  const { stopTimeoutMs, readyTimeoutMs } = release.component;
+  const bound = AbortSignal.timeout(WITHDRAW_MS + stopTimeoutMs + (alone ? readyTimeoutMs : 0));
+  const isGone = ({ observed }: View) => observed.containers.every((c) => c.release !== release.number);
+  await agent.run((view) => isGone(view) && (!alone || servesIfWanted(view)), bound);
+}
+
+function servesIfWanted({ desired, observed }: View): boolean {
+  return desired.status !== 'ready' || observed.containers.some((c) => c.routed);
 }
 
 /** The error with how things stand now, behind what it says itself. */
