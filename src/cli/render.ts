@@ -140,6 +140,7 @@ export function renderProxy(status: ProxyStatus): string {
   return [
     `The proxy (${status.version}, process ${status.pid}) runs since ${status.startedAt}${leaves}`,
     ...(status.persistError === undefined ? [] : [`Its tables are not on disk: ${status.persistError}`]),
+    ...(status.waiting === undefined ? [] : [`Clients that wait for a container: ${status.waiting}`]),
     '',
     ...(listeners.length === 0
       ? ['It listens on no port.']

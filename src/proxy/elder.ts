@@ -44,6 +44,11 @@ export class Elder {
     return result;
   }
 
+  /** Its clients that wait for a backend, by owner. */
+  get waiting(): Readonly<Record<string, number>> {
+    return this.#report?.waiting ?? {};
+  }
+
   /** What it holds or may hold, where `isRouted` says who gets new work from the proxy that serves. */
   backends(isRouted: (backend: BackendReport) => boolean): BackendReport[] {
     const reported = this.#report?.backends ?? [];

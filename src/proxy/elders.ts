@@ -68,6 +68,11 @@ export class Elders {
     return mergeReports(own, this.#reports(own));
   }
 
+  /** Of each, by owner. */
+  get waiting(): readonly Readonly<Record<string, number>>[] {
+    return this.#elders.map((elder) => elder.waiting);
+  }
+
   describe(): OlderGeneration[] {
     return this.#elders.map((elder) => elder.describe());
   }

@@ -31,6 +31,7 @@ import {
 import type { ChangeListener, DataPlane } from './proxy.ts';
 import { Standby } from './standby.ts';
 import type { Succession } from './successor.ts';
+import { sumWaiting } from './waiting.ts';
 
 const LEAVE_POLL_MS = 50;
 
@@ -108,7 +109,8 @@ export class Generation {
 
   status(owner?: string): ProxyStatus {
     const own = this.plane.status();
-    const { listeners, owners, backends, ...rest } = own;
+    const { listeners, owners, backends, waiting: _, ...rest } = own;
+    const waiting = sumWaiting([this.plane.rooms.counts(), ...this.#elders.waiting], owner);
     const mine = (of: { readonly owner: string }) => owner === undefined || of.owner === owner;
     const older = this.#elders.describe();
     return {
@@ -118,6 +120,7 @@ export class Generation {
       listeners: listeners.filter(mine),
       backends: this.#elders.merge(backends).filter(mine),
       ...(older.length === 0 ? {} : { older }),
+      ...(waiting === 0 ? {} : { waiting }),
       ...rest,
     };
   }
@@ -162,6 +165,7 @@ export class Generation {
       lastRevision,
       revisions: Object.fromEntries(owners.map(({ owner, revision }) => [owner, revision])),
       backends: this.plane.status().backends,
+      waiting: this.plane.rooms.counts(),
     };
   }
 

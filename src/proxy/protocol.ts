@@ -114,7 +114,7 @@ export interface ProxyStatus {
   readonly backends: readonly BackendReport[];
   /** Those before this one that still carry something; absent: none. */
   readonly older?: readonly OlderGeneration[];
-  /** Clients that wait for a backend. */
+  /** Clients that wait for a backend, in all generations; absent: none. */
   readonly waiting?: number;
   /** Set when the last write of the tables failed: they live in memory only until it succeeds. */
   readonly persistError?: string;
@@ -169,6 +169,8 @@ export interface GenerationReport {
   readonly revisions: Readonly<Record<string, number>>;
   /** Only what this process carries. */
   readonly backends: readonly BackendReport[];
+  /** Its clients that wait for a backend, by owner; absent: none. */
+  readonly waiting?: Readonly<Record<string, number>>;
 }
 
 /** GET /v1/holds[?owner=X]: every connection of every backend, of all generations, the oldest first; at most 10,000. */

@@ -27,7 +27,7 @@ import {
   routeOf,
 } from './routes.ts';
 import { Tables } from './tables.ts';
-import { roomsOf, WaitingRooms } from './waiting.ts';
+import { roomsOf, sumWaiting, WaitingRooms } from './waiting.ts';
 
 const TICK_MS = 1_000;
 
@@ -43,7 +43,7 @@ export class DataPlane {
   readonly #doors: Doors;
   readonly #tables: Tables;
   readonly #backends = new Map<string, LiveBackend>();
-  readonly #rooms = new WaitingRooms();
+  readonly rooms = new WaitingRooms();
   readonly #listeners = new Set<ChangeListener>();
   #ticker: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -125,7 +125,7 @@ export class DataPlane {
   status(owner?: string): Omit<ProxyStatus, 'protocol' | 'version' | 'pid' | 'startedAt'> {
     const mine = (name: string) => owner === undefined || name === owner;
     const now = performance.now();
-    const waiting = this.#rooms.count(owner);
+    const waiting = sumWaiting([this.rooms.counts()], owner);
     return {
       owners: this.#tables.all.filter((owned) => mine(owned.owner)),
       listeners: this.#listenerReports().filter((listener) => mine(listener.owner)),
@@ -149,7 +149,7 @@ export class DataPlane {
     await this.#turn;
     for (const door of [...this.#doors.open]) this.#doors.retire(door);
     // No table comes any more that could give them a backend.
-    this.#rooms.close();
+    this.rooms.close();
     if (this.#tables.persistError !== undefined && !this.#handedOver) await this.#tables.save();
   }
 
@@ -289,7 +289,7 @@ export class DataPlane {
       backend.unroute();
       if (backend.open === 0) this.#backends.delete(key);
     }
-    this.#rooms.replace(owner, rooms.values());
+    this.rooms.replace(owner, rooms.values());
   }
 
   #backend(

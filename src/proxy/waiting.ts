@@ -62,10 +62,10 @@ export class WaitingRoom {
 export class WaitingRooms {
   readonly #rooms = new Map<string, readonly WaitingRoom[]>();
 
-  /** How many wait; of one owner, or of all. */
-  count(owner?: string): number {
-    const rooms = owner === undefined ? [...this.#rooms.values()].flat() : (this.#rooms.get(owner) ?? []);
-    return rooms.reduce((sum, room) => sum + room.size, 0);
+  /** How many wait, by owner. */
+  counts(): Record<string, number> {
+    const sizeOf = (rooms: readonly WaitingRoom[]) => rooms.reduce((sum, room) => sum + room.size, 0);
+    return Object.fromEntries([...this.#rooms].map(([owner, rooms]) => [owner, sizeOf(rooms)]));
   }
 
   /** INVARIANT: every door of the owner leads by the new table already, so that whoever asks again finds it. */
@@ -96,4 +96,10 @@ export function roomsOf(table: RouteTable): ReadonlyMap<string, WaitingRoom> {
     byComponent.set(component, room);
   }
   return byComponent;
+}
+
+/** Of one owner, or of all; what several processes counted, together. */
+export function sumWaiting(counts: readonly Readonly<Record<string, number>>[], owner?: string): number {
+  const meant = counts.flatMap((of) => (owner === undefined ? Object.values(of) : [of[owner] ?? 0]));
+  return meant.reduce((sum, count) => sum + count, 0);
 }

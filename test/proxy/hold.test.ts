@@ -217,6 +217,31 @@ async function socketServer(t: TestContext, g: Ground, id: string): Promise<Test
   );
 }
 
+test('an upgrade that waits loses nothing of what its client said early', async (t) => {
+  const g = await ground(t);
+  await g.route([], LONG);
+  const client = await g.dial();
+  const { text } = heard(client);
+  client.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nwith the head, ');
+  await untilWaiting(g, 1);
+  client.write('while waiting, ');
+  const backend = await g.http(
+    'a',
+    (_req, res) => res.end(),
+    (server) =>
+      server.on('upgrade', (_req, socket, head) => {
+        socket.write('HTTP/1.1 101 Sure\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+        socket.write(head);
+        socket.pipe(socket);
+      }),
+  );
+  await g.route([backend], LONG);
+  client.write('and after');
+  await until('all comes back', () => text().endsWith('\r\n\r\nwith the head, while waiting, and after'));
+  client.end();
+  await untilIdle(g.plane);
+});
+
 test('tcp connections wait with what they have said, and are closed when the time is over', async (t) => {
   const g = await ground(t);
   await g.route([], { ...TCP, ...LONG });
