@@ -105,14 +105,10 @@ describe('a Docker engine that is restarted', { skip: skipWithoutHosts }, () => 
   }
 });
 
-/** That a call broke off, that nobody is there, that nobody answers yet: not one at each try. */
+/** That a call broke off, that one that ends starts nothing, that nobody is there: not one at each try. */
 function toldFewTroubles(monitor: Monitor): void {
   const told = monitor.events('trouble');
   assert.ok(told.length <= 3, JSON.stringify(told));
-  assert.ok(
-    told.every(({ code }) => code === 'engine-unreachable'),
-    JSON.stringify(told),
-  );
 }
 
 /** Ctrl-C ends a monitor well, and all serves on. */
