@@ -14,7 +14,7 @@ import { dockerCall } from '../ground/docker.ts';
 import { until } from '../ground/harness.ts';
 import type { Host } from '../ground/hosts.ts';
 import type { Agents } from './agents.ts';
-import type { Operators } from './fleet-operators.ts';
+import { type Operators, SICKNESS } from './fleet-operators.ts';
 import type { Excuse } from './judge.ts';
 import type { Deed, Kind } from './schedule.ts';
 
@@ -30,7 +30,6 @@ export interface Field {
   readonly operators: Operators;
   /** undefined: there is none. */
   readonly gate: { open(): Promise<void>; shut(): Promise<void>; mute(): Promise<void> } | undefined;
-  readonly hasUpgrade: boolean;
   say(text: string): void;
   /** Something that must never happen. */
   problem(text: string): void;
@@ -47,7 +46,7 @@ export const DEEDS: Doing = {
   pull: ({ operators }) => operators.pull(),
   'cli-kill': ({ operators }, deed) => operators.interrupted(deed, 'SIGKILL'),
   'cli-stop': ({ operators }, deed) => operators.interrupted(deed, 'SIGSTOP'),
-  'proxy-upgrade': upgradeProxy,
+  'proxy-upgrade': ({ operators }, { host }) => operators.on(host, ['proxy', 'upgrade']),
   'agent-kill': ({ agents }, { host, ms }) => agents.killed(host, () => delay(ms)),
   'agent-stop': ({ agents }, { host, ms }) => agents.stopped(host, () => delay(ms)),
   'proxy-kill': killProxy,
@@ -93,11 +92,6 @@ async function stopProxy({ shop }: Field, deed: { readonly host: string; readonl
   process.kill(pid, 'SIGSTOP');
   await delay(deed.ms);
   process.kill(pid, 'SIGCONT');
-}
-
-async function upgradeProxy(field: Field, deed: { readonly host: string }): Promise<void> {
-  if (!field.hasUpgrade) return field.say('gantryd has no `proxy upgrade` yet');
-  await field.operators.on(deed.host, ['proxy', 'upgrade']);
 }
 
 async function restartEngine({ shop }: Field, deed: { readonly host: string }): Promise<void> {
@@ -221,11 +215,21 @@ async function serving(host: Host): Promise<readonly string[]> {
   return backends.filter(({ id, routed }) => routed && ids.includes(id)).map(({ id }) => id);
 }
 
-/** One beside which another one serves that is well. */
+/** One beside which another one serves that is well, and will be. */
 async function dispensable({ shop }: Field, host: Host): Promise<string | undefined> {
   const web = new Set((await shop.containers(host)).map(({ id }) => id));
-  const well = (await serving(host)).filter((id) => web.has(id) && !broken.has(id.slice(0, 12)));
+  const whole = (await serving(host)).filter((id) => web.has(id) && !broken.has(id.slice(0, 12)));
+  const sick = await Promise.all(whole.map((id) => isSick(host, id)));
+  const well = whole.filter((_, i) => sick[i] === false);
   return well.length > 1 ? well[0] : undefined;
+}
+
+/** Of a release that falls sick sooner or later. */
+async function isSick(host: Host, id: string): Promise<boolean> {
+  const { Config } = (await dockerCall('GET', `/containers/${id}/json`, undefined, [200], host.docker)) as {
+    readonly Config: { readonly Env: readonly string[] };
+  };
+  return Config.Env.some((line) => line.startsWith(`${SICKNESS}=`));
 }
 
 async function killed(host: Host, id: string): Promise<void> {

@@ -113,11 +113,9 @@ class Campaign {
       onEvent: (host, event) => this.#hear(host, event),
     });
     const gate = await this.#gate(shop);
-    const help = await shop.first.gantryd(['proxy', '--help']);
     return {
       ...{ shop, agents, gate: gate?.gate },
       operators: new Operators(shop, logs, gate),
-      hasUpgrade: /\bupgrade\b/.test(help.stdout),
       ...{ say: logs.say, problem: logs.problem },
       excuse: (excuse) => void this.#excuses.push(excuse),
     };

@@ -12,6 +12,8 @@ import type { Way } from './schedule.ts';
 const LONGEST_MS = 60_000;
 const CHECK = { kind: 'http', path: '/health', port: 8080 };
 const SICK_AFTER_MS = 1_000;
+/** The variable by which a release of the application fails its health checks after a while. */
+export const SICKNESS = 'BREAK_AFTER_MS';
 
 /** Where images are published, as the engines name it, and by which its gate is passed. */
 export interface Images {
@@ -46,7 +48,7 @@ export class Operators {
     const flaw = {
       exits: { EXIT_AT_START: '3' },
       'never ready': { READY_AFTER_MS: '600000' },
-      sick: { BREAK_AFTER_MS: String(SICK_AFTER_MS) },
+      sick: { [SICKNESS]: String(SICK_AFTER_MS) },
     }[way];
     const environmentVariables = [...variables(flaw), ...((good.environmentVariables as []) ?? [])];
     const update = { ...(good.update as object), monitor: way === 'sick' ? 5_000 : 1_000 };
