@@ -24,6 +24,11 @@ export function isOnTrial({ canary, release }: ComponentRecord): boolean {
   return canary?.release === release && canary.promotedAt === undefined;
 }
 
+/** The desired release was tried out and did well, also if it serves by now. */
+export function isTried({ canary, release }: ComponentRecord): boolean {
+  return canary?.release === release && canary.promotedAt !== undefined;
+}
+
 /** The desired release has a share of the work from now on; the same record when it has had one before. */
 export function withCanary(record: ComponentRecord, at: number): ComponentRecord {
   if (record.canary?.release === record.release) return record;

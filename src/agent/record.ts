@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { completed } from '../config/normalise.ts';
 import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
-import { type CanaryMark, canaryOf, withoutCanary } from './canary-mark.ts';
+import { type CanaryMark, canaryOf, isOnTrial, withoutCanary } from './canary-mark.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
 /** Releases kept per component. */
@@ -212,7 +212,7 @@ function stillNeeded(record: ComponentRecord): readonly (number | undefined)[] {
 
 /** `at`: epoch milliseconds, which the fleet's memory keeps if there is one. */
 export function withProven(given: ComponentRecord, number: number, at?: number): ComponentRecord {
-  const record = given.canary?.release === number ? withoutCanary(given) : given;
+  const record = isOnTrial(given) ? withoutCanary(given) : given;
   const releases = record.releases.map((r) => (r.number === number ? { ...r, proven: true } : r));
   const { fleet } = record;
   if (fleet === undefined || at === undefined || record.release !== number) return { ...record, releases };

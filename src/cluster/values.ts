@@ -157,6 +157,8 @@ export interface StatusValue {
   readonly known: { readonly release: number; readonly generation: number };
   /** Release that serves here; 0: none. */
   readonly serving: number;
+  /** The release it follows was tried out and did well, here or on a host before it. */
+  readonly tried?: true;
   readonly phase: HostPhase;
   /** What it waits for or what went wrong, as a sentence; '': nothing. */
   readonly why: string;
@@ -313,6 +315,7 @@ export const readStatus = reader<StatusValue>({
   generation: count,
   known: fields({ release: count, generation: count }),
   serving: count,
+  tried: optional((v) => v === true),
   phase: text,
   why: text,
   containers: each(fields({ id: text, release: count, state: text, connections: count })),

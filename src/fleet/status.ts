@@ -1,6 +1,7 @@
 /** What a host tells the fleet about one component, from its last look and its next step. Pure. */
 import type { Action } from '../agent/action.ts';
 import type { View } from '../agent/agent.ts';
+import { isTried } from '../agent/canary-mark.ts';
 import { newestNumber } from '../agent/record.ts';
 import { NOT_ASKED, type ObservedContainer } from '../agent/state.ts';
 import {
@@ -50,6 +51,7 @@ export function statusOf(input: StatusInput): StatusValue {
       generation: Math.max(memory?.generation ?? 0, known.generation),
     },
     serving: servingRelease(observed.containers),
+    ...(isTried(record) ? { tried: true as const } : {}),
     phase,
     why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),
     ...(retryAt === undefined ? {} : { retryAt }),

@@ -268,11 +268,11 @@ export function steps(input: StepsInput): Steps {
     await agent.change(to, signal);
   }
 
-  /** One host tries a release out for all that come after it. */
+  /** One host tries a release out for all that come after it; one that only started it has not. */
   async function hasServedElsewhere({ spec }: ReleaseValue, generation: number): Promise<boolean> {
     if (spec.update.canary === undefined) return false;
     const { entries } = await store.list(keys.statuses(name));
-    return entries.map(readStatus).some((s) => s?.settled === generation);
+    return entries.map(readStatus).some((s) => s?.settled === generation && s.tried === true);
   }
 
   async function highestKnown(): Promise<number> {

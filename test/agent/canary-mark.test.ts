@@ -1,7 +1,7 @@
 /** What a record says of a trial, from its beginning to its end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isOnTrial, withCanary, withPromoted } from '../../src/agent/canary-mark.ts';
+import { isOnTrial, isTried, withCanary, withPromoted } from '../../src/agent/canary-mark.ts';
 import {
   type ComponentRecord,
   desiredOf,
@@ -45,9 +45,15 @@ test('one that another host has tried out is promoted from the first', () => {
   assert.deepEqual(canaryOf(withPromoted(MADE, 2, 5000)), { since: 5000, promoted: true });
 });
 
-test('nothing is left of it once the release is proven, given up, taken back or followed by another', () => {
+test('a release that was promoted is known as tried when it serves', () => {
+  const served = withProven(withPromoted(BEGUN, 2, 5000), 2);
+  assert.deepEqual([BEGUN, served].map(isTried), [false, true]);
+  assert.equal(canaryOf(served), undefined);
+});
+
+test('nothing is left of it once the release is given up, taken back or followed by another', () => {
   const ends = [
-    withProven(withPromoted(BEGUN, 2, 5000), 2),
+    withProven(BEGUN, 2),
     withFailedRelease(BEGUN, 2, 'bad'),
     withTakenBack(BEGUN),
     withRelease(BEGUN, release(3)),
