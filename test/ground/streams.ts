@@ -134,7 +134,11 @@ class Watch {
   async opened(end: () => Promise<void>): Promise<Stream> {
     const { tally } = this;
     const what = `the first answer on ${tally.name}`;
-    await until(() => tally.ok + tally.failed > 0, { timeoutMs: OPEN_TIMEOUT_MS, what });
+    await until(() => tally.ok + tally.failed > 0, { timeoutMs: OPEN_TIMEOUT_MS, what }).catch((error) => {
+      this.cut(error);
+      this.closing = true;
+      void end();
+    });
     const cutAt = () => this.cutAt;
     return {
       tally,
