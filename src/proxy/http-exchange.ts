@@ -9,7 +9,7 @@ import { Dispatch, type DispatchOutcome } from './dispatch.ts';
 import { EventBoundaries, isEventStream } from './event-stream.ts';
 import { type ExchangeEvents, forward, relay, relayInterim } from './hardening.ts';
 import { isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
-import type { Hold } from './hold.ts';
+import type { Carrier, Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
 import { StoppablePipe } from './stoppable.ts';
@@ -17,7 +17,7 @@ import { StoppablePipe } from './stoppable.ts';
 /** Kept shorter than the backend says, for the time a request is on its way. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
-export class HttpExchange implements Work, DispatchOutcome {
+export class HttpExchange implements Work, DispatchOutcome, Carrier {
   readonly #entrance: HttpEntrance;
   readonly #client: HttpClient;
   readonly #req: IncomingMessage;
@@ -49,7 +49,7 @@ export class HttpExchange implements Work, DispatchOutcome {
   }
 
   found(socket: Socket, hold: Hold, reused: boolean): void {
-    hold.carriedBy({ end: () => this.#end() });
+    hold.carriedBy(this);
     let current: ClientRequest | undefined;
     const events: ExchangeEvents = {
       request: (upstream) => {
@@ -107,7 +107,7 @@ export class HttpExchange implements Work, DispatchOutcome {
 
   #mayLeave(from: IncomingMessage, hold: Hold): void {
     const pipe = new StoppablePipe(from, this.#res, new EventBoundaries());
-    hold.carriedBy({ end: () => this.#end(), ask: () => pipe.stop(() => this.#leave()) });
+    hold.carriedBy({ end: () => this.end(), ask: () => pipe.stop(() => this.#leave()) });
   }
 
   /** The response is whole as it is, and the client asks again for its next events. The backend sees its client go. */
@@ -121,7 +121,7 @@ export class HttpExchange implements Work, DispatchOutcome {
   }
 
   /** From here, and no fault of the backend's. */
-  #end(): void {
+  end(): void {
     if (this.#over) return;
     const upstream = this.#upstream;
     this.#left = true;

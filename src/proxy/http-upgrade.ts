@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { Dispatch, type DispatchOutcome, TCP_KEEPALIVE_MS } from './dispatch.ts';
 import { forwardUpgrade } from './hardening.ts';
 import { upgradeHeaders } from './headers.ts';
-import type { Hold } from './hold.ts';
+import type { Carrier, Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { StoppablePipe } from './stoppable.ts';
 import { endBoth, shareFate } from './tunnel.ts';
@@ -15,7 +15,7 @@ import { CLOSE_1012, WebSocketFrames } from './websocket.ts';
 
 const SWITCHING_PROTOCOLS = 101;
 
-export class HttpUpgrade implements Work, DispatchOutcome {
+export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   readonly #entrance: HttpEntrance;
   readonly #client: HttpClient;
   readonly #req: IncomingMessage;
@@ -54,7 +54,7 @@ export class HttpUpgrade implements Work, DispatchOutcome {
   }
 
   found(socket: Socket, hold: Hold): void {
-    hold.carriedBy({ end: () => this.#end() });
+    hold.carriedBy(this);
     const headers = upgradeHeaders(this.#req);
     forwardUpgrade(
       this.#req,
@@ -139,7 +139,7 @@ export class HttpUpgrade implements Work, DispatchOutcome {
   }
 
   /** From here, before the join. */
-  #end(): void {
+  end(): void {
     const upstream = this.#upstream;
     if (this.#relaying) this.#socket.destroy();
     else this.#refuse('504 Gateway Timeout');

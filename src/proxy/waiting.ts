@@ -4,6 +4,9 @@
  */
 import { type HoldTerms, type RouteTable, waitsWith } from './routes.ts';
 
+/** What a timer can hold, 24 days: nobody waits for longer. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** One client. Exactly one of its callbacks is called, unless it leaves. */
 export interface Waiter {
   /** By performance.now(): a client that goes on to the next table's room does not begin to wait anew. */
@@ -37,7 +40,7 @@ export class WaitingRoom {
       this.#timers.delete(waiter);
       waiter.timeUp();
     };
-    this.#timers.set(waiter, setTimeout(over, leftMs));
+    this.#timers.set(waiter, setTimeout(over, Math.min(leftMs, MAX_TIMER_MS)));
     return true;
   }
 
