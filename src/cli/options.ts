@@ -88,6 +88,11 @@ const proxy = {
     default: false,
     description: 'stop: even while connections are open; they are cut',
   },
+  within: {
+    type: 'number',
+    description: 'stop: accept nothing more, and cut what is still open after so many seconds',
+    requiresArg: true,
+  },
 } as const;
 
 /** The options of the commands on one host by their long names, for "did you mean". */
@@ -114,7 +119,11 @@ export function withComponentOptions<T>(parser: Argv<T>) {
 export function withProxyOptions<T>(parser: Argv<T>) {
   return parser
     .positional('action', { choices: ['status', 'start', 'upgrade', 'stop'] as const, demandOption: true })
-    .options(proxy);
+    .options(proxy)
+    .check(({ within }) => {
+      if (within === undefined || (typeof within === 'number' && within >= 0)) return true;
+      throw new GantryError('usage', '--within takes a number of seconds', { hint: 'As --within 10.' });
+    });
 }
 
 export function refuseOdd(name: string, value: unknown): void {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { withLock } from '../agent/lock.ts';
 import { openStateDir } from '../agent/state-dir.ts';
-import { GantryError, isGantryError } from '../errors.ts';
+import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
 import { PROXY_LOCK, type ProxyStatus } from '../proxy/protocol.ts';
@@ -20,6 +20,8 @@ export async function runProxy(
   args: CommonArguments & {
     readonly action: 'status' | 'start' | 'upgrade' | 'stop';
     readonly force: boolean;
+    /** Seconds. */
+    readonly within: number | undefined;
   },
 ): Promise<number> {
   const output = openOutput({ json: args.json, level: args.logLevel });
@@ -38,7 +40,8 @@ export async function runProxy(
   } else if (args.action === 'status') {
     output.document({ running: true, ...status }, renderProxy(status));
   } else {
-    await stop(proxy, args.force, status.pid);
+    if (args.within !== undefined) await leave(status.pid, proxy, args.within * 1000);
+    await stop(proxy, args.force || args.within !== undefined, status.pid);
     const words = 'The proxy has stopped; its ports are closed until a command starts it again.';
     output.document({ running: false, stopped: status.pid }, words);
   }
@@ -74,8 +77,22 @@ async function isLocked(path: string): Promise<boolean> {
   }
 }
 
+/** It accepts nothing more and ends with its last connection; resolves when it has, or when the time is over. */
+async function leave(pid: number, proxy: ProxyClient, withinMs: number): Promise<void> {
+  const end = performance.now() + withinMs;
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
+  while (performance.now() < end && (await isThere(proxy, pid))) await delay(POLL_MS);
+}
+
 async function stop(proxy: ProxyClient, force: boolean, pid: number): Promise<void> {
-  await proxy.stop(force);
+  await proxy.stop(force).catch((error) => {
+    // It has left meanwhile.
+    if (!isGantryError(error, 'proxy-unreachable')) throw error;
+  });
   const end = performance.now() + LEAVE_MS;
   while (await isThere(proxy, pid)) {
     if (performance.now() >= end) {

@@ -88,8 +88,8 @@ RemainAfterExit=yes
 EnvironmentFile=-${SETTINGS}
 ExecStart=${commandLine(program, 'proxy', 'start')}
 ExecReload=${commandLine(program, 'proxy', 'upgrade')}
-# Only when the host goes down.
-ExecStop=${commandLine(program, 'proxy', 'stop', '--force')}
+# Only when the host goes down: what is under way may finish.
+ExecStop=${commandLine(program, 'proxy', 'stop', '--within', '10')}
 KillMode=process
 OOMPolicy=continue
 OOMScoreAdjust=-900

@@ -16,7 +16,7 @@ describe('a unit', () => {
       'KillMode=process',
       `ExecStart=${run} start`,
       `ExecReload=${run} upgrade`,
-      `ExecStop=${run} stop --force`,
+      `ExecStop=${run} stop --within 10`,
       'After=network-online.target docker.service',
     ])
       assert.ok(text.includes(`\n${line}\n`), line);
