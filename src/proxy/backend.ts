@@ -96,6 +96,11 @@ export class LiveBackend {
     return this.#leave;
   }
 
+  /** Its clients are to be asked to leave. */
+  get dismissing(): boolean {
+    return !this.#routed && (this.#leave?.closeSpreadMs ?? 0) > 0;
+  }
+
   /** Part of the table in force, reached at this address from now on. `leave`: once it is not any more. */
   route({ host, port }: BackendAddress, leave?: LeaveTerms): void {
     if (host !== this.#address.host || port !== this.#address.port) {

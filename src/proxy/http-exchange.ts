@@ -97,7 +97,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
       if (!this.#left) this.#cut(hold);
     });
     try {
-      relay(from, this.#res, this.#entrance.retiring);
+      relay(from, this.#res, this.#entrance.retiring || hold.backend.dismissing);
     } catch {
       return void this.#cut(hold);
     }

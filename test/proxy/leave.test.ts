@@ -296,6 +296,27 @@ test('a stream of events ends after a whole event, and the next one is served by
   await until('the old is free', () => openOn(g.plane, 'old') === 0);
 });
 
+test('a response that begins after its backend left says that the connection ends', async (t) => {
+  const g = await ground(t);
+  const waiting: ServerResponse[] = [];
+  const old = await g.http('old', (_req, res) => void waiting.push(res));
+  const next = await g.http('next', (_req, res) => res.end('next'));
+  for (const [terms, connection] of [
+    [AT_ONCE, 'close'],
+    [SILENCE, 'keep-alive'],
+  ] as const) {
+    await g.route([old], terms);
+    const agent = new http.Agent({ keepAlive: true });
+    t.after(() => agent.destroy());
+    const answer = ask(g.url, { agent });
+    await until('it is asked', () => waiting.length === 1);
+    await g.route([next], terms);
+    waiting.pop()?.end('late');
+    const { body, headers } = await answer;
+    assert.deepEqual([body, headers.connection], ['late', connection]);
+  }
+});
+
 test('other responses are never cut short', async (t) => {
   const g = await ground(t);
   const [old, next] = [await events(g, 'old'), await events(g, 'next')];
