@@ -195,7 +195,7 @@ export class Generation {
     await elder.doors();
     await this.plane.bindRest();
     await this.#control.publish();
-    await this.#standby?.start();
+    await Promise.all([this.#standby?.start(), this.plane.save()]);
     // Not before: it refuses to follow as long as it serves.
     await elder.retired();
     await this.#elders.find();

@@ -153,6 +153,11 @@ export class DataPlane {
     if (this.#tables.persistError !== undefined && !this.#handedOver) await this.#tables.save();
   }
 
+  /** What was taken over may be on disk as it was before: the disk was full then, say. */
+  async save(): Promise<void> {
+    await this.#tables.save();
+  }
+
   /** Of all owners, as they are in force. */
   get tables(): SavedTables {
     return this.#tables.saved;
@@ -202,8 +207,7 @@ export class DataPlane {
 
   async #put(owner: string, { ifRevision, table, dryRun }: PutTable): Promise<OwnedTable> {
     if (this.#stopping) throw isStopping();
-    const present = this.table(owner);
-    if (present.revision !== ifRevision) throw conflict(present, ifRevision);
+    const present = this.#tables.at(owner, ifRevision);
     const next = listenersOf(table);
     this.#tables.refuseClaimed(owner, next);
     const diff = diffListeners(listenersOf(present.table), next);
@@ -385,11 +389,6 @@ function summary(table: RouteTable): Record<string, string[]> {
   return Object.fromEntries(
     ledRoutes(table).map((route) => [route.component, route.backends.map(({ id }) => id)]),
   );
-}
-
-function conflict(present: OwnedTable, ifRevision: number): GantryError {
-  const message = `the routes of ${present.owner} changed meanwhile (revision ${present.revision}, not ${ifRevision})`;
-  return new GantryError('route-conflict', message, { retryable: true });
 }
 
 function isStopping(): GantryError {

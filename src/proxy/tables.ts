@@ -45,6 +45,14 @@ export class Tables {
     return this.#owners.get(owner) ?? { owner, revision: 0, table: EMPTY_TABLE };
   }
 
+  /** Throws GantryError route-conflict when it is of another revision. */
+  at(owner: string, revision: number): OwnedTable {
+    const present = this.of(owner);
+    if (present.revision === revision) return present;
+    const message = `the routes of ${owner} changed meanwhile (revision ${present.revision}, not ${revision})`;
+    throw new GantryError('route-conflict', message, { retryable: true });
+  }
+
   /** Takes over what is on disk. */
   async load(): Promise<void> {
     const loaded = await loadTables(this.#path);

@@ -1,6 +1,6 @@
 /** The proxy is replaced while it carries everything, by the next of the same version: nobody may notice. */
 import assert from 'node:assert/strict';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { proxyPort } from '../../src/agent/proxy-port.ts';
 import type { ProxyClient } from '../../src/proxy/client.ts';
 import { ensureProxy, upgradeProxy } from '../../src/proxy/launch.ts';
-import type { BackendReport, Change, ProxyStatus } from '../../src/proxy/protocol.ts';
+import { type BackendReport, type Change, PROXY_TABLES, type ProxyStatus } from '../../src/proxy/protocol.ts';
 import { MAIN } from '../../src/proxy/spawned.ts';
 import { ask, until } from './ground.ts';
 import {
@@ -73,10 +73,13 @@ test('upgraded twice under load: no request fails, no connection is cut, drains 
   const { folder, client, town, route, backend, upgrade } = await scene(t);
   const changes: Change[] = [];
   const load = startLoad(town);
+  const tables = join(folder, PROXY_TABLES);
+  await rm(tables); // as if the disk had been full when it was to be written
   const streams = await openStreams(t, town);
   const upload = await slowUpload(town);
   const first = await upgrade();
   streams.push(...(await openStreams(t, town)));
+  assert.match(await readFile(tables, 'utf8'), /"shop"/);
   const second = await upgrade();
   assert.equal(second.was, first.now);
   streams.push(...(await openStreams(t, town)));
