@@ -1,9 +1,10 @@
 /** `gantryd proxy`: brings the proxy up, replaces it, shows what the older one still carries, and ends both. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import net, { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ProxyClient } from '../../src/proxy/client.ts';
@@ -15,14 +16,18 @@ import { cli } from '../ground/processes.ts';
 import { lastJson } from './cases.ts';
 
 test('the proxy is started, upgraded, shown with its older generation, and stopped', async (t) => {
-  const stateDir = join(await tempFolder(t), 's');
+  const folder = await mkdtemp(join(tmpdir(), 'g-'));
+  const stateDir = join(folder, 's');
   const { gantryd } = cli(t, stateDir);
+  t.after(async () => {
+    await gantryd(['proxy', 'stop', '--force']);
+    await rm(folder, { recursive: true, maxRetries: 5 });
+  });
   const says = async (...args: string[]) => {
     const { code, stdout, stderr } = await gantryd(['proxy', ...args]);
     assert.deepEqual([code, stderr], [0, '']);
     return stdout;
   };
-  t.after(() => gantryd(['proxy', 'stop', '--force']));
   const first = lastJson(await says('upgrade', '--json'));
   assert.deepEqual([first.running, first.version], [true, VERSION], 'where none runs, it is started');
   assert.equal(lastJson(await says('start', '--json')).pid, first.pid);
