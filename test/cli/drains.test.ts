@@ -15,6 +15,9 @@ const OLD = 'abcd00112233445566778899';
 const NEXT = ['ffff11112222333344445555', 'ffff22223333444455556666'];
 
 test('what holds containers is listed over all proxy processes, and cut', async (t) => {
+  // Before the folder goes: hooks run in the order in which they were given.
+  let stop: () => Promise<unknown> = async () => undefined;
+  t.after(() => stop());
   const stateDir = join(await tempFolder(t), 's');
   const { gantryd } = cli(t, stateDir);
   const says = async (...args: string[]) => {
@@ -31,7 +34,7 @@ test('what holds containers is listed over all proxy processes, and cut', async 
     lastJson(await says('drains', '--json', ...args)).holds as HoldReport[];
   assert.match(await says('drains'), /^No proxy runs for /);
   await says('proxy', 'start');
-  t.after(() => gantryd(['proxy', 'stop', '--force']));
+  stop = () => gantryd(['proxy', 'stop', '--force']);
 
   const backend = createServer((socket) => void socket.on('error', () => {}).pipe(socket));
   await once(backend.listen(0, '127.0.0.2'), 'listening');
