@@ -93,10 +93,7 @@ async function seen(host: Host, file: string, process_: Running): Promise<Seen> 
   return {
     container: [Id, RestartCount, State.StartedAt, State.Pid, State.Status].join(' '),
     images: await imagesOf(host),
-    filters: rules
-      .map((line) => line.replace(/\[\d+:\d+\]/, ''))
-      .sort()
-      .join('\n'),
+    filters: [...new Set(rules.map((line) => line.replace(/\[\d+:\d+\]/, '')))].sort().join('\n'),
     file: await readFile(file, 'utf8'),
     process: !ended,
     port: (await host.run('ss', ['-Hltn', 'sport = :8999'])).stdout.replace(/\s+/g, ' ').trim(),
