@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { messageOf } from '../errors.ts';
 import { type Log, type LogLevel, openLog } from '../log.ts';
 import { VERSION } from '../version.ts';
+import { keepYoungHeapSmall } from '../young-heap.ts';
 import { ProxyClient } from './client.ts';
 import { Generation } from './generation.ts';
 import { PROXY_TABLES } from './protocol.ts';
@@ -19,6 +20,7 @@ const MAX_LOG_BYTES = 8 * 1024 * 1024;
 const STDOUT = 1;
 
 async function main(): Promise<void> {
+  keepYoungHeapSmall();
   const { folder, level, succeeds } = readArguments();
   boundLog();
   const log = await openLog(level, STDOUT);
