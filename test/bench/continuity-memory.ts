@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ensureProxy } from '../../src/proxy/launch.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
 import { PACKAGE_ROOT } from '../../src/version.ts';
-import { openFleetShop } from '../e2e/fleet.ts';
+import { type ComponentFile, type FleetShop, openFleetShop } from '../e2e/fleet.ts';
 import { type Cleanup, freePort, tempFolder, until } from '../ground/harness.ts';
 import type { Place } from '../ground/requests.ts';
 import { askVersion, onlyHost, type Say } from './continuity-stage.ts';
@@ -49,6 +49,7 @@ const LOOKS = 15;
 const LOOK_MS = 1_000;
 const START_MS = 30_000;
 const AT_ONCE = 50;
+const AT_A_TIME = 10;
 const KIB_PER_MIB = 1024;
 const ADDRESS = '127.0.0.1';
 
@@ -182,8 +183,18 @@ async function agentWith(t: Cleanup, count: number): Promise<Footprint> {
   const others = Array.from({ length: Math.max(0, count - 1) }, (_, i) =>
     componentOf(`c${i}`, FIRST_PORT + i),
   );
-  if (count > 0) await shop.deploy('v1', CHECKED, others);
+  if (count > 0) await startedInTurn(shop, others);
   return footprintOf(agent.pid, count === 1 ? '1 component' : `${count} components`);
+}
+
+/** What many starts at once cost is not asked here. */
+async function startedInTurn(shop: FleetShop, others: readonly ComponentFile[]): Promise<void> {
+  await shop.setConfig('v1', CHECKED, others);
+  const names = ['web', ...others.map(({ name }) => String(name))];
+  while (names.length > 0) {
+    const some = names.splice(0, AT_A_TIME).flatMap((name) => ['-c', name]);
+    await shop.must('update', '--wait', ...some);
+  }
 }
 
 const CHECK = { kind: 'http', path: '/health', port: HTTP_PORT };
