@@ -15,7 +15,7 @@ import { chooseAlone, chooseHeld, chooseServing, routing } from './serving.ts';
 import { hasFailed, isLeaving, isReady, runsAlone } from './standing.ts';
 import { starting } from './starting.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
-import { trialOf, trying } from './trying.ts';
+import { type KeptUp, keepingUp, trialOf, trying } from './trying.ts';
 
 export { type Action, type Plan, short } from './action.ts';
 
@@ -26,25 +26,40 @@ export function plan(desired: Desired, observed: Observed): Plan {
   return planReady(desired, release, observed);
 }
 
-function planReady(desired: Desired, release: Release, observed: Observed): Plan {
+function planReady(desired: Desired, release: Release, seen: Observed): Plan {
+  // What another release failed of is no reason to let this one wait.
+  const observed = release.proven ? seen : { ...seen, startAfter: 0, failures: 0 };
   const current = observed.containers.filter((c) => c.release === release.number && !isLeaving(c));
   const failed = current.find(hasFailed);
   if (failed !== undefined && !release.proven) return [failRelease(desired, release, failed)];
 
   const trial = trialOf(desired, observed);
-  if (trial !== undefined) return trying(desired, release, trial, observed, current);
+  if (trial !== undefined) return trying(desired, release, trial, seen, current);
 
   const ready = current.filter(isReady);
   const complete = ready.length >= release.component.instances;
   const serving = runsAlone(release)
     ? chooseAlone(desired, release, observed, { ready, complete, current })
     : chooseServing(desired, release, withoutGivenUp(desired, observed), { ready, complete });
+  const before = serving.length === 0 ? bringingBack(desired, release, seen, current) : undefined;
   return [
-    ...routing(desired, release, observed, serving),
+    ...routing(desired, release, observed, before?.serving ?? serving),
     ...(complete && !release.proven ? [proveRelease(desired, release, ready)] : []),
     ...(complete ? [] : starting(desired, release, observed, current)),
-    ...leaving(desired, observed, release, { serving, complete }),
+    ...(before?.plan ?? leaving(desired, observed, release, { serving, complete })),
   ];
+}
+
+/** The release before, when the last of it died while the desired one comes up, which may take its time or fail. */
+function bringingBack(
+  { previous, ...desired }: Desired,
+  release: Release,
+  observed: Observed,
+  current: readonly ObservedContainer[],
+): KeptUp | undefined {
+  if (release.proven || runsAlone(release) || !observed.heals || previous === undefined) return undefined;
+  if (!observed.containers.some((c) => c.release === previous.number && !isLeaving(c))) return undefined;
+  return keepingUp({ ...desired, previous }, previous, observed, current);
 }
 
 /** It is not this host's turn, or not any more: what serves goes on, and whatever there is of the release waits. */

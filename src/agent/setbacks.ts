@@ -77,10 +77,9 @@ export class Setbacks {
   }
 }
 
-/** While another release is tried out beside it, the one before is kept up. */
-function healed({ release, previous, canary }: Desired): Release | undefined {
-  const isTried = release?.proven === false && canary?.promoted === false;
-  return isTried ? previous : release;
+/** While another release comes up or is tried out beside it, the one before is kept up. */
+function healed({ release, previous }: Desired): Release | undefined {
+  return release?.proven === false ? (previous ?? release) : release;
 }
 
 function hasFailedByItself(c: ObservedContainer): boolean {

@@ -103,13 +103,18 @@ function ending(
   return { kind: 'promote-release', component, release: release.number, why: verdict.why };
 }
 
+export interface KeptUp {
+  readonly serving: readonly ObservedContainer[];
+  readonly plan: Plan;
+}
+
 /** The release before, as if it were what is wanted: it is healed, and what is none of it leaves. */
-function keepingUp(
+export function keepingUp(
   desired: Desired,
   previous: Release,
   observed: Observed,
   current: readonly ObservedContainer[],
-): { readonly serving: readonly ObservedContainer[]; readonly plan: Plan } {
+): KeptUp {
   const wanted: Desired = { ...desired, release: previous, previous: undefined, canary: undefined };
   const containers = observed.containers.filter((c) => !current.includes(c));
   // That it has the image is known of the other release only; this one runs here.
@@ -136,7 +141,7 @@ function startingSome(
 ): Plan {
   const some = { ...release, component: { ...release.component, instances: size } };
   const why = `release ${release.number} is tried out first`;
-  return starting(desired, some, observed, current).map((action) =>
+  return starting(desired, some, { ...observed, startAfter: 0, failures: 0 }, current).map((action) =>
     action.kind === 'create-container' ? { ...action, why } : action,
   );
 }

@@ -156,3 +156,52 @@ describe('what must never run twice', () => {
     expectPlan({ ...next, keepOldMs: 60_000 }, seen([warm], behind), 'drain old (release 2 is wanted)');
   });
 });
+
+describe('the last container of the release before that dies while the next one comes up', () => {
+  const next = wanted(release(2), proven(1));
+  const died = exited('old', 1, { served: true });
+  const coming = 'wait for ready (new is not ready yet: nothing listens)';
+
+  test('is replaced, for the next one may take its time or fail', () => {
+    expectPlan(
+      next,
+      seen([died, starting('new', 2)]),
+      coming,
+      'start a new container of release 1 (1 of 1 missing)',
+      'keep the last words of old and remove it (it exited)',
+    );
+    expectPlan(
+      next,
+      seen([ready('again', 1), starting('new', 2)]),
+      'route to again (1 container of release 1 ready)',
+      coming,
+    );
+    expectPlan(next, seen([serving('again', 1), starting('new', 2)]), coming);
+  });
+
+  test('is replaced with its own pauses, which the next one does not heed', () => {
+    expectPlan(
+      next,
+      seen([died], { startAfter: NOW + 500, failures: 2 }),
+      'start a new container of release 2 (1 of 1 missing)',
+      'wait for backoff (2nd failure in a row, next try in 0.5 s; the pause doubles up to 60 s)',
+      'keep the last words of old and remove it (it exited)',
+    );
+  });
+
+  test('is not when the next one is ready, or nobody stays to heal', () => {
+    expectPlan(
+      next,
+      seen([died, ready('new', 2)]),
+      'route to new (1 container of release 2 ready)',
+      'settle on release 2 (1 container ready and routed)',
+      'keep the last words of old and remove it (it exited)',
+    );
+    expectPlan(
+      next,
+      seen([died, starting('new', 2)], { heals: false }),
+      coming,
+      'keep the last words of old and remove it (it exited)',
+    );
+  });
+});
