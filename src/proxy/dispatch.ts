@@ -11,6 +11,8 @@ import type { Waiter, WaitingRoom } from './waiting.ts';
 
 /** Backends dialled for one client before it is told that there is none. */
 const MAX_DIALS = 8;
+/** Who may wait for a backend tries those that could not be reached again after so long. */
+const DIAL_AGAIN_MS = 250;
 /** First probe of a quiet connection (SO_KEEPALIVE), both towards clients and backends. */
 export const TCP_KEEPALIVE_MS = 30_000;
 
@@ -41,6 +43,7 @@ export class Dispatch implements Waiter {
   #dialling: Socket | undefined;
   #since: number | undefined;
   #room: WaitingRoom | undefined;
+  #later: NodeJS.Timeout | undefined;
 
   constructor(entrance: Entrance, kind: HoldKind, client: Socket, outcome: DispatchOutcome) {
     this.#entrance = entrance;
@@ -54,12 +57,21 @@ export class Dispatch implements Waiter {
     const { route, containerPort } = this.#entrance;
     if (route.backends.length === 0 && this.#wait(route.room)) return;
     const backend = this.#dialled < MAX_DIALS ? route.pick(containerPort, this.#tried) : undefined;
-    if (backend === undefined) return void this.#outcome.notFound(this.#dialled);
+    if (backend === undefined) return void this.#none(route.room);
     const hold = backend.hold(this.#kind, this.#client);
     this.#hold = hold;
     const idle = reuse ? backend.takeIdle(containerPort) : undefined;
     if (idle !== undefined) return void this.#outcome.found(idle, hold, true);
     this.#dial(hold, containerPort, route.limits.connectTimeoutMs);
+  }
+
+  /** Backends that cannot be reached are on their way out of the table, or back. */
+  #none(room: WaitingRoom | undefined): void {
+    if (this.#dialled === 0 || !this.#wait(room)) return void this.#outcome.notFound(this.#dialled);
+    this.#later = setTimeout(() => {
+      room?.leave(this);
+      this.again();
+    }, DIAL_AGAIN_MS);
   }
 
   /** No second try of this backend for this client. */
@@ -68,16 +80,17 @@ export class Dispatch implements Waiter {
     this.#tried.add(backend);
   }
 
-  /** INVARIANT: called by the room alone, as is timeUp(). */
   again(): void {
+    clearTimeout(this.#later);
     this.#room = undefined;
-    // What was tried before belongs to another table.
+    // What was tried before belongs to another table, or to another moment.
     this.#tried = undefined;
     this.#dialled = 0;
     this.next(false);
   }
 
   timeUp(): void {
+    clearTimeout(this.#later);
     this.#room = undefined;
     this.#outcome.notFound(0);
   }
@@ -89,6 +102,7 @@ export class Dispatch implements Waiter {
 
   /** Gives up: ends a dial under way, leaves the waiting room and releases what is held. Idempotent. */
   cancel(): void {
+    clearTimeout(this.#later);
     this.#room?.leave(this);
     this.#room = undefined;
     this.#dialling?.destroy();

@@ -135,10 +135,25 @@ test('when nobody may wait any more, who waits is refused at once', async (t) =>
   }
 });
 
-test('when there are backends and none can be reached, nobody waits', async (t) => {
+test('who may wait does so for backends that cannot be reached: until they can, or the table has others', async (t) => {
   const g = await ground(t);
   await g.route([g.dead('a')], LONG);
-  assert.equal((await ask(g.url)).status, 502);
+  const one = await waitingAsk(g, '/1');
+  await g.route([await withBody(g, 'b')], LONG);
+  assert.equal((await one.answer).body, 'b /1');
+
+  const dead = g.dead('a');
+  await g.route([dead], LONG);
+  const two = await waitingAsk(g, '/2');
+  const server = http.createServer((req, res) => res.end(`a ${req.url}`)).listen(dead.port, dead.host);
+  t.after(() => server.close());
+  assert.equal((await two.answer).body, 'a /2');
+
+  await g.route([g.dead('c')], { hold: { timeoutMs: 400, max: 10 } });
+  assert.equal((await ask(g.url)).status, 503);
+  await g.route([g.dead('c')]);
+  assert.equal((await ask(g.url)).status, 502, 'where nobody may wait');
+  await untilIdle(g.plane);
 });
 
 test('an upload waits unread and arrives whole', async (t) => {
