@@ -94,6 +94,7 @@ export class Agent {
       mayAdvance: this.#fence,
       keepsOld: input.keepsOld ?? false,
       lastVerdict: (id) => this.#observer.lastVerdict(id),
+      forget: (id) => this.#observer.forget(id),
       addressOf: (id) => this.#observer.addressOf(id),
     });
   }

@@ -48,6 +48,8 @@ export interface ExecutionInput {
   /** What is taken out of the table is marked with when: it may stay warm. */
   readonly keepsOld: boolean;
   readonly lastVerdict: (id: ContainerId) => Verdict | undefined;
+  /** A container is started: what its checks saw before is of no use. */
+  readonly forget: (id: ContainerId) => Promise<void>;
   /** Where a container is reached, as of the look the plan was made from. */
   readonly addressOf: (id: ContainerId) => string | undefined;
 }
@@ -237,7 +239,7 @@ export function executors(input: ExecutionInput): Executors {
     await Promise.all([marked, input.proxy.unrouteGone(runningHere)]);
     const checks = releaseOf(round, release)?.component.readyChecks ?? [];
     refuseWithoutTurn(round, [release]);
-    await Promise.all([engine.start(id), prepareProbes(checks)]);
+    await Promise.all([engine.start(id), input.forget(id), prepareProbes(checks)]);
     tell({ kind: 'container-started', container: id, release });
   }
 

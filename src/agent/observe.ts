@@ -122,11 +122,16 @@ export class Observer {
     return this.#addresses.get(id);
   }
 
+  /** It is started: what was seen of it before says nothing any more. */
+  async forget(id: ContainerId): Promise<void> {
+    const watched = this.#watched.get(id);
+    this.#watched.delete(id);
+    await watched?.monitor.close();
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
-    const all = [...this.#watched.values()];
-    this.#watched.clear();
-    await Promise.all(all.map((w) => w.monitor.close()));
+    await Promise.all([...this.#watched.keys()].map((id) => this.forget(id)));
   }
 
   #container(

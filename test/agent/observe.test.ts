@@ -9,6 +9,7 @@ import type { Tell } from '../../src/events.ts';
 import { specOf } from '../docker/components.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { FakeProxy } from '../fleet/fake-proxy.ts';
+import { until } from '../ground/harness.ts';
 import { component, release } from './builders.ts';
 
 test('a look that is under way when its observer is closed begins no checks', async () => {
@@ -74,4 +75,29 @@ test('what the check of its image says counts once a container has served, for a
     'unknown, then unhealthy: Docker says it is unhealthy',
     'unhealthy, then healthy: Docker says it is healthy',
   ]);
+});
+
+test('a container that is started again is asked anew whether it is ready', async () => {
+  let exitCode = 0;
+  const engine = new FakeEngine({ program: () => ({ exec: () => ({ exitCode, output: '' }) }) });
+  engine.addImage('app', 'sha256:aa');
+  const check = { kind: 'exec', id: 'ready', command: ['ready'], intervalMs: 10, timeoutMs: 500 } as const;
+  const made = release(7, { component: component({ readyChecks: [{ ...check, fall: 3, rise: 1 }] }) });
+  const record: ComponentRecord = {
+    ...{ format: 1, status: 'ready', release: 7, releases: [made], marks: {}, linkPorts: {} },
+  };
+  const id = await engine.create(specOf());
+  await engine.start(id);
+  const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
+  const observer = new Observer({ ...at, heal: true, now: Date.now, tell: () => {}, poke: () => {} });
+  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
+  const readiness = async () => {
+    const { containers } = await observer.observe(desiredOf('shop', 'web', record), record, memory);
+    return containers[0]?.readiness;
+  };
+  await until(async () => (await readiness()) === 'ready', { timeoutMs: 10_000, what: 'it to be ready' });
+  exitCode = 1;
+  await observer.forget(id);
+  assert.equal(await readiness(), 'pending');
+  await observer.close();
 });
