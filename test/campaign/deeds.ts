@@ -94,8 +94,14 @@ async function stopProxy({ shop }: Field, deed: { readonly host: string; readonl
   process.kill(pid, 'SIGCONT');
 }
 
+/**
+ * Not while it starts a container: what an engine (20.10) that ends in the middle of that leaves is a task that no
+ * container has, which keeps its address, and whoever gets that address next is not reached.
+ */
 async function restartEngine({ shop }: Field, deed: { readonly host: string }): Promise<void> {
   const host = shop.fleet.host(deed.host);
+  const isAtRest = async () => (await host.containers()).every(({ state }) => state !== 'created');
+  await until(isAtRest, { timeoutMs: EFFECT_MS, what: `${host.name} to start nothing` });
   await host.stopEngine({ liveRestore: true });
   await host.startEngine();
 }

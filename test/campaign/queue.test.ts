@@ -22,8 +22,8 @@ class History {
     return this.#put(KEYS.rollout('web'), value, '0');
   }
 
-  queues(host: string): this {
-    return this.#put(KEYS.turn('web', host), { host, generation: 2, attempt: 1 }, host);
+  queues(host: string, lease = host): this {
+    return this.#put(KEYS.turn('web', host), { host, generation: 2, attempt: 1 }, lease);
   }
 
   leaves(host: string): this {
@@ -72,6 +72,14 @@ test('one that does not wait for the one before it is found', () => {
 test('who has lost its lease and not heard of it yet is not on its way', () => {
   const history = new History().rollout().queues('a').says('a', 'starting').leaves('a');
   assert.deepEqual(history.queues('b').says('b', 'starting').queue.problems, []);
+});
+
+test('what a host has said before it queued again says nothing of its new turn', () => {
+  const history = new History().rollout().queues('a').says('a', 'starting').leaves('a');
+  history.queues('b').says('b', 'starting').says('a', 'starting', {}, 'a2').queues('a', 'a2');
+  assert.deepEqual(history.queue.problems, []);
+  history.says('a', 'starting', {}, 'a2');
+  assert.match(history.queue.problems.join(), /b and a are on their way|a and b are on their way/);
 });
 
 test('going back, and a first release, take no turns', () => {

@@ -21,6 +21,7 @@ export interface Change {
 interface Leased<T> {
   readonly value: T;
   readonly createRevision: number;
+  readonly revision: number;
   readonly lease: string;
 }
 
@@ -112,14 +113,15 @@ export class Queue {
     }
   }
 
-  /** A host says that it is on its way, under the lease of the turn that it has in the queue. */
+  /** A host says that it is on its way, under the lease of the turn that it has in the queue, and since it has it. */
   #check(revision: number): void {
     const rollout = this.#rollout;
     if (rollout === undefined || rollout.kind !== 'update' || rollout.from === 0) return;
     const onTheWay = [...this.#statuses]
-      .filter(([host, { value, lease }]) => {
+      .filter(([host, { value, lease, revision: toldAt }]) => {
         const turn = this.#turns.get(host);
-        const same = turn?.lease === lease && turn.value.generation === value.generation;
+        if (turn === undefined || turn.createRevision > toldAt) return false;
+        const same = turn.lease === lease && turn.value.generation === value.generation;
         return same && value.settled !== value.generation && ON_THE_WAY.includes(value.phase);
       })
       .map(([host]) => host);
@@ -134,7 +136,7 @@ export class Queue {
 }
 
 function put<T>(into: Map<string, Leased<T>>, host: string, change: Change): void {
-  const { value, createRevision, lease } = change;
+  const { value, createRevision, revision, lease } = change;
   if (value === undefined) into.delete(host);
-  else into.set(host, { value: JSON.parse(value) as T, createRevision, lease });
+  else into.set(host, { value: JSON.parse(value) as T, createRevision, revision, lease });
 }
