@@ -2,7 +2,7 @@
 import type { ContainerId } from '../../src/agent/state.ts';
 import type { SimHost } from './world.ts';
 
-const EVERY_MS = 700;
+const EVERY_MS = 1_000;
 /** Open at a time on one container. */
 const MOST = 4;
 

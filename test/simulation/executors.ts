@@ -126,7 +126,7 @@ export class SimExecutors {
 
   /** startIt() */
   *#start(id: ContainerId, release: number, round: Round): Proc {
-    const { host, life, component } = this.#input;
+    const { host, life, component, observer } = this.#input;
     const marked = life.fork(
       this.#save(round, `${id} starts`, (r) => withMark(r, id, { startedAt: host.now(), release })),
     );
@@ -135,6 +135,7 @@ export class SimExecutors {
     yield* joinAll([marked as Task, gone as Task]);
     this.#refuseWithoutTurn(round, [release]);
     host.world.promises.onAdvance(host, component, round.record, [release], 'starts');
+    observer.forget(id);
     // An engine that takes its time does not start once more what runs when it is asked.
     const isRunning = host.engine.containers.get(id)?.state === 'running';
     const start = () => (isRunning ? undefined : host.engine.start(id, seenAt));

@@ -44,14 +44,8 @@ function processIsKilled(host: SimHost): void {
 }
 
 function processIsStopped(host: SimHost): void {
-  const { world } = host;
-  const running = [...host.lives].filter((l) => !l.stopped);
-  if (running.length === 0) return;
-  const life = world.dice.of(running);
-  const ms = world.dice.of([500, 5_000, 30_000]);
-  world.tell(`! ${life.name} is stopped for ${ms} ms`);
-  life.stop();
-  world.schedule.after(ms, () => life.resume());
+  const { dice } = host.world;
+  if (host.lives.size > 0) host.pause(dice.of([...host.lives]), dice.of([500, 5_000, 30_000]));
 }
 
 function proxyIsKilled(host: SimHost): void {

@@ -223,7 +223,8 @@ export class Fleet implements Setting {
     what: string,
   ): void {
     const known = record.releases.find((r) => r.number === release);
-    if (known === undefined || known.proven) return;
+    // After a stop was asked for nothing is at stake, be it that the old one still serves for a moment.
+    if (known === undefined || known.proven || record.startedFresh === true) return;
     const good = record.releases.filter((r) => r.proven && r.number !== release).map((r) => r.number);
     const routed = host.proxy.route(component)?.backends ?? [];
     const isAtStake = routed.some((b) => {
@@ -236,8 +237,14 @@ export class Fleet implements Setting {
     );
     const place = turns.findIndex((e) => readTurn(e)?.host === host.name);
     const turn = readTurn(turns[place]);
+    // Where nothing served when it was adopted nobody waits for his turn, also if the old one comes back meanwhile.
+    const isFree = this.#world.promises.adoptedFreely.has(`${host.name} ${record.fleet?.generation}`);
     const lives = turn !== undefined && this.#etcd.leases.has(turn.lease);
-    if (lives && place < known.component.update.maxParallel && turn.generation === record.fleet?.generation)
+    if (
+      lives &&
+      (place < known.component.update.maxParallel || isFree) &&
+      turn.generation === record.fleet?.generation
+    )
       return;
     const queue = turns.map((e) => e.key.split('/').at(-1)).join(', ');
     this.#world.violated(

@@ -34,8 +34,6 @@ export interface ObserverInput {
 interface Watched {
   readonly purpose: 'ready' | 'health' | 'termination';
   readonly address: string;
-  /** As its mark says: one that was started again is another one. */
-  readonly startedAt: number | undefined;
   health: 'unknown' | 'healthy' | 'unhealthy';
   asked: boolean;
   /** What a flip of its health will come to is on its way. */
@@ -91,6 +89,10 @@ export class SimObserver {
 
   addressOf(id: ContainerId): string | undefined {
     return this.#addresses.get(id);
+  }
+
+  forget(id: ContainerId): void {
+    this.#watched.delete(id);
   }
 
   close(): void {
@@ -178,16 +180,15 @@ export class SimObserver {
   }
 
   #watch(listed: readonly Listed[], record: ComponentRecord, routed: ReadonlySet<ContainerId>): void {
-    const wanted = new Map<ContainerId, Pick<Watched, 'purpose' | 'address' | 'startedAt'>>();
+    const wanted = new Map<ContainerId, Pick<Watched, 'purpose' | 'address'>>();
     for (const c of listed) {
       const purpose = this.#due(c, record, routed.has(c.id));
       const { address } = c;
-      const startedAt = record.marks[c.id]?.startedAt;
-      if (purpose !== undefined && address !== undefined) wanted.set(c.id, { purpose, address, startedAt });
+      if (purpose !== undefined && address !== undefined) wanted.set(c.id, { purpose, address });
     }
-    for (const [id, { purpose, address, startedAt }] of this.#watched) {
+    for (const [id, { purpose, address }] of this.#watched) {
       const due = wanted.get(id);
-      const isSame = due?.purpose === purpose && due.address === address && due.startedAt === startedAt;
+      const isSame = due?.purpose === purpose && due.address === address;
       if (!isSame) this.#watched.delete(id);
     }
     for (const [id, due] of wanted) {

@@ -8,7 +8,8 @@ export interface Odds {
 
 /**
  * `fails`: nothing happened, and that is told. `lost`: it happened, and an error is told. `hangs`: nothing is told
- * until the deadline. `slow`: it happens later. `dies`: the process that asked does, before or after it happened.
+ * until the deadline. `slow`: it happens later. `stops`: the
+ * process is stopped for a while, right after it. `dies`: the process that asked does, before or after it happened.
  */
 export type EffectFate =
   | 'done'
@@ -17,6 +18,7 @@ export type EffectFate =
   | 'hangs'
   | 'hangs, done'
   | 'slow'
+  | 'stops after'
   | 'dies before'
   | 'dies after';
 
@@ -29,6 +31,7 @@ export const STORM: Odds = {
     ['hangs', 5],
     ['hangs, done', 5],
     ['slow', 20],
+    ['stops after', 8],
     ['dies before', 8],
     ['dies after', 12],
   ],

@@ -43,7 +43,7 @@ export class OneBox implements Setting {
     else if (roll < 78) this.#update(name, this.#dice.of(FATES));
     else if (roll < 83) this.#begin(name, () => end(this.#host, name, 'stopped'));
     else if (roll < 86) this.#begin(name, () => end(this.#host, name, 'killed'));
-    else this.#begin(name, () => monitor(this.#host, name));
+    else if (!this.#isMonitored(name)) this.#begin(name, () => monitor(this.#host, name));
   }
 
   /** Somebody repeats what was asked for last, and stays. */
@@ -98,6 +98,11 @@ export class OneBox implements Setting {
     const running = (this.#running.get(name) ?? []).filter((c) => !c.task.done && !c.life.dead);
     this.#running.set(name, running);
     return running.length;
+  }
+
+  /** Two monitors may see one container's health in two ways, and then undo what the other does. */
+  #isMonitored(name: string): boolean {
+    return [...this.#host.lives].some((l) => l.name.endsWith(`monitor ${name}`));
   }
 
   #untilIdle(): void {

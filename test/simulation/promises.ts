@@ -20,9 +20,11 @@ export class Promises {
   readonly #world: World;
   /** By container: whether its drain's time was over when its stop was asked for. */
   readonly #mayCut = new Map<string, boolean>();
-  /** By container: when the look was that it was routed from, and when it ended. */
-  readonly #lookedAt = new Map<string, number>();
+  /** By container: when the look was that it was routed from, and when it was routed; and when it ended. */
+  readonly #routed = new Map<string, readonly [lookedAt: number, at: number]>();
   readonly #endedAt = new Map<string, number>();
+  /** `HOST GENERATION` of what was adopted where nothing served. */
+  readonly adoptedFreely = new Set<string>();
   /** Connections that ended with something that no agent could help, and all. */
   cut = 0;
   connections = 0;
@@ -49,7 +51,8 @@ export class Promises {
     const taker = host.engine.containers.get(there);
     // Between a look and the call that was decided from it nobody can know: a start, or a route.
     const endedAt = this.#endedAt.get(id) ?? 0;
-    if (endedAt >= (taker?.tablesSeenAt ?? 0) || endedAt >= (this.#lookedAt.get(id) ?? 0)) return;
+    const [lookedAt, routedAt] = this.#routed.get(id) ?? [0, 0];
+    if (endedAt >= (taker?.tablesSeenAt ?? 0) || (endedAt >= lookedAt && endedAt <= routedAt)) return;
     this.#broken(host, `requests for ${id} reach ${there}, which has its address ${address} now`);
   }
 
@@ -57,8 +60,10 @@ export class Promises {
     this.check(host);
     if (c.component === '') return;
     const release = releaseOf(host, c);
-    if (release?.component.update.order !== 'stop-first') return;
-    const other = host.engine.list(c.component).find((o) => o !== c && o.state === 'running');
+    if (!isAlone(release)) return;
+    const other = host.engine
+      .list(c.component)
+      .find((o) => o !== c && o.state === 'running' && isAlone(releaseOf(host, o)));
     if (other !== undefined) this.#broken(host, `${c.id} runs beside ${other.id}, though it never must`);
   }
 
@@ -107,7 +112,7 @@ export class Promises {
     const get = (id: string) => host.engine.containers.get(id);
     const now = host.proxy.route(component)?.backends.map((b) => b.id) ?? [];
     const next = after?.backends.map((b) => b.id) ?? [];
-    for (const id of next) this.#lookedAt.set(id, lookedAt);
+    for (const id of next) this.#routed.set(id, [lookedAt, this.#world.now]);
     for (const id of next.filter((n) => !now.includes(n))) {
       const c = get(id);
       if (c === undefined) continue; // gone since the look
@@ -170,4 +175,9 @@ function wasReady(host: SimHost, c: SimContainer): boolean {
 
 function releaseOf(host: SimHost, c: SimContainer): Release | undefined {
   return host.kept(c.component).record.releases.find((r) => r.number === c.release);
+}
+
+/** Beside one that may run twice it may, too: the other was started so. */
+function isAlone(release: Release | undefined): boolean {
+  return release?.component.update.order === 'stop-first';
 }

@@ -3,7 +3,8 @@
  * By default there are none.
  */
 import { plan } from '../../src/agent/plan.ts';
-import { mayAdvance, nextStep } from '../../src/fleet/rollout.ts';
+import type { ObservedContainer } from '../../src/agent/state.ts';
+import { mayAdvance, nextStep, type Wanted } from '../../src/fleet/rollout.ts';
 
 export interface Sabotage {
   readonly plan: typeof plan;
@@ -20,3 +21,79 @@ export interface Sabotage {
 }
 
 export const NOTHING_BROKEN: Sabotage = { plan, nextStep, mayAdvance };
+
+/** A plan that is made from what the look did not see. */
+function seeing(change: (c: ObservedContainer) => ObservedContainer): typeof plan {
+  return (desired, observed) => plan(desired, { ...observed, containers: observed.containers.map(change) });
+}
+
+/** A plan from which some actions are missing. */
+function without(...kinds: readonly string[]): typeof plan {
+  return (desired, observed) => plan(desired, observed).filter((a) => !kinds.includes(a.kind));
+}
+
+/** Every host's turn at once. */
+function crowded(wanted: Wanted): Wanted {
+  const { release } = wanted;
+  if (release === undefined) return wanted;
+  const update = { ...release.spec.update, maxParallel: 99 };
+  return { ...wanted, release: { ...release, spec: { ...release.spec, update } } };
+}
+
+const isOwn = (c: ObservedContainer) => c.state === 'running' && c.drain === undefined;
+
+/** By what is wrong: each is to be found. */
+export const DEFECTS: Readonly<Record<string, Partial<Sabotage>>> = {
+  'a container is taken for ready before it is': {
+    plan: seeing((c) => (isOwn(c) && c.readiness === 'pending' ? { ...c, readiness: 'ready' } : c)),
+  },
+  'what serves is unrouted before its successor is ready': {
+    plan: (desired, observed) =>
+      plan(desired, observed).flatMap((a) =>
+        a.kind === 'create-container' && observed.containers.some((c) => c.routed)
+          ? [
+              {
+                kind: 'route',
+                component: a.component,
+                containers: [],
+                release: a.release,
+                listeners: [],
+                why: 'early',
+              },
+              a,
+            ]
+          : [a],
+      ),
+  },
+  'a drain ends whatever is open': {
+    plan: seeing((c) => (c.drain === undefined ? c : { ...c, drain: { ...c.drain, mayStop: true } })),
+  },
+  'what drains may serve again': {
+    plan: seeing((c) => (c.state === 'running' ? { ...c, drain: undefined } : c)),
+  },
+  'what died is not replaced': {
+    plan: (desired, observed) =>
+      plan(desired, observed).filter(
+        (a) => a.kind !== 'create-container' || desired.release?.proven !== true,
+      ),
+  },
+  'what is left over stays': { plan: without('remove-container', 'remove-failed') },
+  'what is gone stays in the table when its address is given out': { keepsGone: true },
+  'every host has its turn': {
+    mayAdvance: () => true,
+    nextStep: (wanted, here) => nextStep(crowded(wanted), here),
+  },
+  'nobody waits for his turn': { nextStep: (wanted, here) => nextStep(crowded(wanted), here) },
+  'a rollout is never closed': {
+    nextStep: (wanted, here) => {
+      const step = nextStep(wanted, here);
+      return step.kind === 'complete' ? { kind: 'wait', for: 'intent', why: '' } : step;
+    },
+  },
+  'a failure is kept to oneself': {
+    nextStep: (wanted, here) => {
+      const step = nextStep(wanted, here);
+      return step.kind === 'fail' ? { kind: 'wait', for: 'fleet', why: step.why } : step;
+    },
+  },
+};

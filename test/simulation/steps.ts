@@ -178,12 +178,16 @@ export class SimSteps {
     return AGAIN_MS;
   }
 
-  *#adopt({ proven, why }: Extract<Step, { kind: 'adopt' }>, { wanted, view }: Situation): Proc<number> {
+  *#adopt(
+    { proven, why }: Extract<Step, { kind: 'adopt' }>,
+    { wanted, here, view }: Situation,
+  ): Proc<number> {
     const { host, session, agent } = this.#input;
     const value = known(wanted);
     if (isStillLeaving(view, value.number)) return LEAVING_MS;
     const { generation } = desired(wanted).value;
     const attempt = attemptOf(wanted);
+    if (!here.serves) host.world.promises.adoptedFreely.add(`${host.name} ${generation}`);
     yield* agent.change(
       (record): Changed => {
         if (!isDeepStrictEqual(record, view.record)) return record;

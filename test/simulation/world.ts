@@ -115,8 +115,9 @@ export class World {
           }
           if (call.words !== undefined) this.promises.check(host);
         }
+        if (fate === 'stops after') host.pause(life, this.dice.of([2_000, 30_000]));
         if (fate === 'dies after') return this.schedule.after(0, () => host.crash(life));
-        if (fate !== 'done' && fate !== 'slow') error = unreachable(call.on);
+        if (fate !== 'done' && fate !== 'slow' && fate !== 'stops after') error = unreachable(call.on);
         this.schedule.after(back, () => (error === undefined ? task.resume(value) : task.fail(error)));
       };
       if (ahead === 0) apply();
@@ -214,6 +215,14 @@ export class SimHost {
     this.world.tell(`${life.name}: killed`);
     this.ended(life);
     this.onCrash(life);
+  }
+
+  /** SIGSTOP, and SIGCONT after a while. */
+  pause(life: Life, ms: number): void {
+    if (life.dead || life.stopped) return;
+    this.world.tell(`! ${life.name} is stopped for ${ms} ms`);
+    life.stop();
+    this.world.schedule.after(ms, () => life.resume());
   }
 
   ended(life: Life): void {

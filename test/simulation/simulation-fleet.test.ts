@@ -1,0 +1,28 @@
+/** The same for a fleet, which is every eighth of the histories; and that the checks find what they are for. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isOfFleet } from './history.ts';
+import { HISTORIES, SEED, simulate, words } from './run.ts';
+import { DEFECTS, NOTHING_BROKEN } from './sabotage.ts';
+
+/** Most that a defect is looked for in. */
+const DEFECT_HISTORIES = 800;
+
+test(`a fleet keeps its promises in every eighth of ${HISTORIES} histories, and comes to rest`, () => {
+  const { failed } = simulate(SEED, HISTORIES, undefined, isOfFleet);
+  if (failed !== undefined) assert.fail(words(failed));
+});
+
+for (const [what, sabotage] of Object.entries(DEFECTS)) {
+  test(`it is found when ${what}`, () => {
+    const { failed } = simulate(1, DEFECT_HISTORIES, { ...NOTHING_BROKEN, ...sabotage });
+    assert.ok(failed !== undefined, `${DEFECT_HISTORIES} histories found nothing wrong`);
+  });
+}
+
+test('a seed replays exactly', () => {
+  const sabotage = { ...NOTHING_BROKEN, ...DEFECTS['a drain ends whatever is open'] };
+  const { failed } = simulate(1, DEFECT_HISTORIES, sabotage);
+  assert.ok(failed !== undefined);
+  assert.deepEqual(simulate(failed.seed, 1, sabotage).failed, failed);
+});
