@@ -2,9 +2,6 @@
 import type { DesiredStatus } from '../../src/agent/state.ts';
 import type { SimHost } from './world.ts';
 
-/** Marks of what is gone go with the next thing that is decided. */
-const FORGOTTEN_MS = 30_000;
-
 /** Why it is not yet as it is to be; undefined: it is. */
 export function atRest(host: SimHost, component: string, status: DesiredStatus): string | undefined {
   const { record } = host.kept(component);
@@ -27,18 +24,4 @@ export function atRest(host: SimHost, component: string, status: DesiredStatus):
   const bound = routed.find((b) => host.engine.at(b.host) !== b.id);
   if (bound !== undefined) return `${bound.id} of ${host.name} is not at ${bound.host}`;
   return undefined;
-}
-
-/** Marks of containers that are long gone. */
-export function orphans(
-  host: SimHost,
-  component: string,
-  goneAt: ReadonlyMap<string, number>,
-): readonly string[] {
-  const { marks } = host.kept(component).record;
-  const isOrphan = (id: string) => {
-    const at = goneAt.get(id);
-    return !host.engine.containers.has(id) && at !== undefined && host.world.now - at > FORGOTTEN_MS;
-  };
-  return Object.keys(marks).filter(isOrphan);
 }
