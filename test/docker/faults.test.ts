@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { afterEach, test } from 'node:test';
+import util from 'node:util';
 import { Connection } from '../../src/docker/connection.ts';
 import { within } from '../../src/docker/deadline.ts';
 import { loadDockerode, openEngine } from '../../src/docker/dockerode.ts';
@@ -376,4 +377,19 @@ test('after close every call fails at once', async () => {
   await engine.info();
   engine.close();
   await fails(engine.containers({}), 'engine-failed');
+});
+
+test('what dockerode renders of a call for its log stays short while many wait', async (t) => {
+  const { daemon, engine } = await ground();
+  daemon.answers.set('GET /containers/json', json([]));
+  const rendered: number[] = [];
+  const { inspect } = util;
+  t.mock.method(util, 'inspect', (...args: Parameters<typeof inspect>) => {
+    const text = inspect(...args);
+    rendered.push(text.length);
+    return text;
+  });
+  await Promise.all(Array.from({ length: 40 }, () => engine.containers({})));
+  assert.ok(rendered.length >= 40, 'it renders what it sends');
+  assert.ok(Math.max(...rendered) < 2_000, `${Math.max(...rendered)} characters`);
 });
