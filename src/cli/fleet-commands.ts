@@ -1,5 +1,6 @@
 /** The commands of gantryd that go through etcd. Each imports what it needs when it runs. */
 import type { Argv } from 'yargs';
+import { keepYoungHeapSmall } from '../young-heap.ts';
 import {
   type RolloutArguments,
   withHistory,
@@ -41,6 +42,7 @@ export function withFleetCommands<T>(parser: Argv<T>, done: (code: number) => vo
       async (args) => done(await (await intent()).runRollback(args)),
     )
     .command('run <project>', 'Be the agent of the project on this host', withRun, async (args) => {
+      keepYoungHeapSmall(); // before what it loads has grown it
       const { runAgent } = await import('./run.ts');
       done(await runAgent(args));
     })

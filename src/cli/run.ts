@@ -13,7 +13,6 @@ import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
-import { keepYoungHeapSmall } from '../young-heap.ts';
 import { prefixOf, refuseName, storeOptions } from './etcd.ts';
 import type { RunArguments } from './fleet-options.ts';
 import { interruptible } from './interrupt.ts';
@@ -23,7 +22,6 @@ import { type Output, openOutput } from './output.ts';
 const HOST_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,252}$/;
 
 export async function runAgent(args: RunArguments): Promise<number> {
-  keepYoungHeapSmall();
   refuseName(args.project);
   const host = hostNameOf(args);
   const labels = labelsOf(args.label);
