@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ensureProxy } from '../../src/proxy/launch.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
 import { PACKAGE_ROOT } from '../../src/version.ts';
-import { type ComponentFile, type FleetShop, openFleetShop } from '../e2e/fleet.ts';
+import { type Agent, type ComponentFile, type FleetShop, openFleetShop } from '../e2e/fleet.ts';
 import { type Cleanup, freePort, tempFolder, until } from '../ground/harness.ts';
 import type { Place } from '../ground/requests.ts';
 import { askVersion, onlyHost, type Say } from './continuity-stage.ts';
@@ -48,6 +48,7 @@ const SETTLE_MS = 5_000;
 const LOOKS = 15;
 const LOOK_MS = 1_000;
 const START_MS = 30_000;
+const SETTLED_MS = 240_000;
 const AT_ONCE = 50;
 const AT_A_TIME = 10;
 const KIB_PER_MIB = 1024;
@@ -183,17 +184,20 @@ async function agentWith(t: Cleanup, count: number): Promise<Footprint> {
   const others = Array.from({ length: Math.max(0, count - 1) }, (_, i) =>
     componentOf(`c${i}`, FIRST_PORT + i),
   );
-  if (count > 0) await startedInTurn(shop, others);
+  if (count > 0) await startedInTurn(shop, agent, others);
   return footprintOf(agent.pid, count === 1 ? '1 component' : `${count} components`);
 }
 
 /** What many starts at once cost is not asked here. */
-async function startedInTurn(shop: FleetShop, others: readonly ComponentFile[]): Promise<void> {
+async function startedInTurn(shop: FleetShop, agent: Agent, others: readonly ComponentFile[]): Promise<void> {
   await shop.setConfig('v1', CHECKED, others);
   const names = ['web', ...others.map(({ name }) => String(name))];
-  while (names.length > 0) {
-    const some = names.splice(0, AT_A_TIME).flatMap((name) => ['-c', name]);
-    await shop.must('update', '--wait', ...some);
+  for (let begun = 0; begun < names.length; begun += AT_A_TIME) {
+    const some = names.slice(begun, begun + AT_A_TIME);
+    await shop.must('update', ...some.flatMap((name) => ['-c', name]));
+    const isSettled = (component: string) =>
+      agent.events('rollout-step').some((e) => e.step === 'settle' && e.component === component);
+    await until(() => some.every(isSettled), { timeoutMs: SETTLED_MS, what: `${some.join(', ')} to serve` });
   }
 }
 
