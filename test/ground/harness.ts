@@ -10,6 +10,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 const POLL_MS = 20;
+/** Looking may mean to start a command: whoever waits leaves most of the machine to what is waited for. */
+const REST_PER_LOOK = 2;
+const MAX_REST_MS = 500;
 
 /** Where a test's clean-up goes: a TestContext, or `{ after }` of node:test inside a describe. */
 export interface Cleanup {
@@ -29,10 +32,12 @@ export interface UntilOptions {
 export async function until<T>(check: () => T | Promise<T>, options: UntilOptions): Promise<NonNullable<T>> {
   const end = performance.now() + options.timeoutMs;
   for (;;) {
+    const began = performance.now();
     const seen = await look(check);
     if (seen.value) return seen.value;
+    const tookMs = performance.now() - began;
     if (performance.now() >= end) throw new Error(waitedInVain(options, seen), { cause: seen.error });
-    await delay(POLL_MS);
+    await delay(Math.max(POLL_MS, Math.min(REST_PER_LOOK * tookMs, MAX_REST_MS)));
   }
 }
 
