@@ -44,8 +44,8 @@ export interface Footprint {
 
 const FIRST_PORT = 20_000;
 const HTTP_PORT = 8080;
-const SETTLE_MS = 5_000;
-const LOOKS = 15;
+const SETTLE_MS = { proxy: 5_000, agent: 20_000 } as const;
+const LOOKS = 10;
 const LOOK_MS = 1_000;
 const START_MS = 30_000;
 const SETTLED_MS = 240_000;
@@ -65,7 +65,7 @@ export async function measureMemory(t: Cleanup, options: MemoryOptions): Promise
     say(told('proxy', proxies.at(-1)));
   }
   const agents: Footprint[] = [];
-  for (const count of [0, 1, components]) {
+  for (const count of [0, components]) {
     const ends = new Ends();
     t.after(() => ends.close());
     agents.push(await agentWith(ends, count));
@@ -88,7 +88,6 @@ function crowdsOf(connections: number): readonly Crowd[] {
   return [
     { name: 'no connection', tcp: 0, http: 0, sockets: 0 },
     { name: `${connections} idle, half TCP, half HTTP keep-alive`, tcp, http, sockets: 0 },
-    { name: `${connections} idle TCP`, tcp: connections, http: 0, sockets: 0 },
     { name: `${connections} idle WebSockets`, tcp: 0, http: 0, sockets: connections },
   ];
 }
@@ -129,7 +128,7 @@ async function proxyWith(t: Cleanup, { name, tcp, http, sockets }: Crowd): Promi
   await clients.open(to(ports.tcp), tcp);
   await clients.open(to(ports.http), http, KEEP_ALIVE);
   await clients.open(to(ports.http), sockets, WEBSOCKET);
-  const footprint = await footprintOf(pid, name);
+  const footprint = await footprintOf(pid, name, SETTLE_MS.proxy);
   clients.refuseLost();
   return footprint;
 }
@@ -185,7 +184,7 @@ async function agentWith(t: Cleanup, count: number): Promise<Footprint> {
     componentOf(`c${i}`, FIRST_PORT + i),
   );
   if (count > 0) await startedInTurn(shop, agent, others);
-  return footprintOf(agent.pid, count === 1 ? '1 component' : `${count} components`);
+  return footprintOf(agent.pid, `${count} components`, SETTLE_MS.agent);
 }
 
 /** What many starts at once cost is not asked here. */
@@ -213,8 +212,8 @@ function componentOf(name: string, external: number) {
   return { name, ...CHECKED, ports: [{ external, container: HTTP_PORT, kind: 'http' }] };
 }
 
-async function footprintOf(pid: number, name: string): Promise<Footprint> {
-  await delay(SETTLE_MS);
+async function footprintOf(pid: number, name: string, settleMs: number): Promise<Footprint> {
+  await delay(settleMs);
   const rss: number[] = [];
   const pss: number[] = [];
   for (let look = 0; look < LOOKS; look++) {

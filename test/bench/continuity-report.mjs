@@ -196,7 +196,7 @@ function reportMemory({ components, connections, agents, proxies, ...load }) {
   const proxy = mixed.mostRss * MIB_IN_MB;
   return [
     '### Memory\n',
-    `Each line is a process that did nothing else before, looked at for 15 s, 5 s after the last thing was done to it. Each component has a port, a ready and a health check. ${loadWords(load)}`,
+    `Each line is a process that did nothing else before, looked at for 10 s, proxies 5 s and agents 20 s after the last thing was done to them. Each component has a port, a ready and a health check. ${loadWords(load)}`,
     '',
     table(
       ['process', 'with', 'RSS, MB', 'most RSS, MB', 'peak since its start, MB', 'PSS, MB'],
