@@ -272,7 +272,9 @@ function inTurn(desired: DesiredValue, ours: RolloutValue, wanted: Wanted, here:
   if (here.proven && here.failing !== undefined) return { kind: 'fail', why: here.failing };
   if (!here.proven && here.trying !== undefined) return wait('monitor', here.trying);
   if (!here.proven || !here.arrived) return wait('ready', `release ${number} is coming up`);
-  const until = (here.memory?.provenAt ?? here.now) + monitorMs;
+  const since = here.memory?.provenAt;
+  if (since === undefined) return { kind: 'watch-again', why: 'nobody remembers since when it serves' };
+  const until = since + monitorMs;
   if (here.now < until) return wait('monitor', `release ${number} serves and is watched`, until);
   return { kind: 'settle', why: `release ${number} served well for ${monitorMs} ms` };
 }

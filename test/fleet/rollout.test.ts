@@ -217,8 +217,7 @@ describe('a turn', () => {
 
   test('is watched from now on where nobody remembers since when', () => {
     const forgot = switched2({ memory: memoryOf({ generation: 5 }) });
-    const words = 'wait for monitor: release 2 serves and is watched for 10000 ms';
-    expectStep(said({ turns: queueOf('a') }), forgot, words);
+    expectStep(said({ turns: queueOf('a') }), forgot, 'watch-again: nobody remembers since when it serves');
   });
 
   test('ends at once where nothing is to be watched', () => {
