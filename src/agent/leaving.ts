@@ -18,7 +18,7 @@ export function leaving(
   const why = `release ${release.number} ${complete ? 'serves' : 'is wanted'}`;
   return observed.containers
     .filter((c) => !serving.includes(c))
-    .filter((c) => (complete && observed.heals) || !mayStillServe(c, release.number))
+    .filter((c) => (complete && observed.heals) || !mayStillServe(c, release))
     .flatMap((c) => staysWarm(desired, observed, c) ?? leave(desired, observed, c, why));
 }
 
@@ -36,13 +36,17 @@ export function leavingHeld(
   return observed.containers
     .filter((c) => !serving.includes(c))
     .filter((c) => c.release !== release.number || isLeaving(c))
-    .filter((c) => !mayStillServe(c, desired.previous?.number))
+    .filter((c) => !mayStillServe(c, desired.previous))
     .flatMap((c) => leave(desired, observed, c, why));
 }
 
-/** On its way up, or a spare that is not in the way: a monitor may have begun to replace what it found unhealthy. */
-function mayStillServe(c: ObservedContainer, release: number | undefined): boolean {
-  return c.release === release && !isLeaving(c) && !hasFailed(c);
+/**
+ * On its way up, or a spare that is not in the way: a monitor may have begun to replace what it found unhealthy. Or
+ * unhealthy, while there are not enough others: it may be all there is when another one turns out to be dead.
+ */
+function mayStillServe(c: ObservedContainer, release: Release | undefined): boolean {
+  if (c.release !== release?.number || isLeaving(c)) return false;
+  return !hasFailed(c) || (isToBeReplaced(c) && c.state === 'running' && c.served && !runsAlone(release));
 }
 
 /** Of the release before, for the case that it is wanted again soon: it runs and is asked for its health. */

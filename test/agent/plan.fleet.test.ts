@@ -78,7 +78,6 @@ describe('a release without its turn', () => {
       two,
       held([serving('a', 1), unhealthy('b', 1), starting('c', 2)]),
       'route to a (1 container unhealthy)',
-      'drain b (unhealthy: it answered 500)',
       TURN,
     );
     expectPlan(

@@ -307,7 +307,27 @@ describe('healing', () => {
       seen([unhealthy('a', 1), serving('b', 1)]),
       'route to b (1 container unhealthy)',
       'start a new container of release 1 (1 of 2 missing)',
-      'drain a (unhealthy: it answered 500)',
+    );
+  });
+
+  test('lets an unhealthy container leave once enough others serve', () => {
+    const out = unhealthy('a', 1, { routed: false });
+    expectPlan(
+      two,
+      seen([out, serving('b', 1), starting('c', 1)]),
+      'wait for ready (c is not ready yet: nothing listens)',
+    );
+    expectPlan(two, seen([out, serving('b', 1), serving('c', 1)]), 'drain a (unhealthy: it answered 500)');
+  });
+
+  test('routes to an unhealthy container again when the others turn out to be dead', () => {
+    const out = unhealthy('a', 1, { routed: false });
+    expectPlan(
+      two,
+      seen([out, exited('b', 1, { served: true, routed: true }), starting('c', 1)]),
+      'route to a (1 container died)',
+      'wait for ready (c is not ready yet: nothing listens)',
+      'keep the last words of b and remove it (it exited)',
     );
   });
 
