@@ -5,6 +5,7 @@
  * What decides something (create, route, drain …) is done under the component's lock, from a look taken
  * under it. Stopping and removing what already drains needs no lock and no waiting: it runs beside the loop.
  */
+import { steadyNow } from '../clock.ts';
 import type { Engine, EngineEvent } from '../docker/engine.ts';
 import { isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
@@ -81,7 +82,7 @@ export class Agent {
 
   constructor(input: AgentInput) {
     this.#input = input;
-    this.#now = input.now ?? Date.now;
+    this.#now = input.now ?? steadyNow;
     this.#fence = input.fence ?? (() => true);
     this.#setbacks = new Setbacks(input.random ?? Math.random);
     const shared = { ...input, now: this.#now };

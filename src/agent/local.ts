@@ -2,6 +2,7 @@
  * gantry's commands on one host, without etcd: each sets what is wanted, then runs the loop until the
  * host is there. Killing a command at any point loses nothing: the next one goes on from what it finds.
  */
+import { steadyNow } from '../clock.ts';
 import type { Component, Project } from '../config/project.ts';
 import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError } from '../errors.ts';
@@ -52,7 +53,7 @@ export class LocalHost {
 
   constructor(input: LocalInput) {
     this.#input = input;
-    this.#now = input.now ?? Date.now;
+    this.#now = input.now ?? steadyNow;
     this.#proxy = proxyPort(input.stateDir);
   }
 

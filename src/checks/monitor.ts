@@ -2,6 +2,7 @@
  * Asks the checks of one container again and again and holds what they say together: its health.
  * Acts on nothing; it pokes whoever decides.
  */
+import { steadyNow } from '../clock.ts';
 import { type Check, type Health, judge, type Target, type Verdict } from './check.ts';
 import { probe, type Surroundings } from './probes.ts';
 
@@ -29,7 +30,7 @@ export interface Clock {
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const REAL_CLOCK: Clock = {
-  now: () => Date.now(),
+  now: steadyNow,
   setTimeout: (run, delayMs) => setTimeout(run, Math.min(delayMs, LONGEST_TIMER_MS)),
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
 };

@@ -3,12 +3,14 @@
  * the fleet how they are. Only one at a time, by a lock that dies with the process; whatever it knows can be rebuilt,
  * so that it may end or be killed at any instant and nobody outside notices.
  */
+
 import { join } from 'node:path';
 import { withLock } from '../agent/lock.ts';
 import { pause } from '../agent/poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordedComponents, recordFile } from '../agent/record.ts';
 import { troubleOf } from '../agent/stay.ts';
+import { steadyNow } from '../clock.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
 import type { Entry, Mirror, Session, Store } from '../cluster/store.ts';
 import { type HostValue, readConfig, readHost, readLink } from '../cluster/values.ts';
@@ -106,7 +108,7 @@ class FleetHost {
 
   constructor(input: HostInput) {
     this.#input = input;
-    this.#now = input.now ?? Date.now;
+    this.#now = input.now ?? steadyNow;
     this.#since = new Date(this.#now()).toISOString();
     this.#keys = keysOf(input.prefix);
     const { project, host, stateDir, store } = input;
