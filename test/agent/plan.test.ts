@@ -310,27 +310,6 @@ describe('healing', () => {
     );
   });
 
-  test('lets an unhealthy container leave once enough others serve', () => {
-    const out = unhealthy('a', 1, { routed: false });
-    expectPlan(
-      two,
-      seen([out, serving('b', 1), starting('c', 1)]),
-      'wait for ready (c is not ready yet: nothing listens)',
-    );
-    expectPlan(two, seen([out, serving('b', 1), serving('c', 1)]), 'drain a (unhealthy: it answered 500)');
-  });
-
-  test('routes to an unhealthy container again when the others turn out to be dead', () => {
-    const out = unhealthy('a', 1, { routed: false });
-    expectPlan(
-      two,
-      seen([out, exited('b', 1, { served: true, routed: true }), starting('c', 1)]),
-      'route to a (1 container died)',
-      'wait for ready (c is not ready yet: nothing listens)',
-      'keep the last words of b and remove it (it exited)',
-    );
-  });
-
   test('keeps the only container routed although it is unhealthy, until its successor is ready', () => {
     expectPlan(one, seen([unhealthy('a', 1)]), 'start a new container of release 1 (1 of 1 missing)');
     expectPlan(
