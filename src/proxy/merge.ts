@@ -1,5 +1,6 @@
 /** Counts of several proxy processes as one. Pure. */
-import type { AnswerCounts, BackendReport } from './protocol.ts';
+import { mergedAnswers } from './answers.ts';
+import type { BackendReport } from './protocol.ts';
 
 const MAX_PEERS = 20;
 
@@ -25,7 +26,7 @@ export function mergeReports(
 }
 
 function sum(a: BackendReport, b: BackendReport): BackendReport {
-  const answers = sumAnswers(a.answers, b.answers);
+  const answers = [a.answers ?? [], b.answers ?? []].flat();
   return {
     ...a,
     open: a.open + b.open,
@@ -34,16 +35,6 @@ function sum(a: BackendReport, b: BackendReport): BackendReport {
     tcp: a.tcp + b.tcp,
     oldestMs: Math.max(a.oldestMs, b.oldestMs),
     peers: [...a.peers, ...b.peers].sort((x, y) => y.ageMs - x.ageMs).slice(0, MAX_PEERS),
-    ...(answers === undefined ? {} : { answers }),
-  };
-}
-
-function sumAnswers(a: AnswerCounts | undefined, b: AnswerCounts | undefined): AnswerCounts | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
-  const length = Math.max(a.latency.length, b.latency.length);
-  return {
-    requests: a.requests + b.requests,
-    errors: a.errors + b.errors,
-    latency: Array.from({ length }, (_, at) => (a.latency[at] ?? 0) + (b.latency[at] ?? 0)),
+    ...(answers.length === 0 ? {} : { answers: mergedAnswers(answers) }),
   };
 }
