@@ -101,6 +101,22 @@ export function forwardUpgrade(
   if (created !== undefined) relayRefusal(req, client, created, events);
 }
 
+/**
+ * After the join: lets go of what http-proxy and Node keep of the request as long as the connections live, which is
+ * more than the connections themselves. What the listeners did, `shareFate` does.
+ */
+export function forgetUpgrade(client: Socket, upstream: Socket): void {
+  for (const socket of [client, upstream])
+    for (const listener of socket.listeners('error') as ((error: Error) => void)[])
+      if (HTTP_PROXY_LISTENERS.includes(listener.name)) socket.removeListener('error', listener);
+  for (const listener of upstream.listeners('end') as (() => void)[])
+    if (listener.name === '') upstream.removeListener('end', listener);
+  (upstream as Socket & { _httpMessage?: unknown })._httpMessage = null;
+}
+
+/** Names of its functions in ws-incoming.js; the nameless one is the client's. */
+const HTTP_PROXY_LISTENERS = ['onOutgoingError', ''];
+
 /** Sends the backend's response to the client as it comes. Throws if its head cannot be said in HTTP. */
 export function relay(from: IncomingMessage, res: ServerResponse, close: boolean): void {
   res.writeHead(from.statusCode ?? 502, from.statusMessage ?? '', responseHeaders(from, close));

@@ -5,7 +5,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Dispatch, type DispatchOutcome, TCP_KEEPALIVE_MS } from './dispatch.ts';
-import { forwardUpgrade } from './hardening.ts';
+import { forgetUpgrade, forwardUpgrade } from './hardening.ts';
 import { upgradeHeaders } from './headers.ts';
 import type { Carrier, Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
@@ -18,9 +18,10 @@ const SWITCHING_PROTOCOLS = 101;
 export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   readonly #entrance: HttpEntrance;
   readonly #client: HttpClient;
-  readonly #req: IncomingMessage;
+  /** Until the join. */
+  #request: { readonly req: IncomingMessage; readonly head: Buffer } | undefined;
+  readonly #isWebSocket: boolean;
   readonly #socket: Socket;
-  readonly #head: Buffer;
   readonly #dispatch: Dispatch;
   #upstream: ClientRequest | undefined;
   #joined = false;
@@ -42,9 +43,9 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   ) {
     this.#entrance = entrance;
     this.#client = client;
-    this.#req = req;
+    this.#request = { req, head };
+    this.#isWebSocket = isWebSocket(req);
     this.#socket = socket;
-    this.#head = head;
     this.#dispatch = new Dispatch(entrance, 'request', socket, this);
   }
 
@@ -55,11 +56,13 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
 
   found(socket: Socket, hold: Hold): void {
     hold.carriedBy(this);
-    const headers = upgradeHeaders(this.#req);
+    if (this.#request === undefined) return;
+    const { req, head } = this.#request;
+    const headers = upgradeHeaders(req);
     forwardUpgrade(
-      this.#req,
+      req,
       this.#socket,
-      this.#head,
+      head,
       { socket, headers },
       {
         request: (upstream) => this.#watch(upstream),
@@ -122,6 +125,9 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
     process.nextTick(() => {
       for (const socket of [this.#socket, upstream]) socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
       this.#carry(upstream, hold);
+      forgetUpgrade(this.#socket, upstream);
+      this.#upstream = undefined;
+      this.#request = undefined;
     });
   }
 
@@ -129,7 +135,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   #carry(upstream: Socket, hold: Hold): void {
     const end = () => endBoth(this.#socket, upstream);
     const closeSpreadMs = hold.backend.leave?.closeSpreadMs ?? 0;
-    if (closeSpreadMs === 0 || !isWebSocket(this.#req)) return void hold.carriedBy({ end });
+    if (closeSpreadMs === 0 || !this.#isWebSocket) return void hold.carriedBy({ end });
     const frames = new WebSocketFrames();
     const pipe = new StoppablePipe(upstream, this.#socket, frames);
     const close = () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { test } from 'node:test';
+import { queryObjects } from 'node:v8';
 import { ask, ground, heard, until, untilIdle } from './ground.ts';
 
 test('a client that leaves while it waits closes the connection to the backend', async (t) => {
@@ -287,4 +288,26 @@ test('the path reaches the backend as the client wrote it', async (t) => {
     assert.equal((await ask(g.url, { path })).body, path);
   assert.equal((await ask(g.url, { path: 'http://elsewhere/p//q?r' })).body, '/p//q?r');
   assert.equal((await ask(g.url, { method: 'OPTIONS', path: '*' })).body, '*');
+});
+
+test('an open WebSocket keeps neither its request nor its answer in memory', async (t) => {
+  const g = await ground(t);
+  const agreeing = await g.tcp('a', (socket) => {
+    const agreed = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+    socket.once('data', () => socket.write(agreed));
+  });
+  await g.route([agreeing]);
+  const joined = async () => {
+    const client = await g.dial();
+    const { text } = heard(client);
+    client.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    await until('both are joined', () => text().endsWith('\r\n\r\n'));
+  };
+  await joined(); // what the first one of all leaves behind is no matter
+  const count = () => Number(queryObjects(http.IncomingMessage, { format: 'count' }));
+  const before = count();
+  for (let n = 0; n < 20; n++) await joined();
+  assert.equal(g.plane.open, 21);
+  const kept = count() - before;
+  assert.ok(kept < 5, `${kept} of 40 are kept`);
 });
