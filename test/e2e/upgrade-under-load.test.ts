@@ -46,7 +46,8 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
   await load.closeStreams();
   const there = () => processesOf(shop.box.stateDir).some(({ pid }) => pid === elder.pid);
   await until(() => !there(), { timeoutMs: WAIT_MS, what: 'the older generation to end' });
-  assert.equal((await proxyOf(shop.box)).older, undefined);
+  const forgotten = async () => (await proxyOf(shop.box)).older === undefined;
+  await until(forgotten, { timeoutMs: WAIT_MS, what: 'the newer one to know' });
   await lostNothing(load);
 });
 
