@@ -11,7 +11,7 @@ import { getText } from '../e2e/shop.ts';
 import { dockerCall } from '../ground/docker.ts';
 import { type Cleanup, until } from '../ground/harness.ts';
 import type { Host } from '../ground/hosts.ts';
-import { onlyHost, type Say, WEB } from './continuity-stage.ts';
+import { askVersion, onlyHost, proxyPid, type Say, WEB } from './continuity-stage.ts';
 
 export interface HealingOptions {
   readonly deaths: number;
@@ -22,6 +22,8 @@ export interface HealingOptions {
 export interface Healing {
   readonly deaths: readonly Death[];
   readonly illnesses: readonly Illness[];
+  /** Milliseconds from a SIGKILL of the proxy to the first whole answer through the next one. */
+  readonly proxies: readonly number[];
 }
 
 /** Milliseconds from the engine's event of the death. */
@@ -53,7 +55,7 @@ export async function measureHealing(
   const host = onlyHost(shop);
   const agent = await shop.agent(host);
   const events = new EngineEvents(t, host);
-  const healing = { deaths: [] as Death[], illnesses: [] as Illness[] };
+  const healing = { deaths: [] as Death[], illnesses: [] as Illness[], proxies: [] as number[] };
   for (let round = 1; round <= deaths; round++) {
     await shop.deploy(`killed${round}`, FIELDS);
     healing.deaths.push(await died(host, agent, events));
@@ -65,7 +67,22 @@ export async function measureHealing(
     const tookMs = Math.round(healing.illnesses.at(-1)?.toSwitched ?? 0);
     say(`unhealthy ${round} of ${illnesses}: replaced after ${tookMs} ms`);
   }
+  for (let round = 1; round <= deaths; round++) {
+    healing.proxies.push(await proxyKilled(shop));
+    say(`proxy ${round} of ${deaths}: answers after ${Math.round(healing.proxies.at(-1) ?? 0)} ms`);
+  }
   return healing;
+}
+
+/** Clients find nobody who listens until the standby has taken over. */
+async function proxyKilled(shop: FleetShop): Promise<number> {
+  const host = onlyHost(shop);
+  const pid = await proxyPid(host);
+  const place = shop.http(host);
+  process.kill(pid, 'SIGKILL');
+  const killedAt = performance.now();
+  const answers = () => askVersion(place).then(() => performance.now() - killedAt);
+  return until(answers, { timeoutMs: WAIT_MS, what: 'the next proxy to answer' });
 }
 
 async function died(host: Host, agent: Agent, events: EngineEvents): Promise<Death> {

@@ -8,6 +8,7 @@ const REQUESTS_TARGET = 1_000_000;
 const CONNECTIONS_TARGET = 5_000;
 const STARTED_TARGET_MS = 1_000;
 const HEALED_TARGET_MS = 20_000;
+const PROXY_BACK_TARGET_MS = 1_000;
 const ROLLBACK_TARGET_MS = 1_000;
 const COMPONENTS_TARGET = 50;
 const MEMORY_TARGET_MB = 120;
@@ -104,7 +105,7 @@ function reportConnections({ connections, openedMs, holders, steps, reasons, ...
   ];
 }
 
-function reportHealing({ deaths, illnesses, ...load }) {
+function reportHealing({ deaths, illnesses, proxies, ...load }) {
   const died = (of) => cells(deaths.map(of));
   const ill = (of) => cells(illnesses.map(of));
   const started = Math.max(...deaths.map(({ toStarted }) => toStarted));
@@ -113,7 +114,7 @@ function reportHealing({ deaths, illnesses, ...load }) {
   );
   return [
     '### Healing\n',
-    `One container of the example application on a real engine, \`gantryd run\`; ${deaths.length} deaths by SIGKILL and ${illnesses.length} times its health check began to fail (every 5 s, three in a row, as by default). ${loadWords(load)}`,
+    `One container of the example application on a real engine, \`gantryd run\`; ${deaths.length} deaths by SIGKILL and ${illnesses.length} times its health check began to fail (every 5 s, three in a row, as by default). Then ${proxies.length} times the proxy was killed with SIGKILL. ${loadWords(load)}`,
     '',
     table(
       ['step', 'p50 ms', 'min ms', 'max ms'],
@@ -130,6 +131,7 @@ function reportHealing({ deaths, illnesses, ...load }) {
           "**told to switched, without the container's own start**",
           ...ill((i) => i.toSwitched - i.toReady + i.toCreated),
         ],
+        ['**proxy killed, to the first answer through the next one**', ...cells(proxies)],
       ],
     ),
     '',
@@ -142,6 +144,11 @@ function reportHealing({ deaths, illnesses, ...load }) {
       `unhealthy to replaced under ${number(HEALED_TARGET_MS, 0)} ms and the container's own start`,
       without < HEALED_TARGET_MS,
       `at most ${number(without, 0)} ms and the start`,
+    ),
+    target(
+      `a killed proxy back under ${number(PROXY_BACK_TARGET_MS, 0)} ms`,
+      Math.max(...proxies) < PROXY_BACK_TARGET_MS,
+      `at most ${number(Math.max(...proxies), 0)} ms`,
     ),
     '',
   ];
