@@ -12,6 +12,7 @@ import { Elder } from './elder.ts';
 import { backendKey, mergeReports } from './merge.ts';
 import { type BackendReport, generationSocket, type OlderGeneration } from './protocol.ts';
 import type { DataPlane } from './proxy.ts';
+import { killIfThere } from './spawned.ts';
 
 /** An elder that has not answered by then is silent: a put waits for it no longer than twice this. */
 const ANSWER_MS = 2_000;
@@ -94,7 +95,7 @@ export class Elders {
     const deadline = performance.now() + STOP_MS;
     for (const { pid } of elders) {
       while ((await isProxyOf(pid, folder)) && performance.now() < deadline) await sleep(STOP_POLL_MS);
-      if (await isProxyOf(pid, folder)) process.kill(pid, 'SIGKILL');
+      if (await isProxyOf(pid, folder)) killIfThere(pid);
       await rm(generationSocket(pid), { force: true });
     }
   }

@@ -6,6 +6,7 @@ import { openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { codeOf } from '../errors.ts';
 import { PROXY_LOG } from './protocol.ts';
 
 /** This version's program. */
@@ -22,6 +23,15 @@ export function surroundings(): { cwd: string; detached: true; env: NodeJS.Proce
 /** The caller closes it. */
 export function openProxyLog(folder: string): number {
   return openSync(join(folder, PROXY_LOG), 'a', 0o600);
+}
+
+/** SIGKILL. One that has ended meanwhile is what was wanted. */
+export function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
 }
 
 /** Why a process of the proxy did not start, in its own last words. */

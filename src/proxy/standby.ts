@@ -7,10 +7,10 @@ import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { codeOf, messageOf } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { Log, LogLevel } from '../log.ts';
 import { PROXY_LOCK } from './protocol.ts';
-import { MAIN, openProxyLog, surroundings } from './spawned.ts';
+import { killIfThere, MAIN, openProxyLog, surroundings } from './spawned.ts';
 
 /** Between the end of a standby, which somebody must have ended, and the next: doubled while they end at once. */
 const FIRST_PAUSE_MS = 100;
@@ -101,7 +101,7 @@ export class Standby {
   }
 
   async #endOthers(): Promise<void> {
-    for (const pid of await waitingFor(this.#lock)) if (pid !== this.#child?.pid) end(pid);
+    for (const pid of await waitingFor(this.#lock)) if (pid !== this.#child?.pid) killIfThere(pid);
   }
 }
 
@@ -117,12 +117,4 @@ async function isStandby(pid: string, lock: string): Promise<boolean> {
   const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   const [program = '', option, path] = line.split('\0');
   return basename(program) === 'flock' && option === '--no-fork' && path === lock;
-}
-
-function end(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (codeOf(error) !== 'ESRCH') throw error;
-  }
 }
