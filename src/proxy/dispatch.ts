@@ -43,6 +43,7 @@ export class Dispatch implements Waiter {
   #dialling: Socket | undefined;
   #since: number | undefined;
   #room: WaitingRoom | undefined;
+  #waited = false;
   #later: NodeJS.Timeout | undefined;
 
   constructor(entrance: Entrance, kind: HoldKind, client: Socket, outcome: DispatchOutcome) {
@@ -67,7 +68,10 @@ export class Dispatch implements Waiter {
 
   /** Backends that cannot be reached are on their way out of the table, or back. */
   #none(room: WaitingRoom | undefined): void {
-    if (this.#dialled === 0 || !this.#wait(room)) return void this.#outcome.notFound(this.#dialled);
+    if (this.#dialled === 0 || !this.#wait(room)) {
+      // The time may end while it dials: that is told as when it ends between two tries.
+      return void this.#outcome.notFound(this.#waited ? 0 : this.#dialled);
+    }
     this.#later = setTimeout(() => {
       room?.leave(this);
       this.again();
@@ -114,6 +118,7 @@ export class Dispatch implements Waiter {
   #wait(room: WaitingRoom | undefined): boolean {
     if (room?.enter(this) !== true) return false;
     this.#room = room;
+    this.#waited = true;
     this.#outcome.waits?.();
     return true;
   }

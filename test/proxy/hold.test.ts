@@ -156,6 +156,15 @@ test('who may wait does so for backends that cannot be reached: until they can, 
   await untilIdle(g.plane);
 });
 
+test('a wait that ends while a backend is tried again is told as one that ends in between', async (t) => {
+  const g = await ground(t);
+  const mute = await g.silent('a');
+  // Tried for 300 ms, waits 250, is tried again: the time is over in the middle of that.
+  await g.route([mute], { hold: { timeoutMs: 400, max: 10 }, limits: { connectTimeoutMs: 300 } });
+  assert.equal((await ask(g.url)).status, 503);
+  await untilIdle(g.plane);
+});
+
 test('an upload waits unread and arrives whole', async (t) => {
   const g = await ground(t);
   await g.route([], LONG);
