@@ -4,8 +4,8 @@
  * tells when it is over, and takes the release back when it must not go on.
  */
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import { pause } from '../poke.ts';
 import type { Agent, View } from './agent.ts';
-import { pause } from './poke.ts';
 import { withFailedRelease } from './record.ts';
 import { runsAlone } from './standing.ts';
 import type { Release } from './state.ts';

@@ -3,11 +3,11 @@
  * component's route in the owner's table without losing what another command wrote at the same time.
  */
 import { GantryError, isGantryError } from '../errors.ts';
+import { pause } from '../poke.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy } from '../proxy/launch.ts';
 import { type OwnedTable, PROTOCOL_VERSION, type ProxyStatus } from '../proxy/protocol.ts';
 import { type ProxyLimits, type Route, withBackends, withRoute } from '../proxy/routes.ts';
-import { pause } from './poke.ts';
 
 /** Tries against other commands that write the same owner's table at the same moment. */
 const WRITE_TRIES = 20;

@@ -1,10 +1,11 @@
 /** `gantryd list`: each component, or each on each host; with --watch again whenever something changes. */
-import { Poke, pause } from '../agent/poke.ts';
+
 import type { Entry, Mirror } from '../cluster/store.ts';
 import type { ReleaseValue } from '../cluster/values.ts';
 import { isGantryError } from '../errors.ts';
 import { type Fleet, hostsIn, knownNames, projectLook, projectUnknown, statusesIn } from '../fleet/look.ts';
 import { componentRow, hostRows } from '../fleet/report.ts';
+import { Poke, pause } from '../poke.ts';
 import { withFleet } from './etcd.ts';
 import type { ListArguments } from './fleet-options.ts';
 import { renderComponents, renderFleetEvent, renderHosts } from './fleet-render.ts';

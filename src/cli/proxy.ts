@@ -1,9 +1,9 @@
 /** `gantryd proxy status|start|upgrade|stop`. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { withLock } from '../agent/lock.ts';
 import { openStateDir } from '../agent/state-dir.ts';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
+import { withLock } from '../lock.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
 import { PROXY_LOCK, type ProxyStatus } from '../proxy/protocol.ts';

@@ -4,12 +4,12 @@
  * killed at any instant, and may lose etcd for as long as it likes.
  */
 import { Agent, type View } from '../agent/agent.ts';
-import { Poke } from '../agent/poke.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay, troubleOf } from '../agent/stay.ts';
 import type { StatusValue } from '../cluster/values.ts';
 import type { AgentEvent, Tell } from '../events.ts';
+import { Poke } from '../poke.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';

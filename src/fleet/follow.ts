@@ -3,9 +3,10 @@
  * end at any time, and nothing goes differently. What it means is judged in ending.ts; here are the mirrors, the
  * events and the clock.
  */
-import { Poke, pause } from '../agent/poke.ts';
+
 import type { Entry, Mirror, Range } from '../cluster/store.ts';
 import { readStatus, type StatusValue } from '../cluster/values.ts';
+import { Poke, pause } from '../poke.ts';
 import { type Ending, endingOf, type FollowedView, stillOpen, type Target } from './ending.ts';
 import { type Fleet, hostsIn, projectLook } from './look.ts';
 

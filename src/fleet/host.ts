@@ -5,8 +5,6 @@
  */
 
 import { join } from 'node:path';
-import { withLock } from '../agent/lock.ts';
-import { pause } from '../agent/poke.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordedComponents, recordFile } from '../agent/record.ts';
 import { troubleOf } from '../agent/stay.ts';
@@ -18,6 +16,8 @@ import type { Engine } from '../docker/engine.ts';
 import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
+import { withLock } from '../lock.ts';
+import { pause } from '../poke.ts';
 import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/routes.ts';
 import { VERSION } from '../version.ts';
 import { FleetComponent } from './component.ts';

@@ -3,8 +3,9 @@
  * one, or when somebody removed it. News is told at once; what only changed a little waits, so that a host at rest
  * writes at most once in five seconds, however many components it has.
  */
-import { Poke, pause } from '../agent/poke.ts';
+
 import type { Session, Store, Write } from '../cluster/store.ts';
+import { Poke, pause } from '../poke.ts';
 
 /** Between two writes that tell no news. */
 export const QUIET_MS = 5_000;

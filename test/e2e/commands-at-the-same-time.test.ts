@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { withLock } from '../../src/agent/lock.ts';
+import { withLock } from '../../src/lock.ts';
 import { freePort, skipWithoutEngine, until } from '../ground/harness.ts';
 import { startLoad } from '../ground/load.ts';
 import {

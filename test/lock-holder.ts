@@ -3,8 +3,8 @@
  * lock until its stdin ends; a SIGINT is only told, as gantry's own handler does while a switch is under way.
  */
 import { once } from 'node:events';
-import { withLock } from '../../src/agent/lock.ts';
-import { isGantryError } from '../../src/errors.ts';
+import { isGantryError } from '../src/errors.ts';
+import { withLock } from '../src/lock.ts';
 
 const [path = '', timeoutMs = '0'] = process.argv.slice(2);
 process.on('SIGINT', () => say('interrupted'));

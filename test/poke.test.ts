@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Poke } from '../../src/agent/poke.ts';
+import { Poke } from '../src/poke.ts';
 
 const LONG_MS = 60_000;
 const never = new AbortController().signal;

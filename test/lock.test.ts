@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { withLock } from '../../src/agent/lock.ts';
-import { isGantryError } from '../../src/errors.ts';
+import { isGantryError } from '../src/errors.ts';
+import { withLock } from '../src/lock.ts';
 
 const HOLDER = fileURLToPath(new URL('./lock-holder.js', import.meta.url));
 const LONG = { timeoutMs: 30_000 };

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
-import { GantryError, messageOf } from '../errors.ts';
+import { GantryError, messageOf } from './errors.ts';
 
 export interface LockOptions {
   readonly timeoutMs: number;
