@@ -42,6 +42,15 @@ export const ERROR_CODES = {
   'image-differs': { exit: 1, about: 'the image of that name is not the one the release was made from' },
   'host-unfit': { exit: 1, about: 'this host has not the room a release needs' },
   'install-failed': { exit: 1, about: 'the services of this host could not be written, started or removed' },
+  'run-unknown': { exit: 2, about: 'the project has no run of that name' },
+  'run-active': { exit: 1, about: 'the run is under way, so it cannot be removed' },
+  'schedule-unknown': { exit: 2, about: 'the project has no schedule of that name' },
+  'schedule-busy': { exit: 1, about: 'a run of the schedule is under way, and it allows no second one' },
+  'secret-unknown': { exit: 2, about: 'a secret of that name was not set' },
+  'secrets-key': { exit: 1, about: 'the key for the secrets is missing, unsafe or another one' },
+  'network-unknown': { exit: 1, about: 'the Docker engine has no network of that name' },
+  'file-missing': { exit: 1, about: 'a container has no file at the path where its output was to be' },
+  'output-gone': { exit: 1, about: 'the log or output of a run is not to be had (any more)' },
   internal: { exit: 1, about: 'a defect of gantryd' },
 } as const satisfies Record<string, { exit: 1 | 2 | 3 | 4; about: string }>;
 

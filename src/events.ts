@@ -126,6 +126,22 @@ type Fact =
     }
   /** etcd answers again, or no longer. */
   | { readonly kind: 'cluster'; readonly connected: boolean; readonly why: string }
+  /** A run of a job went on. `state`: of the run. */
+  | {
+      readonly kind: 'run-changed';
+      readonly run: string;
+      readonly state: string;
+      readonly attempt: number;
+      readonly why: string;
+    }
+  /** A tick of a schedule was dealt with; `run`: what it made, absent when it was passed by. */
+  | {
+      readonly kind: 'schedule-ticked';
+      readonly schedule: string;
+      readonly instant: string;
+      readonly run?: string;
+      readonly why: string;
+    }
   | {
       readonly kind: 'desired-changed';
       readonly status: string;

@@ -17,11 +17,12 @@ const ROOT_FILES = 'root';
 
 /** What a folder of src may import, besides itself and the files directly in src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  cli: ['api', 'fleet', 'agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  cli: ['api', 'fleet', 'agent', 'jobs', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
   api: ['fleet', 'agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  jobs: ['fleet', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  fleet: ['agent', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  agent: ['proxy', 'checks', 'cluster', 'docker', 'config'],
+  jobs: ['secrets', 'cluster', 'docker', 'config'],
+  fleet: ['agent', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  agent: ['secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  secrets: ['cluster', 'config'],
   proxy: ['config'],
   checks: ['config'],
   cluster: ['config'],
@@ -46,6 +47,9 @@ const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   yargs: 'src/cli/',
   ajv: 'src/config/',
   yaml: 'src/config/',
+  croner: 'src/config/',
+  'shell-quote': 'src/config/',
+  'tar-stream': 'src/docker/',
   pino: 'src/log.ts',
   etcd3: 'src/cluster/',
   cockatiel: 'src/cluster/',

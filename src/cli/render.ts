@@ -80,6 +80,10 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
       return renderStep(event, debug);
     case 'cluster':
       return event.connected ? 'etcd answers again' : `etcd does not answer: ${event.why}`;
+    case 'run-changed':
+      return `Run ${event.run} is ${event.state}${event.why === '' ? '' : `: ${event.why}`}`;
+    case 'schedule-ticked':
+      return `Schedule ${event.schedule}, ${event.instant}: ${event.run ?? event.why}`;
     case 'desired-changed':
       return `Component ${event.component} is to be ${event.status}: ${event.why}`;
     default:

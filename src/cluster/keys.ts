@@ -38,6 +38,31 @@ export interface ProjectKeys {
   allStatuses(): Range;
   /** config, desired, rollout, turns and links of all components: what an agent follows. */
   followed(): Range;
+  /** Runs, claims, executors, schedules and cursors: what whoever runs jobs follows. */
+  readonly jobs: JobKeys;
+  /** Runs that have ended; outside of what is followed. Those of a schedule are `SCHEDULE.…`, in the order of their ticks. */
+  ended(run: string): string;
+  allEnded(): Range;
+  endedOf(schedule: string): Range;
+  /** Sealed for the hosts' key. */
+  secret(name: string): string;
+  secrets(): Range;
+  /** The public half of the hosts' key. */
+  readonly secretsKey: string;
+}
+
+export interface JobKeys {
+  run(id: string): string;
+  runs(): Range;
+  /** Leased. */
+  claim(run: string): string;
+  /** Leased. */
+  executor(host: string): string;
+  executors(): Range;
+  schedule(name: string): string;
+  schedules(): Range;
+  cursor(schedule: string): string;
+  followed(): Range;
 }
 
 export function keys(prefix: string = DEFAULT_PREFIX): Keys {
@@ -66,6 +91,27 @@ function projectKeys(base: string): ProjectKeys {
     statuses: (c) => startingWith(`${base}/status/${c}/`),
     allStatuses: () => startingWith(`${base}/status/`),
     followed: () => ({ from: `${base}/components/`, to: startingWith(`${base}/links/`).to }),
+    jobs: jobKeys(`${base}/jobs`),
+    ended: (run) => `${base}/ended/${run}`,
+    allEnded: () => startingWith(`${base}/ended/`),
+    endedOf: (schedule) => startingWith(`${base}/ended/${schedule}.`),
+    secret: (name) => `${base}/secrets/${name}`,
+    secrets: () => startingWith(`${base}/secrets/`),
+    secretsKey: `${base}/secrets-key`,
+  };
+}
+
+function jobKeys(base: string): JobKeys {
+  return {
+    run: (id) => `${base}/runs/${id}`,
+    runs: () => startingWith(`${base}/runs/`),
+    claim: (run) => `${base}/claims/${run}`,
+    executor: (host) => `${base}/executors/${host}`,
+    executors: () => startingWith(`${base}/executors/`),
+    schedule: (name) => `${base}/schedules/${name}`,
+    schedules: () => startingWith(`${base}/schedules/`),
+    cursor: (schedule) => `${base}/cursors/${schedule}`,
+    followed: () => startingWith(`${base}/`),
   };
 }
 
