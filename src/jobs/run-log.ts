@@ -15,7 +15,21 @@ export interface LogEntry {
   readonly base64?: string;
 }
 
+/**
+ * Where the next entry begins: `SEGMENT:OFFSET`, for who goes on reading after his connection, or the process that wrote
+ * the log, went away. Segments are counted from 1 and keep their number; the offset is in bytes. '': the beginning.
+ */
+export type LogPosition = string;
+
+/** What a reader of the log gets: the entry, and where it goes on after it. */
+export interface ReadEntry {
+  readonly entry: LogEntry;
+  readonly next: LogPosition;
+}
+
 export interface ReadLogOptions {
+  /** Begins there; with `tail`: `tail` counts alone. */
+  readonly from?: LogPosition;
   /** Waits for more until the run has ended. */
   readonly follow: boolean;
   /** Begins with the last so many entries. */
