@@ -4,6 +4,18 @@
  * by transactions that compare its revision. Pure.
  */
 import type { Job, Schedule } from '../config/job.ts';
+import {
+  count,
+  each,
+  fields,
+  instant,
+  oneOf,
+  optional,
+  reader,
+  record,
+  text,
+  truth,
+} from './value-reader.ts';
 
 /**
  * `pending`: nobody runs it yet. `running`: its host does, or did when it was last heard of. The others are ends;
@@ -127,8 +139,10 @@ export interface ScheduleValue {
   readonly schedule: Schedule;
   readonly by: string;
   readonly at: string;
-  /** Why it cannot run as it is, found when it was pushed or run: shown by `cron get`. */
+  /** Why it cannot run as it is, found when it was pushed or run: shown by `cron get`. It does not fire then. */
   readonly trouble?: string;
+  /** An executor looked whether its images can be had; `trouble` says when not. Absent: none has looked yet. */
+  readonly checked?: { readonly at: string; readonly host: string };
 }
 
 /**
@@ -140,3 +154,76 @@ export interface CursorValue {
   /** ISO time of the newest tick that was dealt with, or when the schedule was pushed or resumed. */
   readonly instant: string;
 }
+
+const VARIABLE = fields({ name: text, value: text });
+
+const JOB = fields({
+  name: text,
+  steps: (v) => Array.isArray(v) && v.length > 0 && v.every(fields({ name: text, image: text })),
+  environment: each(VARIABLE),
+  input: optional(text),
+  constraints: each(fields({ on: oneOf('host', 'label'), key: text, equals: truth, value: text })),
+  retries: count,
+  keepMs: count,
+  remove: truth,
+});
+
+const END = fields({
+  kind: oneOf('exit', 'timeout', 'start', 'input', 'output', 'lost', 'cancelled', 'skipped'),
+  exitCode: count,
+  step: count,
+  why: text,
+  lines: each(text),
+});
+
+export const readRun = reader<RunValue>({
+  id: text,
+  job: JOB,
+  input: fields({ kind: oneOf('none', 'inline', 'upload') }),
+  schedule: optional(fields({ name: text, instant: optional(instant), missed: optional(count) })),
+  after: optional(each(text)),
+  by: text,
+  at: instant,
+  state: oneOf('pending', 'running', 'complete', 'failed', 'cancelled', 'lost', 'skipped'),
+  cancel: optional(fields({ by: text, at: text })),
+  attempt: count,
+  host: optional(text),
+  hostId: optional(text),
+  startedAt: optional(instant),
+  endedAt: optional(instant),
+  notBefore: optional(count),
+  past: each(fields({ host: text, startedAt: text, endedAt: text, end: END })),
+  steps: each(fields({ state: oneOf('waiting', 'preparing', 'running', 'complete', 'failed', 'cancelled') })),
+  end: optional(END),
+});
+
+export const readClaim = reader<ClaimValue>({ run: text, host: text, hostId: text, attempt: count });
+
+export const readExecutor = reader<ExecutorValue>({
+  host: text,
+  hostId: text,
+  address: text,
+  port: count,
+  token: text,
+  labels: record(text),
+  slots: count,
+  since: text,
+});
+
+export const readSchedule = reader<ScheduleValue>({
+  schedule: fields({
+    name: text,
+    cron: text,
+    timeZone: text,
+    overlap: oneOf('forbid', 'queue', 'replace', 'allow'),
+    missed: oneOf('skip', 'runOnce'),
+    suspended: truth,
+    job: JOB,
+  }),
+  by: text,
+  at: text,
+  trouble: optional(text),
+  checked: optional(fields({ at: text, host: text })),
+});
+
+export const readCursor = reader<CursorValue>({ instant });

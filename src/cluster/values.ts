@@ -5,9 +5,9 @@
  */
 import type { Component } from '../config/project.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
-import type { Entry } from './store.ts';
+import { count, each, fields, object, oneOf, optional, reader, text } from './value-reader.ts';
 
-export const FORMAT = 1;
+export { FORMAT } from './value-reader.ts';
 
 export type DesiredStatus = 'ready' | 'stopped' | 'killed';
 
@@ -229,44 +229,6 @@ export interface ConfigValue {
   readonly file: Readonly<Record<string, unknown>>;
   readonly by: string;
   readonly at: string;
-}
-
-const text = (v: unknown) => typeof v === 'string';
-const count = (v: unknown) => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0;
-const object = (v: unknown) => typeof v === 'object' && v !== null && !Array.isArray(v);
-const oneOf =
-  (...known: readonly string[]) =>
-  (v: unknown) =>
-    typeof v === 'string' && known.includes(v);
-
-const optional = (holds: (v: unknown) => boolean) => (v: unknown) => v === undefined || holds(v);
-const each = (holds: (v: unknown) => boolean) => (v: unknown) => Array.isArray(v) && v.every(holds);
-
-type Shape = Readonly<Record<string, (value: unknown) => boolean>>;
-
-const fields = (shape: Shape) => (v: unknown) =>
-  typeof v === 'object' && v !== null && !Array.isArray(v) && hasShape(v as Record<string, unknown>, shape);
-
-function hasShape(value: Readonly<Record<string, unknown>>, shape: Shape): boolean {
-  return Object.entries(shape).every(([field, holds]) => holds(value[field]));
-}
-
-function reader<T>(shape: Shape): (entry: Pick<Entry, 'value'> | undefined) => T | undefined {
-  return (entry) => {
-    if (entry === undefined) return undefined;
-    const value = parsed(entry.value);
-    if (value === undefined || value.format !== FORMAT) return undefined;
-    return hasShape(value, shape) ? (value as T) : undefined;
-  };
-}
-
-function parsed(json: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(json);
-    return object(value) ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 export const readDesired = reader<DesiredValue>({

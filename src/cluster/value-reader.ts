@@ -1,0 +1,60 @@
+/**
+ * How values are read: a JSON object with `format`, in which each field that something is decided by holds what it
+ * must. Whatever else is there is let through. What it is not is read as undefined, never thrown. Pure.
+ */
+import type { Entry } from './store.ts';
+
+export const FORMAT = 1;
+
+export type Holds = (value: unknown) => boolean;
+export type Shape = Readonly<Record<string, Holds>>;
+
+export const text: Holds = (v) => typeof v === 'string';
+export const count: Holds = (v) => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0;
+export const truth: Holds = (v) => typeof v === 'boolean';
+/** An ISO time that can be reckoned with. */
+export const instant: Holds = (v) => typeof v === 'string' && !Number.isNaN(Date.parse(v));
+export const object: Holds = (v) => typeof v === 'object' && v !== null && !Array.isArray(v);
+
+export function oneOf(...known: readonly string[]): Holds {
+  return (v) => typeof v === 'string' && known.includes(v);
+}
+
+export function optional(holds: Holds): Holds {
+  return (v) => v === undefined || holds(v);
+}
+
+export function each(holds: Holds): Holds {
+  return (v) => Array.isArray(v) && v.every(holds);
+}
+
+export function record(holds: Holds): Holds {
+  return (v) => object(v) && Object.values(v as object).every(holds);
+}
+
+export function fields(shape: Shape): Holds {
+  return (v) => object(v) && hasShape(v as Readonly<Record<string, unknown>>, shape);
+}
+
+/** undefined for what is missing, damaged, or of another format. */
+export function reader<T>(shape: Shape): (entry: Pick<Entry, 'value'> | undefined) => T | undefined {
+  return (entry) => {
+    if (entry === undefined) return undefined;
+    const value = parsed(entry.value);
+    if (value === undefined || value.format !== FORMAT) return undefined;
+    return hasShape(value, shape) ? (value as T) : undefined;
+  };
+}
+
+function hasShape(value: Readonly<Record<string, unknown>>, shape: Shape): boolean {
+  return Object.entries(shape).every(([field, holds]) => holds(value[field]));
+}
+
+function parsed(json: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return object(value) ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
