@@ -82,7 +82,10 @@ export class DockerEngine implements Engine {
         undefinedFor404,
       ),
     );
-    return found && { id: found.Id, digests: found.RepoDigests ?? [], tags: found.RepoTags ?? [] };
+    if (found === undefined) return undefined;
+    const user = found.Config?.User ?? '';
+    const image = { id: found.Id, digests: found.RepoDigests ?? [], tags: found.RepoTags ?? [] };
+    return user === '' ? image : { ...image, user };
   }
 
   async pull(ref: string, options: PullOptions = {}): Promise<Image> {

@@ -20,6 +20,8 @@ export interface Image {
   /** `repo@sha256:…` as known to a registry, if any. */
   readonly digests: readonly string[];
   readonly tags: readonly string[];
+  /** Whom its containers run as unless told otherwise, as `app` or `1000:1000`; absent: root. */
+  readonly user?: string;
 }
 
 export type ContainerState = 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead' | 'removing';
