@@ -1,0 +1,89 @@
+/**
+ * The routes of an agent for the runs it executes: their logs, as they come; their outputs; and the input that a run
+ * waits for. Where the files are is the business of whoever gives them.
+ */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { GantryError } from '../errors.ts';
+import type { ReadEntry } from '../jobs/run-log.ts';
+import type { Call, Route } from './server.ts';
+import { BYTES, HEARTBEAT, HEARTBEAT_MS, type LogLine, type LogQuery, logQueryOf, NDJSON } from './wire.ts';
+
+/** Of run ids, so that no path is made of anything else. */
+const RUN = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}$/;
+
+export interface RunFiles {
+  /** Ends with the run's log; with `follow` when the run has ended. Throws output-gone where there is none. */
+  log(run: string, query: LogQuery, signal: AbortSignal): AsyncIterable<ReadEntry>;
+  /** Throws output-gone where there is none (yet). */
+  output(run: string): Promise<{ readonly bytes: Readable; readonly size: number }>;
+  /** Takes what the run's first step reads. Throws run-unknown where no run waits for it. */
+  input(run: string, bytes: Readable, signal: AbortSignal): Promise<void>;
+}
+
+export function jobRoutes(files: RunFiles): readonly Route[] {
+  return [
+    { method: 'GET', path: '/v1/runs/:run/log', handle: (call) => sendLog(files, call) },
+    { method: 'GET', path: '/v1/runs/:run/output', handle: (call) => sendOutput(files, call) },
+    { method: 'PUT', path: '/v1/runs/:run/input', handle: (call) => takeInput(files, call) },
+  ];
+}
+
+async function sendLog(files: RunFiles, call: Call): Promise<void> {
+  const { response, signal } = call;
+  const beat = setInterval(() => {
+    begin(response);
+    if (!response.writableNeedDrain) response.write(HEARTBEAT);
+  }, HEARTBEAT_MS);
+  try {
+    for await (const read of files.log(runOf(call), logQueryOf(call.query), signal)) {
+      begin(response);
+      if (!response.write(lineOf(read))) await drained(response);
+      if (signal.aborted) return;
+    }
+    begin(response);
+    if (!signal.aborted) response.end(lineOf({ end: true }));
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+/** Not before there is something to say: until then it may become an error. */
+function begin(response: ServerResponse): void {
+  if (!response.headersSent) response.writeHead(200, { 'content-type': NDJSON });
+}
+
+/** Or closed: then whoever writes next finds out. */
+async function drained(response: ServerResponse): Promise<void> {
+  const either = new AbortController();
+  const options = { signal: either.signal };
+  try {
+    await Promise.race([once(response, 'drain', options), once(response, 'close', options)]);
+  } finally {
+    either.abort();
+  }
+}
+
+function lineOf(line: LogLine): string {
+  return `${JSON.stringify(line)}\n`;
+}
+
+async function sendOutput(files: RunFiles, call: Call): Promise<void> {
+  const { bytes, size } = await files.output(runOf(call));
+  call.response.writeHead(200, { 'content-type': BYTES, 'content-length': size });
+  await pipeline(bytes, call.response, { signal: call.signal });
+}
+
+async function takeInput(files: RunFiles, call: Call): Promise<void> {
+  const { request, response, signal } = call;
+  await files.input(runOf(call), request, signal);
+  response.writeHead(204).end();
+}
+
+function runOf({ params }: Call): string {
+  const run = params.run ?? '';
+  if (RUN.test(run)) return run;
+  throw new GantryError('usage', `${JSON.stringify(run.slice(0, 100))} cannot be the id of a run`);
+}
