@@ -75,28 +75,37 @@ async function ensureBase(docker) {
 }
 
 async function importBase(docker, tag, files) {
-  const query = new URLSearchParams({ fromSrc: '-', repo: BASE, tag });
   const { Cmd, ExposedPorts, Env } = baseConfig(files);
   const changes = [
     `CMD ${JSON.stringify(Cmd)}`,
     `EXPOSE ${Object.keys(ExposedPorts).join(' ')}`,
     `ENV ${Env.join(' ')}`,
-    `LABEL ${LABEL}`,
   ];
-  for (const change of changes) query.append('changes', change);
+  await importImage({ repo: BASE, tag, changes, files, docker });
+}
+
+/** Makes the image `repo:tag` of `files`; `changes` are lines of a Dockerfile. It carries this maker's label. */
+export async function importImage({ repo, tag, changes, files, docker = engineAddress() }) {
+  const query = new URLSearchParams({ fromSrc: '-', repo, tag });
+  for (const change of [...changes, `LABEL ${LABEL}`]) query.append('changes', change);
   const answer = await call(docker, 'POST', `/images/create?${query}`, Readable.from(tarOf(files)));
-  refuseReported(answer, 'importing the base image');
+  refuseReported(answer, `importing ${repo}:${tag}`);
 }
 
 /** What the base is run with, as an image's config says it. */
 export function baseConfig(files) {
-  const folders = [...new Set(files.filter((f) => f.library).map((f) => dirname(f.at)))];
   return {
     Cmd: ['/bin/node', '/app/server.mjs'],
     ExposedPorts: { '8080/tcp': {}, '9000/tcp': {} },
-    Env: ['PATH=/bin', ...(folders.length > 0 ? [`LD_LIBRARY_PATH=${folders.join(':')}`] : [])],
+    Env: searchPaths(files),
     Labels: { [LABEL_NAME]: MAKER },
   };
+}
+
+/** The variables with which the programs in /bin and the libraries among `files` are found. */
+export function searchPaths(files) {
+  const folders = [...new Set(files.filter((f) => f.library).map((f) => dirname(f.at)))];
+  return ['PATH=/bin', ...(folders.length > 0 ? [`LD_LIBRARY_PATH=${folders.join(':')}`] : [])];
 }
 
 /** Where each file of the base comes from and where it goes. */
@@ -104,7 +113,7 @@ export function baseFiles() {
   const node = realpathSync(process.execPath);
   return [
     { at: '/bin/node', from: node, mode: 0o755 },
-    ...libraries(node).map((path) => ({ at: path, from: realpathSync(path), mode: 0o755, library: true })),
+    ...libraryFiles(node),
     ...PROGRAMS.map((name) => ({ at: `/app/${name}`, from: join(HERE, name), mode: 0o644 })),
     { at: '/etc/passwd', text: 'root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n' },
     { at: '/etc/group', text: 'root:x:0:\nnogroup:x:65534:\n' },
@@ -113,9 +122,10 @@ export function baseFiles() {
 }
 
 /** What ldd names; none for a static binary. */
-function libraries(binary) {
+export function libraryFiles(binary) {
   const { stdout } = spawnSync('ldd', [binary], { encoding: 'utf8' });
-  return [...(stdout ?? '').matchAll(/(?:=>\s+|^\s+)(\/\S+)\s+\(0x/gm)].map(([, path]) => path);
+  const paths = [...(stdout ?? '').matchAll(/(?:=>\s+|^\s+)(\/\S+)\s+\(0x/gm)].map(([, path]) => path);
+  return paths.map((path) => ({ at: path, from: realpathSync(path), mode: 0o755, library: true }));
 }
 
 function baseTag(files) {
@@ -130,11 +140,11 @@ function stamp(path) {
   return `${path} ${size} ${mtimeMs}`;
 }
 
-/** Each of `files` has its content in the file `from`, or as `text`. */
+/** Each of `files` has its content in the file `from`, or as `text`, or is a symbolic link to `link`. */
 export async function* tarOf(files) {
-  for (const { at, from, text, mode = 0o644 } of files) {
+  for (const { at, from, link, text = '', mode = 0o644 } of files) {
     const size = from === undefined ? Buffer.byteLength(text) : statSync(from).size;
-    yield tarHeader(at.slice(1), size, mode);
+    yield tarHeader(at.slice(1), size, mode, link);
     if (from === undefined) yield padded(text);
     else {
       yield* createReadStream(from, { highWaterMark: 1024 * 1024 });
@@ -145,7 +155,7 @@ export async function* tarOf(files) {
 }
 
 /** One header block in POSIX ustar format; a name ending in a slash is a folder. */
-function tarHeader(name, size, mode = 0o644) {
+function tarHeader(name, size, mode = 0o644, link) {
   const block = Buffer.alloc(TAR_BLOCK);
   const octal = (value, at, width) => block.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at);
   block.write(name, 0, 100);
@@ -155,7 +165,8 @@ function tarHeader(name, size, mode = 0o644) {
   octal(size, 124, 12);
   octal(0, 136, 12);
   block.write('        ', 148);
-  block.write(name.endsWith('/') ? '5' : '0', 156);
+  block.write(link !== undefined ? '2' : name.endsWith('/') ? '5' : '0', 156);
+  block.write(link ?? '', 157);
   block.write('ustar\x0000', 257);
   const sum = block.reduce((total, byte) => total + byte, 0);
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
