@@ -1,0 +1,3 @@
+#!/bin/sh
+# Prints each line that it reads backwards.
+rev

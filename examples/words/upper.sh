@@ -1,0 +1,3 @@
+#!/bin/sh
+# Prints what it reads, in capitals.
+tr '[:lower:]' '[:upper:]'
