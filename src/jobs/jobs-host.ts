@@ -25,6 +25,11 @@ export interface JobsHostInput {
   readonly slots: number;
   /** Of the API that serves logs and outputs here; absent: there is none. */
   readonly api?: { readonly address: string; readonly port: number; readonly token: string };
+  /**
+   * No other process runs jobs of the project under this host id, as in a fleet: a claim of it that this process does
+   * not know is of one that has died, and is taken over at once. Else it is left until the store has ended it.
+   */
+  readonly alone?: boolean;
   /** This run alone, and no schedules: of a command that waits for it. */
   readonly only?: string;
   /** Ends by itself once nothing is to be done: no run, no schedule. Of a runner that was started on demand. */
