@@ -4,8 +4,9 @@
  */
 import { isIP } from 'node:net';
 import { type Entry, entriesOf, nameOf, repeats } from './entries.ts';
-import { memoryBytes, onlyPort } from './normalise.ts';
+import { onlyPort } from './normalise.ts';
 import { type Finding, isRecord, type Path, pointerOf } from './problems.ts';
+import { parseBytes } from './quantities.ts';
 
 const DOCKER_TAG = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
@@ -172,7 +173,7 @@ function limitRules(component: Entry): Finding[] {
   );
   const memory = isRecord(item.resources) ? item.resources.memory : undefined;
   if (typeof memory === 'string') {
-    const bytes = memoryBytes(memory);
+    const bytes = parseBytes(memory);
     const at: Path = [...path, 'resources', 'memory'];
     if (bytes !== undefined && bytes < MIN_MEMORY_BYTES) {
       found.push({

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import type { Check } from '../checks/check.ts';
 import { isRecord } from './problems.ts';
 import type { CanaryTerms, Component, Project, Signal } from './project.ts';
+import { parseBytes } from './quantities.ts';
 import {
   type FilledComponent,
   type FilledProject,
@@ -17,7 +18,6 @@ import {
 
 const READY_INTERVAL_MS = 250;
 const INTERVAL_MS = 5_000;
-const UNITS: Readonly<Record<string, number>> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 
 type FilledCheck = FilledComponent['readyChecks'][number];
 type FilledSignal = FilledComponent['terminationSignals'][number];
@@ -64,13 +64,6 @@ export function completed(component: OlderComponent): Component {
   return { ...DEFAULTS, ...component, update: { ...DEFAULT_UPDATE, ...component.update } };
 }
 
-/** Bytes of a number or of a text as `512m`; undefined when it is none. */
-export function memoryBytes(memory: number | string): number | undefined {
-  const match = /^([1-9][0-9]*)([bkmg]?)$/i.exec(String(memory));
-  if (match === null) return undefined;
-  return Number(match[1]) * (UNITS[match[2]?.toLowerCase() || 'b'] ?? 1);
-}
-
 /** The one container port that `ports` name, if they name only one. */
 export function onlyPort(ports: unknown): number | undefined {
   if (!Array.isArray(ports)) return undefined;
@@ -80,7 +73,7 @@ export function onlyPort(ports: unknown): number | undefined {
 }
 
 /** The value with the schema's defaults where it has nothing. The value itself stays as it is. */
-function fill(node: SchemaNode, value: unknown): unknown {
+export function fill(node: SchemaNode, value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => fill(node.items ?? {}, item));
   if (!isRecord(value) || node.properties === undefined) return value;
   const filled: Record<string, unknown> = {};
@@ -133,7 +126,7 @@ function toComponent(raw: FilledComponent, folder: string): Component {
       user: raw.user,
       command: raw.command,
       drainTimeoutMs: raw.drainTimeout || undefined,
-      memoryBytes: raw.resources.memory === undefined ? undefined : memoryBytes(raw.resources.memory),
+      memoryBytes: raw.resources.memory === undefined ? undefined : parseBytes(raw.resources.memory),
       cpus: raw.resources.cpus,
       network: raw.network,
       hostname: raw.hostname,
@@ -193,11 +186,13 @@ function probe(raw: FilledCheck | FilledSignal, port: number | undefined) {
 
 type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 
-function given<T extends object>(fields: T): Given<T> {
+/** Without the fields that are undefined. */
+export function given<T extends object>(fields: T): Given<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
 }
 
-function freeze<T extends object>(value: T): T {
+/** Deeply, and answers it. */
+export function freeze<T extends object>(value: T): T {
   for (const child of Object.values(value)) {
     if (typeof child === 'object' && child !== null && !Object.isFrozen(child)) freeze(child);
   }
