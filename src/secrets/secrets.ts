@@ -19,7 +19,11 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** The files that containers see, kept in memory (tmpfs) and gone with the container. */
+/**
+ * The files that containers see, kept in memory (tmpfs) and gone with the container. The binds depend on names alone,
+ * and the owner is often known only once the container is there, since its image has the accounts: place them for
+ * root, create the container with the binds, find its owner (findOwner), and place them again before the start.
+ */
 export interface SecretFiles {
   /** Writes each value to a file of mode 0400 of this owner. Answers Docker's binds: `FILE:/run/secrets/NAME:ro`. Again for the same container: replaces them. */
   place(container: string, values: ReadonlyMap<string, Buffer>, owner: Owner): Promise<readonly string[]>;

@@ -1,0 +1,140 @@
+/**
+ * The files that containers find under /run/secrets: on this host each is a file of its own on a tmpfs, in a folder
+ * that root alone can enter, so that values reach no disk. They go with the container, and with the machine's memory.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { lstat, open, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { makeFolder, stateWriteError } from '../durable-file.ts';
+import { codeOf, GantryError, isGantryError, messageOf } from '../errors.ts';
+import { refuseSecretName } from './names.ts';
+import { type Owner, SECRETS_FOLDER, type SecretFiles } from './secrets.ts';
+
+/** Names a folder on a tmpfs for the files, where the usual one is none. */
+export const SECRETS_DIR_VARIABLE = 'GANTRYD_SECRETS_DIR';
+
+/** statfs(2) */
+const TMPFS = 0x01021994;
+const RAMFS = 0x858458f6;
+
+export interface MountedInput {
+  /** Path of the state directory. */
+  readonly stateDir: string;
+  /** Whose containers they are, as `jobs/shop`: keepOnly looks at no others. */
+  readonly scope: string;
+  /** The folder for all files of this machine. Default: defaultSecretsFolder(). */
+  readonly folder?: string;
+}
+
+/** host-unfit, of place alone: the folder is no tmpfs, is not only ours, or the files cannot be given to the owner. */
+export function mountedSecrets({ stateDir, scope, folder }: MountedInput): SecretFiles {
+  const own = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
+  const base = () => folder ?? defaultSecretsFolder();
+  const scopeFolder = () => join(base(), own, scope);
+  const folderOf = (container: string) => join(scopeFolder(), container);
+
+  return {
+    async place(container, values, owner) {
+      if (values.size === 0) return [];
+      [...values.keys()].forEach(refuseSecretName);
+      await prepareBase(base());
+      const target = folderOf(container);
+      await makeFolder(target).catch((error: unknown) => {
+        throw stateWriteError(target, error);
+      });
+      for (const [name, value] of values) await writeSecret(join(target, name), value, owner);
+      return [...values.keys()].map((name) => `${join(target, name)}:${SECRETS_FOLDER}/${name}:ro`);
+    },
+
+    remove: (container) => removeFolder(folderOf(container)),
+
+    async keepOnly(containers) {
+      const there = await namesIn(scopeFolder());
+      const gone = there.filter((name) => !containers.includes(name));
+      for (const name of gone) await removeFolder(folderOf(name));
+    },
+  };
+}
+
+/** /run/gantryd/secrets for root, else one in the user's own runtime folder; GANTRYD_SECRETS_DIR wins. */
+export function defaultSecretsFolder(
+  uid: number = process.getuid?.() ?? 0,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const chosen = env[SECRETS_DIR_VARIABLE];
+  if (chosen) {
+    if (isAbsolute(chosen) && !chosen.includes(':')) return chosen;
+    throw unfit(`${SECRETS_DIR_VARIABLE} is to be an absolute path without colons, not ${chosen}`);
+  }
+  if (uid === 0) return '/run/gantryd/secrets';
+  const runtime = env.XDG_RUNTIME_DIR;
+  if (runtime !== undefined && isAbsolute(runtime)) return join(runtime, 'gantryd', 'secrets');
+  throw unfit('There is no folder in memory for the files of secrets: XDG_RUNTIME_DIR is not set');
+}
+
+async function prepareBase(folder: string): Promise<void> {
+  try {
+    await makeFolder(folder);
+    const { type } = await statfs(folder);
+    if (type !== TMPFS && type !== RAMFS) {
+      throw unfit(`Secrets are not written to a disk, and ${folder} is not in memory (no tmpfs)`);
+    }
+    const { uid, mode } = await lstat(folder);
+    if (uid !== (process.getuid?.() ?? 0) || (mode & 0o077) !== 0) {
+      throw unfit(`The folder ${folder} belongs to another user, or others may enter it`);
+    }
+  } catch (error) {
+    if (isGantryError(error)) throw error;
+    throw unfit(`The folder ${folder} for the files of secrets cannot be used: ${messageOf(error)}`, error);
+  }
+}
+
+/** A new file each time: one that is there may be in use by a container. */
+async function writeSecret(path: string, value: Buffer, owner: Owner): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    const file = await open(temporary, 'wx', 0o400);
+    try {
+      await file.writeFile(value);
+      await give(file, owner);
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw isGantryError(error) ? error : stateWriteError(path, error);
+  }
+}
+
+/** Without being root, files can be given to nobody. With a rootless engine its root is this user. */
+async function give(file: { chown(uid: number, gid: number): Promise<void> }, owner: Owner): Promise<void> {
+  const own = process.getuid?.() ?? 0;
+  if (own === 0) return file.chown(owner.uid, owner.gid);
+  if (owner.uid === 0 || owner.uid === own) return;
+  throw unfit(
+    `Only root can give secrets to user ${owner.uid} of a container, and gantryd runs as user ${own}`,
+  );
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw stateWriteError(folder, error);
+  }
+}
+
+async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+    throw stateWriteError(folder, error);
+  });
+}
+
+function unfit(message: string, cause?: unknown): GantryError {
+  return new GantryError('host-unfit', message, {
+    hint: `Name a folder of your own on a tmpfs with ${SECRETS_DIR_VARIABLE}, as /dev/shm/gantryd.`,
+    cause,
+  });
+}
