@@ -1,5 +1,5 @@
 /** The tables of the part `continuity` as Markdown. Pure. */
-import { number, table } from './report.mjs';
+import { cells, loadWords, number, table, target } from './report.mjs';
 import { median, spread } from './stats.mjs';
 
 /** What is to be reached on a machine that does nothing else. */
@@ -224,15 +224,6 @@ function reportMemory({ components, connections, agents, proxies, ...load }) {
   ];
 }
 
-function target(what, met, measured) {
-  return `Target, ${what}: **${met ? 'met' : 'missed'}** (${measured}).\n`;
-}
-
-function cells(values) {
-  const { median: middle, min, max } = spread(values);
-  return [middle, min, max].map((value) => number(value, 0));
-}
-
 function range(values, digits) {
   const { median: middle, min, max } = spread(values);
   return `${number(middle, digits)} (${number(min, digits)}-${number(max, digits)})`;
@@ -248,8 +239,4 @@ function seconds(ms) {
 
 function sum(values) {
   return values.reduce((total, value) => total + value, 0);
-}
-
-function loadWords({ load: [before, after], lateMs, tookMs }) {
-  return `This part took ${number(tookMs / 1000, 0)} s; load average ${number(before, 1)} before, ${number(after, 1)} after; this process was woken up to ${number(lateMs, 1)} ms late (p99).`;
 }

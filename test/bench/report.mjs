@@ -142,6 +142,20 @@ export function number(value, digits) {
   return digits === 0 ? fixed.replace(/\B(?=(\d{3})+$)/g, ',') : fixed;
 }
 
+/** Median, least and most, for the cells of a row. */
+export function cells(values, digits = 0) {
+  const { median: middle, min, max } = spread(values);
+  return [middle, min, max].map((value) => number(value, digits));
+}
+
+export function target(what, met, measured) {
+  return `Target, ${what}: **${met ? 'met' : 'missed'}** (${measured}).\n`;
+}
+
+export function loadWords({ load: [before, after], lateMs, tookMs }) {
+  return `This part took ${number(tookMs / 1000, 0)} s; load average ${number(before, 1)} before, ${number(after, 1)} after; this process was woken up to ${number(lateMs, 1)} ms late (p99).`;
+}
+
 function percent(share) {
   return `${Math.round(share * 100)} %`;
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- proxy|update|cli|profile|fleet|continuity …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
+ * `npm run bench [-- proxy|update|cli|profile|fleet|continuity|jobs …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
  * side and prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all
  * of it down. Never part of the tests: numbers are for reading, on a machine that does nothing else.
  */
@@ -13,6 +13,7 @@ import { ENGINE_PACKAGES, hasCommand, installMissing, TOOL_PACKAGES } from '../g
 import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
 import { reportContinuity } from './continuity-report.mjs';
 import { reportFleet } from './fleet-report.mjs';
+import { reportJobs } from './jobs-report.mjs';
 import { describeMachine } from './machine.mjs';
 import { isolated } from './network.mjs';
 import { reportCli, reportMachine, reportProxy, reportUpdate } from './report.mjs';
@@ -28,6 +29,7 @@ const TOOLS = [
 
 const FLEET_TOOLS = [...ENGINE_PACKAGES, ...TOOL_PACKAGES];
 const CONTINUITY = ['deploys', 'connections', 'healing', 'rollback', 'memory'];
+const JOBS = ['oneshot', 'pipeline', 'burst', 'ticks'];
 
 /**
  * `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. `sections`: what can be asked
@@ -44,6 +46,13 @@ const PARTS = {
     report: reportContinuity,
     onlyIfNamed: true,
     sections: { variable: 'GANTRYD_BENCH_CONTINUITY', names: CONTINUITY },
+  },
+  jobs: {
+    rounds: 5,
+    tools: FLEET_TOOLS,
+    report: reportJobs,
+    onlyIfNamed: true,
+    sections: { variable: 'GANTRYD_BENCH_JOBS', names: JOBS },
   },
   profile: { rounds: 1, tools: TOOLS, report: ({ markdown }) => markdown, onlyIfNamed: true },
 };
@@ -91,7 +100,8 @@ function partOf(name) {
   if (name in PARTS) return name;
   const part = Object.keys(PARTS).find((key) => PARTS[key].sections?.names.includes(name));
   if (part !== undefined) return part;
-  throw new Error(`no part ${name}; there are ${Object.keys(PARTS).join(', ')} and ${CONTINUITY.join(', ')}`);
+  const known = [...Object.keys(PARTS), ...CONTINUITY, ...JOBS];
+  throw new Error(`no part ${name}; there are ${known.join(', ')}`);
 }
 
 function askForSections(positionals) {
