@@ -1,6 +1,6 @@
 /** The tables of the part `jobs` as Markdown. Pure. */
 import { cells, loadWords, number, table, target } from './report.mjs';
-import { median, pairedRatio, quantile, spread } from './stats.mjs';
+import { median, pairedRatio, quantile } from './stats.mjs';
 
 /** What is to be reached on a machine that does nothing else. */
 const ONE_SHOT_RATIO = 1.3;
