@@ -5,7 +5,7 @@
  */
 import { excerpt, type Finding, type Path, placeOf, pointerOf, type Source } from './problems.ts';
 
-/** Deeper nesting is refused: no project file needs it, and it keeps the scanner off the stack's end. */
+/** Deeper nesting is refused: no file of ours needs it, and it keeps the scanner off the stack's end. */
 const MAX_DEPTH = 100;
 const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
 const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
@@ -184,7 +184,7 @@ class Scanner {
     while (' \t\n\r'.includes(this.#text[this.#at] ?? 'x')) this.#at++;
     const two = this.#text.slice(this.#at, this.#at + 2);
     if (two === '//' || two === '/*' || two[0] === '#') {
-      throw new Fault(this.#at, 'JSON has no comments; remove it, or write the project as a .yaml file');
+      throw new Fault(this.#at, 'JSON has no comments; remove it, or write it as a .yaml file');
     }
   }
 

@@ -46,19 +46,31 @@ const REPLACED_VALUES: Readonly<Record<string, string>> = {
 const DURATION = /^([0-9]+(?:\.[0-9]+)?) ?(ms|s|m|h)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 
-export function toFindings(errors: readonly ErrorObject[], document: unknown): Finding[] {
-  return errors.map((error) => toFinding(error, document));
+/** A schema and the words people use in its place: fields of other tools and versions, with what to write here. */
+export interface Vocabulary {
+  readonly root: SchemaNode;
+  readonly replaced: Readonly<Record<string, string>>;
 }
 
-function toFinding(error: ErrorObject, document: unknown): Finding {
+const PROJECT: Vocabulary = { root: ROOT, replaced: REPLACED };
+
+export function toFindings(
+  errors: readonly ErrorObject[],
+  document: unknown,
+  vocabulary: Vocabulary = PROJECT,
+): Finding[] {
+  return errors.map((error) => toFinding(error, document, vocabulary));
+}
+
+function toFinding(error: ErrorObject, document: unknown, { root, replaced }: Vocabulary): Finding {
   const path = pathOf(error.instancePath);
-  const node = schemaOf(path);
+  const node = schemaOf(path, root);
   const value = valueAt(document, path);
   switch (error.keyword) {
     case 'required':
       return missing(path, node, String(error.params.missingProperty));
     case 'additionalProperties':
-      return unknown(path, node, String(error.params.additionalProperty));
+      return unknown(path, node, String(error.params.additionalProperty), replaced);
     case 'type':
       return { path, message: wrongType(node, value, path) };
     case 'enum':
@@ -78,11 +90,12 @@ function toFinding(error: ErrorObject, document: unknown): Finding {
 }
 
 /** The part of the schema that describes the value at the path. */
-export function schemaOf(path: Path): SchemaNode {
-  let node: SchemaNode = ROOT;
+export function schemaOf(path: Path, root: SchemaNode = ROOT): SchemaNode {
+  let node: SchemaNode = root;
   for (const step of path) {
     const extra = typeof node.additionalProperties === 'object' ? node.additionalProperties : undefined;
-    node = (node.items ?? own(node.properties, String(step)) ?? extra ?? {}) as SchemaNode;
+    const item = /^[0-9]+$/.test(String(step)) ? node.items : undefined;
+    node = (item ?? own(node.properties, String(step)) ?? extra ?? {}) as SchemaNode;
   }
   return node;
 }
@@ -92,9 +105,9 @@ function missing(path: Path, node: SchemaNode, field: string): Finding {
   return { path: [...path, field], message: `is missing${about === undefined ? '' : `: ${lower(about)}`}` };
 }
 
-function unknown(path: Path, node: SchemaNode, field: string): Finding {
+function unknown(path: Path, node: SchemaNode, field: string, replaced: Vocabulary['replaced']): Finding {
   const known = Object.keys(node.properties ?? {});
-  const instead = own(REPLACED, field);
+  const instead = own(replaced, field);
   const help = instead === undefined ? meantOrKnown(field, known) : `; ${instead}`;
   return { path: [...path, field], at: 'key', message: `unknown field${help}` };
 }
@@ -127,9 +140,16 @@ function isSecondsLike(node: SchemaNode, path: Path, value: unknown): boolean {
   return timed && typeof value === 'number' && value > 0 && value < (node.minimum ?? 0);
 }
 
+const TYPES: Readonly<Record<string, string>> = {
+  integer: 'a whole number',
+  string: 'text',
+  array: 'a list',
+  object: 'an object',
+};
+
 function wrongType(node: SchemaNode, value: unknown, path: Path): string {
   const types = typeof node.type === 'string' ? [node.type] : (node.type ?? []);
-  if (types.includes('integer') && types.includes('string')) return 'must be a whole number or text';
+  if (types.length > 1) return `must be ${types.map((type) => TYPES[type] ?? type).join(' or ')}`;
   switch (types[0]) {
     case 'string':
       return `must be text${isScalar(value) ? `: write "${value}" in quotes` : ''}`;
@@ -185,7 +205,7 @@ function objectInstead(node: SchemaNode, value: unknown, path: Path): string {
     const pair = /^([0-9]{1,5}):([0-9]{1,5})$/.exec(String(value));
     if (pair !== null) return `: write {"external": ${Number(pair[1])}, "container": ${Number(pair[2])}}`;
   }
-  if (list === 'environmentVariables' && typeof value === 'string' && value.includes('=')) {
+  if (/^environment/.test(String(list)) && typeof value === 'string' && value.includes('=')) {
     const name = value.slice(0, value.indexOf('='));
     return `: write ${shorten({ name, value: value.slice(name.length + 1) })}`;
   }

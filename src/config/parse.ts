@@ -3,7 +3,6 @@
  * with it at once. Pure: load.ts reads the file.
  */
 import { posix } from 'node:path';
-import { readJson } from './json.ts';
 import { PATTERNS, schemaOf, toFindings } from './messages.ts';
 import { normalise } from './normalise.ts';
 import { applyOverrides, type Touched } from './overrides.ts';
@@ -12,9 +11,9 @@ import type { Problem, Project } from './project.ts';
 import { findRuleProblems } from './rules.ts';
 import type { RawProject } from './schema.ts';
 import { type StoredProject, toStored } from './stored.ts';
+import { byPlace, readSource } from './text.ts';
 // Written by generate.ts, which the build runs after the compiler.
 import { validate } from './validator.generated.js';
-import { readYaml } from './yaml.ts';
 
 export interface ParseOptions extends OverrideOptions {
   /** Path of the file as the user wrote it: tells the format and the default name of the project. */
@@ -37,13 +36,8 @@ export type ParseResult =
   | { readonly problems: readonly Problem[] };
 
 export function parseProject(text: string, options: ParseOptions): ParseResult {
-  const clean = text.startsWith('\ufeff') ? text.slice(1) : text;
-  const source = readSource(clean, options.file);
-  if (Array.isArray(source)) {
-    const nothing = { text: clean, value: undefined, findings: [], offsetOf: () => undefined };
-    return { problems: source.map((finding) => toProblem(finding, nothing, undefined)) };
-  }
-  return check(source as Source, options, options.project ?? defaultName(options));
+  const read = readSource(text, options.file, EMPTY);
+  return 'problems' in read ? read : check(read.source, options, options.project ?? defaultName(options));
 }
 
 /** The project of a stored form: what parseProject answered as `stored` for this project, or anything else. */
@@ -52,26 +46,7 @@ export function parseStored(stored: unknown, project: string, options: OverrideO
   return check(source, { ...options, project }, project);
 }
 
-function readSource(text: string, file: string): Source | readonly Finding[] {
-  if (text.trim() === '') return [empty];
-  const source = isJson(text, file) ? readJson(text) : readYaml(text);
-  if (Array.isArray(source)) return source;
-  if ('path' in source) return [source];
-  return (source as Source).value == null ? [empty] : source;
-}
-
-const empty: Finding = {
-  path: [],
-  offset: 0,
-  message: 'is empty; the smallest project is {"components": [{"name": "web", "repo": "nginx"}]}',
-};
-
-/** By the extension; a file of another name is JSON when it begins like JSON. */
-function isJson(text: string, file: string): boolean {
-  const extension = posix.extname(file).toLowerCase();
-  if (extension === '.yaml' || extension === '.yml') return false;
-  return extension === '.json' || /^\s*[{[]/.test(text);
-}
+const EMPTY = 'is empty; the smallest project is {"components": [{"name": "web", "repo": "nginx"}]}';
 
 function check(source: Source, options: Omit<ParseOptions, 'file'>, name: string): ParseResult {
   const { value, touched, findings } = applyOverrides(
@@ -136,10 +111,4 @@ function withOverride(finding: Finding, touched: readonly Touched[]): Finding {
 
 function isPrefix(prefix: Path, path: Path): boolean {
   return prefix.every((step, index) => String(step) === String(path[index]));
-}
-
-/** In the order of the file, what came from overrides last. */
-function byPlace(a: Problem, b: Problem): number {
-  const line = (a.line ?? Number.MAX_SAFE_INTEGER) - (b.line ?? Number.MAX_SAFE_INTEGER);
-  return line === 0 ? (a.column ?? 0) - (b.column ?? 0) : line;
 }

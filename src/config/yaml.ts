@@ -41,7 +41,7 @@ function toFinding(text: string, fault: { code: string; message: string; pos: [n
 function explain(code: string, message: string): string {
   switch (code) {
     case 'MULTIPLE_DOCS':
-      return 'holds several YAML documents (`---`); a project file holds one project';
+      return 'holds several YAML documents (`---`); a file holds one of them';
     case 'DUPLICATE_KEY':
       return 'this field is given twice';
     case 'TAG_RESOLVE_FAILED':

@@ -35,7 +35,7 @@ const BAD_JSON: readonly (readonly [string, string, string])[] = [
   [
     '{\r\n  // why\r\n}',
     't.json:2:3',
-    'is not valid JSON: JSON has no comments; remove it, or write the project as a .yaml file',
+    'is not valid JSON: JSON has no comments; remove it, or write it as a .yaml file',
   ],
   [
     '{"a": {\n"b": 1',
