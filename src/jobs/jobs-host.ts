@@ -4,11 +4,22 @@
  * where the store is a file. Pure decisions are in placement.ts, runs.ts and ticks.ts.
  */
 import type { Keys } from '../cluster/keys.ts';
-import type { Store } from '../cluster/store.ts';
+import type { Mirror, Session, Store } from '../cluster/store.ts';
 import type { JobEngine } from '../docker/job-engine.ts';
-import type { AgentEvent } from '../events.ts';
+import { isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent, Tell } from '../events.ts';
 import type { SecretFiles, Secrets } from '../secrets/secrets.ts';
 import type { Execute, ExecutionInput } from './execution.ts';
+import { Expiry } from './expiry.ts';
+import { ImageCheck } from './image-check.ts';
+import { type JobClock, jobClock } from './job-clock.ts';
+import { JobsView } from './jobs-view.ts';
+import { Losses } from './losses.ts';
+import { OwnRuns } from './own-runs.ts';
+import { Presence } from './presence.ts';
+import { Rounds } from './rounds.ts';
+import { Scheduler } from './scheduler.ts';
+import type { Surroundings } from './surroundings.ts';
 
 export interface JobsHostInput {
   readonly store: Store;
@@ -44,3 +55,146 @@ export interface JobsHostInput {
 
 /** Until aborted; then lets go of what runs, which a next one finds again, and ends. With `only`: until that run has ended. */
 export type RunJobsHost = (input: JobsHostInput, signal: AbortSignal) => Promise<void>;
+
+/** How long the host's keys outlive its process: a new start within it goes on where the old one was. */
+const SESSION_TTL_MS = 15_000;
+/** How often it is looked whether nothing is to be done any more, if nothing happens. */
+const END_LOOK_MS = 1_000;
+/** The same trouble, met again and again, is told once in so long. */
+const TROUBLE_TOLD_MS = 60_000;
+
+export const runJobsHost: RunJobsHost = (input, signal) => runWithClock(input, jobClock(input.now), signal);
+
+/** For simulations, whose clock is moved by hand. */
+export function runWithClock(input: JobsHostInput, clock: JobClock, signal: AbortSignal): Promise<void> {
+  return new JobsHost(input, clock).run(signal);
+}
+
+type Part = 'own' | 'presence' | 'losses' | 'scheduler' | 'images' | 'expiry' | 'end';
+
+class JobsHost {
+  readonly #input: JobsHostInput;
+  readonly #clock: JobClock;
+  readonly #ended = new AbortController();
+  readonly #session: Session;
+  readonly #mirror: Mirror;
+  readonly #view: JobsView;
+  readonly #own: OwnRuns;
+  readonly #expiry: Expiry;
+  /** What is done about runs, about schedules, and whatever has time. */
+  readonly #rounds: Readonly<Record<Part, Rounds>>;
+  #busyAt: number;
+  #told = { message: '', at: 0 };
+
+  constructor(input: JobsHostInput, clock: JobClock) {
+    this.#input = input;
+    this.#clock = clock;
+    const keys = input.keys.project(input.project);
+    this.#view = new JobsView(keys.jobs);
+    this.#session = input.store.session({ ttlMs: SESSION_TTL_MS, onChange: () => this.#onLease() });
+    const range = keys.jobs.followed();
+    this.#mirror = input.store.follow({ range, onChange: (changed) => this.#onChange(changed) });
+    const tell: Tell = (fact) => input.emit({ ...fact, component: '', at: clock.wall() });
+    const tellTrouble = (error: unknown) => this.#tellTrouble(error);
+    const around: Surroundings = {
+      ...{ input, keys, clock, tell, tellTrouble },
+      ...{ view: this.#view, mirror: this.#mirror, session: this.#session },
+    };
+    const presence = new Presence(around);
+    this.#own = new OwnRuns(around, presence, (over) => {
+      if (over !== undefined) this.#expiry.over(over);
+      this.#rounds.own.poke();
+      this.#rounds.end.poke();
+    });
+    this.#busyAt = clock.steady();
+    this.#expiry = new Expiry(around, presence, this.#own);
+    const rounds = (part: { look(): Promise<number> }) =>
+      new Rounds({ look: () => part.look(), clock, onTrouble: tellTrouble });
+    this.#rounds = {
+      presence: rounds(presence),
+      own: rounds(this.#own),
+      losses: rounds(new Losses(around)),
+      scheduler: rounds(new Scheduler(around)),
+      images: rounds(new ImageCheck(around, presence, this.#ended.signal)),
+      expiry: rounds(this.#expiry),
+      end: rounds({ look: () => this.#lookForEnd() }),
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const end = () => {
+      this.#ended.abort();
+      this.#own.leave();
+    };
+    signal.addEventListener('abort', end, { once: true });
+    if (signal.aborted) end();
+    try {
+      const parts = this.#parts().map((part) => part.run(this.#ended.signal));
+      await Promise.all(parts);
+      await this.#own.left();
+      await this.#expiry.close();
+    } finally {
+      signal.removeEventListener('abort', end);
+      await this.#close(signal.aborted);
+    }
+  }
+
+  /** Whoever waits for one run leaves all else to those who stay. */
+  #parts(): readonly Rounds[] {
+    const { own, end } = this.#rounds;
+    return this.#input.only === undefined ? Object.values(this.#rounds) : [own, end];
+  }
+
+  /** Ends by itself, where it is to, after nothing was to be done for as long as it waits for more. */
+  async #lookForEnd(): Promise<number> {
+    const patienceMs = this.#input.only === undefined ? this.#input.untilIdleMs : 0;
+    const now = this.#clock.steady();
+    if (patienceMs === undefined || !this.#isIdle()) this.#busyAt = now;
+    else if (now - this.#busyAt >= patienceMs) this.#ended.abort();
+    return END_LOOK_MS;
+  }
+
+  /** Nothing is to be done, or the one run that is waited for is over. */
+  #isIdle(): boolean {
+    const { only } = this.#input;
+    const { runs, schedules } = this.#view;
+    if (!this.#mirror.current || this.#own.size > 0) return false;
+    if (only !== undefined) return !runs.has(only);
+    return runs.size === 0 && [...schedules.values()].every(({ value }) => value.schedule.suspended);
+  }
+
+  #onChange(changed?: readonly string[]): void {
+    const kinds = this.#view.apply(this.#mirror.entries, changed);
+    const all = changed === undefined || changed.length === 0; // any may have, or the store came or went
+    const { own, presence, scheduler, images, expiry, end } = this.#rounds;
+    if (all || kinds.has('runs')) end.poke();
+    if (all || kinds.has('runs') || kinds.has('claims') || kinds.has('executors')) own.poke();
+    if (all || kinds.has('executors')) presence.poke();
+    if (all || kinds.has('schedules') || kinds.has('cursors')) scheduler.poke();
+    if (all || kinds.has('schedules')) images.poke();
+    if (changed === undefined) expiry.poke();
+  }
+
+  #onLease(): void {
+    this.#rounds.presence.poke();
+    this.#rounds.own.poke();
+  }
+
+  #tellTrouble(error: unknown): void {
+    const known = isGantryError(error) ? error : undefined;
+    const [message, at] = [messageOf(error), this.#clock.steady()];
+    if (message === this.#told.message && at - this.#told.at < TROUBLE_TOLD_MS) return;
+    this.#told = { message, at };
+    const hint = known?.hint === undefined ? {} : { hint: known.hint };
+    const trouble = { kind: 'trouble', code: known?.code ?? 'internal', message, ...hint } as const;
+    this.#input.emit({ ...trouble, component: '', at: this.#clock.wall() });
+  }
+
+  async #close(isLeft: boolean): Promise<void> {
+    this.#ended.abort();
+    this.#mirror.close();
+    // What runs here goes on: a new start within the lease's time finds its claims.
+    if (isLeft) this.#session.abandon();
+    else await this.#session.close();
+  }
+}
