@@ -40,7 +40,10 @@ export const ERROR_CODES = {
   'no-hosts': { exit: 4, about: 'no live host runs the component, so there was nothing to wait for' },
   'host-taken': { exit: 1, about: 'another agent runs for the project under this host name' },
   'image-differs': { exit: 1, about: 'the image of that name is not the one the release was made from' },
-  'host-unfit': { exit: 1, about: 'this host has not the room a release needs' },
+  'host-unfit': {
+    exit: 1,
+    about: 'this host has not what a release or a job needs: room, or a place for secrets',
+  },
   'install-failed': { exit: 1, about: 'the services of this host could not be written, started or removed' },
   'run-unknown': { exit: 2, about: 'the project has no run of that name' },
   'run-active': { exit: 1, about: 'the run is under way, so it cannot be removed' },

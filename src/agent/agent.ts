@@ -18,6 +18,7 @@ import { Observer } from './observe.ts';
 import { type Action, type Plan, plan } from './plan.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
+import type { SecretMounts } from './secret-mounts.ts';
 import { Setbacks } from './setbacks.ts';
 import type { ContainerId, Desired, Observed } from './state.ts';
 
@@ -34,6 +35,7 @@ export interface AgentInput {
   readonly hostId: string;
   readonly engine: Engine;
   readonly proxy: ProxyPort;
+  readonly secrets: SecretMounts;
   /** Read anew at each use. */
   readonly limits: ProxyLimits;
   readonly file: RecordFile;
@@ -183,6 +185,12 @@ export class Agent {
       await this.#input.file.write(await to(await this.#input.file.read()));
     });
     this.#poke.poke();
+  }
+
+  /** Removes the files of secrets whose containers went while nobody looked. */
+  async sweep(signal: AbortSignal): Promise<void> {
+    const { secrets } = this.#input;
+    if (await secrets.mayHaveLeft()) await this.#locked(signal, () => secrets.sweep());
   }
 
   /** After a round that failed: for so long, or until the engine is back. Never throws. */

@@ -8,7 +8,7 @@ import { prepareProbes, type Surroundings } from '../checks/probes.ts';
 import { send } from '../checks/signals.ts';
 import type { Component } from '../config/project.ts';
 import type { Engine } from '../docker/engine.ts';
-import { containerSpec } from '../docker/spec.ts';
+import { containerSpec, withBinds } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
 import type { CanarySplit, ProxyLimits, Route } from '../proxy/routes.ts';
@@ -24,7 +24,8 @@ import {
   withProven,
   withServing,
 } from './record.ts';
-import type { ContainerId, Observed, Release } from './state.ts';
+import type { SecretMounts } from './secret-mounts.ts';
+import type { ContainerId, Observed, ObservedContainer, Release } from './state.ts';
 
 /** Clients of a component that may wait in the proxy at a time. */
 const MAX_HELD = 1_000;
@@ -38,6 +39,7 @@ export interface ExecutionInput {
   readonly hostId: string;
   readonly engine: Engine;
   readonly proxy: ProxyPort;
+  readonly secrets: SecretMounts;
   /** Read at each use. */
   readonly limits: ProxyLimits;
   readonly file: RecordFile;
@@ -72,7 +74,7 @@ export type Executors = {
 };
 
 export function executors(input: ExecutionInput): Executors {
-  const { engine, tell, now } = input;
+  const { engine, secrets, tell, now } = input;
 
   const killed = new Set<ContainerId>();
 
@@ -110,8 +112,10 @@ export function executors(input: ExecutionInput): Executors {
         linkEnvironment: release.linkEnvironment,
         suffix: randomBytes(2).toString('hex'),
       });
-      refuseWithoutTurn(round, [release.number]);
-      const id = await engine.create(spec);
+      const id = await secrets.create(spec.name, release.component, (binds) => {
+        refuseWithoutTurn(round, [release.number]);
+        return engine.create(withBinds(spec, binds));
+      });
       tell({
         kind: 'container-created',
         container: id,
@@ -119,12 +123,12 @@ export function executors(input: ExecutionInput): Executors {
         release: release.number,
         why: action.why,
       });
-      await startIt(id, release.number, round);
+      await startIt({ id, name: spec.name, release: release.number }, round);
     },
 
     async 'start-container'(action, round) {
-      const release = round.observed.containers.find((c) => c.id === action.container)?.release ?? 0;
-      await startIt(action.container, release, round);
+      const seen = round.observed.containers.find((c) => c.id === action.container);
+      await startIt({ id: action.container, name: seen?.name ?? '', release: seen?.release ?? 0 }, round);
     },
 
     async route(action, round) {
@@ -212,19 +216,19 @@ export function executors(input: ExecutionInput): Executors {
       tell({ kind: 'container-killed', container: action.container, why: action.why });
     },
 
-    async 'remove-container'(action) {
-      await engine.remove(action.container);
+    async 'remove-container'(action, round) {
+      await remove(action.container, round);
       tell({ kind: 'container-removed', container: action.container, why: action.why });
     },
 
-    async 'remove-failed'(action) {
+    async 'remove-failed'(action, round) {
       tell({
         kind: 'container-failed',
         container: action.container,
         why: action.why,
         lastWords: await lastWordsOf(action.container),
       });
-      await engine.remove(action.container);
+      await remove(action.container, round);
       tell({ kind: 'container-removed', container: action.container, why: action.why });
     },
 
@@ -233,14 +237,25 @@ export function executors(input: ExecutionInput): Executors {
     },
   };
 
-  async function startIt(id: ContainerId, release: number, round: Round): Promise<void> {
+  async function startIt(
+    { id, name, release }: Pick<ObservedContainer, 'id' | 'name' | 'release'>,
+    round: Round,
+  ): Promise<void> {
+    const made = releaseOf(round, release);
+    if (made !== undefined) await secrets.beforeStart(id, name, made);
     // The mark starts the ready deadline; written before the start, so that it cannot be missed.
     const marked = save(round, (record) => withMark(record, id, { startedAt: now(), release }));
     await Promise.all([marked, input.proxy.unrouteGone(runningHere)]);
-    const checks = releaseOf(round, release)?.component.readyChecks ?? [];
+    const checks = made?.component.readyChecks ?? [];
     refuseWithoutTurn(round, [release]);
     await Promise.all([engine.start(id), input.forget(id), prepareProbes(checks)]);
     tell({ kind: 'container-started', container: id, release });
+  }
+
+  async function remove(id: ContainerId, { observed }: Round): Promise<void> {
+    await engine.remove(id);
+    const name = observed.containers.find((c) => c.id === id)?.name;
+    if (name !== undefined) await secrets.remove(name);
   }
 
   /** Called right before what cannot be taken back: this process may have been stopped since the look. */

@@ -23,6 +23,7 @@ import {
   withStatus,
 } from './record.ts';
 import { makeRelease } from './release.ts';
+import { requireSecrets, type SecretPort, secretMounts } from './secret-mounts.ts';
 import type { Release } from './state.ts';
 import { stay } from './stay.ts';
 
@@ -32,6 +33,8 @@ export interface LocalInput {
   readonly hostId: string;
   readonly engine: Engine;
   readonly project: Project;
+  /** Absent: components that have secrets cannot be started. */
+  readonly secrets?: SecretPort;
   readonly emit: (event: AgentEvent) => void;
   readonly now?: () => number;
 }
@@ -65,6 +68,7 @@ export class LocalHost {
   async update(name: string, options: UpdateOptions, signal: AbortSignal): Promise<Outcome> {
     const component = this.#component(name);
     return this.#withAgent(name, false, async (agent, tell) => {
+      await agent.sweep(signal);
       const release = await this.#prepare(agent, component, options.pull, tell, signal);
       tell({ kind: 'release-made', release: release.number, image: release.image, imageId: release.imageId });
       return follow(agent, release, { detach: options.detach, now: this.#now }, signal);
@@ -172,6 +176,7 @@ export class LocalHost {
       const { record, observed } = await agent.look();
       const nothing = observed.containers.length === 0 && observed.listeners.length === 0;
       if (nothing && record.status !== 'ready') return 'not-running';
+      await agent.sweep(signal);
       await agent.change((r) => withStatus(r, status), signal);
       if (!nothing) tell({ kind: 'stop-started', status });
       try {
@@ -194,6 +199,7 @@ export class LocalHost {
     signal: AbortSignal,
   ): Promise<Release> {
     try {
+      await requireSecrets(this.#input.secrets, component);
       const image = await this.#ensureImage(component, pull, tell, signal);
       return await this.#makeRelease(agent, component, image, signal);
     } catch (error) {
@@ -277,7 +283,8 @@ export class LocalHost {
     const tell: Tell = (fact) => emit({ ...fact, component: name, at: this.#now() });
     const file = recordFile(stateDir, project.name, name);
     const shared = { project: project.name, component: name, hostId, engine, limits: project.limits };
-    const agent = new Agent({ ...shared, proxy, file, tell, heal, now: this.#now });
+    const secrets = secretMounts({ ...shared, stateDir, port: this.#input.secrets });
+    const agent = new Agent({ ...shared, proxy, file, secrets, tell, heal, now: this.#now });
     try {
       agent.start();
       return await body(agent, tell);

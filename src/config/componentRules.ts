@@ -33,6 +33,7 @@ export function componentRules(component: Entry): Finding[] {
     ),
     ...linkRules(component),
     ...environmentRules(component),
+    ...secretRules(component),
     ...bindingRules(component),
     ...limitRules(component),
     ...networkRules(component),
@@ -134,6 +135,17 @@ function linkRules(component: Entry): Finding[] {
 function environmentRules(component: Entry): Finding[] {
   const variables = entriesOf(component, 'environmentVariables');
   return repeats(variables, 'name', (first) => `the variable is set at ${pointerOf(first.path)} already`);
+}
+
+function secretRules({ path, item }: Entry): Finding[] {
+  if (!Array.isArray(item.secrets)) return [];
+  const names: readonly unknown[] = item.secrets;
+  return names.flatMap((name, index) => {
+    const first = names.indexOf(name);
+    if (typeof name !== 'string' || first === index) return [];
+    const message = `the secret is named at ${pointerOf([...path, 'secrets', first])} already`;
+    return [{ path: [...path, 'secrets', index], message }];
+  });
 }
 
 function bindingRules(component: Entry): Finding[] {

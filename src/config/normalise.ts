@@ -23,7 +23,7 @@ type FilledCheck = FilledComponent['readyChecks'][number];
 type FilledSignal = FilledComponent['terminationSignals'][number];
 
 /** Fields that came later than the first release. */
-type Later = 'idleTimeoutMs' | 'closeSpreadMs' | 'holdTimeoutMs' | 'healthPolicy';
+type Later = 'idleTimeoutMs' | 'closeSpreadMs' | 'holdTimeoutMs' | 'healthPolicy' | 'secrets';
 type OlderComponent = Omit<Component, Later | 'update'> &
   Partial<Pick<Component, Later>> & { readonly update?: Partial<Component['update']> };
 
@@ -34,6 +34,7 @@ const DEFAULTS: Pick<Component, Later> = freeze({
   closeSpreadMs: FIELDS.closeSpread.default,
   holdTimeoutMs: FIELDS.holdTimeout.default,
   healthPolicy: FIELDS.healthPolicy.default,
+  secrets: FIELDS.secrets.default,
 });
 const DEFAULT_CANARY_PERCENT = 10;
 
@@ -115,6 +116,7 @@ function toComponent(raw: FilledComponent, folder: string): Component {
     definesLinks: raw.defineComponentLinks.map(({ name, port, kind }) => ({ name, port, kind })),
     requiresLinks: raw.requireComponentLinks.map(({ name, alias }) => ({ name, alias })),
     environment: raw.environmentVariables.map(({ name, value }) => ({ name, value })),
+    secrets: raw.secrets,
     privileged: raw.privileged,
     extraHosts: raw.extraHosts,
     labels: { ...raw.labels },

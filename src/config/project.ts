@@ -74,6 +74,8 @@ export interface Component {
   }[];
   readonly requiresLinks: readonly { readonly name: string; readonly alias: string }[];
   readonly environment: readonly { readonly name: string; readonly value: string }[];
+  /** Names of files under /run/secrets; no two are the same. */
+  readonly secrets: readonly string[];
   readonly privileged: boolean;
   readonly memoryBytes?: number;
   readonly cpus?: number;

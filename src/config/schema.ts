@@ -5,8 +5,8 @@
  */
 import type { FromSchema } from 'json-schema-to-ts';
 
-const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
-const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
+export const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
+export const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
 /** Node's timers know no longer time; past it they fire at once, which would cut a drain short. */
 export const MAX_MS = 2_147_483_647;
 const durationMs = <const M extends number, const D extends number>(
@@ -355,6 +355,13 @@ const component = {
           value: { type: 'string', description: 'Its value.' },
         },
       },
+    },
+    secrets: {
+      type: 'array',
+      items: { type: 'string', pattern: NAME },
+      default: [],
+      description:
+        'Names of secrets; the container finds the value of each in the file `/run/secrets/NAME`, which only its user can read. They are set with `gantryd secret set`, or `gantry secret set` on one host.',
     },
     privileged: { type: 'boolean', default: false, description: 'Run with all rights of the host.' },
     resources: {

@@ -42,7 +42,11 @@ type Json = null | boolean | number | string | readonly Json[] | { readonly [key
 export function containerSpec(input: SpecInput): ContainerSpec {
   const { project, component, release, host, suffix } = input;
   const name = `${project}-${component.name}-r${release}-${suffix}`;
-  const hash = hashOf(createBody(input, CONTAINER_ID, component.labels));
+  const body = createBody(input, CONTAINER_ID, component.labels);
+  // Where the files of secrets are on the host is another matter; and who has none keeps the hash it had.
+  const hash = hashOf(
+    component.secrets.length === 0 ? body : { body, secrets: [...component.secrets].sort() },
+  );
   const labels = {
     ...component.labels,
     [LABELS.project]: project,
@@ -52,6 +56,14 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     [LABELS.host]: host,
   };
   return deepFreeze({ name, labels, hash, body: createBody(input, name, labels) });
+}
+
+/** The spec with more binds (`SOURCE:TARGET:ro`). Its hash stays as it is. */
+export function withBinds(spec: ContainerSpec, binds: readonly string[]): ContainerSpec {
+  if (binds.length === 0) return spec;
+  const { Binds = [], ...rest } = spec.body.HostConfig as { readonly Binds?: readonly string[] };
+  const body = { ...spec.body, HostConfig: { ...rest, Binds: [...Binds, ...binds] } };
+  return deepFreeze({ ...spec, body });
 }
 
 /** Stands for the container's name in `bindings[].external`; the hash sees it unexpanded. */
@@ -108,12 +120,13 @@ function exposedPorts(component: Component): Record<string, Record<string, never
   return Object.fromEntries(unique.map((port) => [`${port}/tcp`, {}]));
 }
 
-function hashOf(value: Json): string {
+/** Of what decides how a container runs: the same for any order of keys. */
+export function hashOf(value: unknown): string {
   return createHash('sha256').update(canonical(value)).digest('hex').slice(0, 16);
 }
 
 /** JSON with the keys of every object in order. */
-function canonical(value: Json): string {
+function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, v: unknown) =>
     typeof v === 'object' && v !== null && !Array.isArray(v)
       ? Object.fromEntries(Object.entries(v).sort(byFirst))
@@ -126,7 +139,7 @@ function byFirst(a: readonly [string, unknown], b: readonly [string, unknown]): 
   return a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0;
 }
 
-function deepFreeze<T>(value: T): T {
+export function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null) Object.values(value).forEach(deepFreeze);
   return Object.freeze(value);
 }

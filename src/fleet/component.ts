@@ -5,6 +5,7 @@
  */
 import { Agent, type View } from '../agent/agent.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
+import { secretMounts } from '../agent/secret-mounts.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay, troubleOf } from '../agent/stay.ts';
 import type { StatusValue } from '../cluster/values.ts';
@@ -60,8 +61,10 @@ export class FleetComponent {
     this.#postMortem = new PostMortem(engine);
     const tell: Tell = (fact) => this.#tell({ ...fact, component: name, at: now() });
     const limits = () => this.#limits();
+    const shared = { project, component: name, hostId, engine };
+    const secrets = secretMounts({ ...shared, stateDir, port: around.secrets });
     this.#agent = new Agent({
-      ...{ project, component: name, hostId, engine, proxy, file: this.#file, tell, now },
+      ...{ ...shared, proxy, secrets, file: this.#file, tell, now },
       get limits() {
         return limits();
       },
@@ -83,8 +86,9 @@ export class FleetComponent {
     const { signal } = this.#ended;
     this.#agent.start();
     const told = { tell: (fact: Parameters<Tell>[0]) => this.#tellTrouble(fact), now: this.#around.now };
+    const swept = this.#agent.sweep(signal).catch((error: unknown) => this.#onTrouble(error));
     const healing = stay(this.#agent, () => false, told, signal);
-    this.#loops = Promise.allSettled([healing, answered.then(() => this.#loop(signal))]);
+    this.#loops = Promise.allSettled([swept, healing, answered.then(() => this.#loop(signal))]);
   }
 
   /** Something that concerns the component may have changed in etcd. */

@@ -20,11 +20,13 @@ import { withLock } from '../lock.ts';
 import { pause } from '../poke.ts';
 import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/routes.ts';
 import { VERSION } from '../version.ts';
+import { Answer } from './answer.ts';
 import { FleetComponent } from './component.ts';
 import { FollowedIndex } from './followed-index.ts';
 import { sharedEngine, sharedProxyPort } from './hints.ts';
 import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
+import { type HostSecrets, keepPublished } from './secrets-key.ts';
 import type { Surroundings } from './surroundings.ts';
 import { wantedOf } from './wanted.ts';
 
@@ -50,6 +52,8 @@ export interface HostInput {
   readonly stateDir: string;
   readonly hostId: string;
   readonly engine: Engine;
+  /** Absent: components that have secrets cannot be started here. */
+  readonly secrets?: HostSecrets;
   readonly store: Store;
   readonly prefix: string;
   /** Drains what runs here when told to end. */
@@ -135,6 +139,7 @@ class FleetHost {
         store,
         engine,
         proxy,
+        secrets: input.secrets,
       },
       ...{ session: this.#session, leased: this.#leased, links: this.#links, now: this.#now, limits },
       emit: input.emit,
@@ -154,7 +159,7 @@ class FleetHost {
       this.#tellPresence();
       this.#tellCluster();
       this.#input.onRunning();
-      const writing = this.#leased.run(this.#ended.signal);
+      const writing = Promise.all([this.#leased.run(this.#ended.signal), this.#keepKeyPublished()]);
       await this.#watchConnections(signal);
       if (this.#input.stopOnExit) await this.#leave();
       this.#ended.abort();
@@ -162,6 +167,14 @@ class FleetHost {
     } finally {
       await this.#close();
     }
+  }
+
+  async #keepKeyPublished(): Promise<void> {
+    const { project, host, store, secrets } = this.#input;
+    if (secrets === undefined) return;
+    const place = { store, keys: this.#keys.project(project), project };
+    const onTrouble = (error: unknown) => this.#tellTrouble(error);
+    await keepPublished({ place, host, key: secrets.key, now: this.#now, onTrouble }, this.#ended.signal);
   }
 
   /** What was followed before is healed from the first moment, whether etcd answers or not. */
@@ -362,23 +375,5 @@ class FleetHost {
     if (this.#input.stopOnExit) await this.#session.close();
     // The links that are offered here serve on, and a new start within the lease's time goes on where this one was.
     else this.#session.abandon();
-  }
-}
-
-/** A promise, and whether it is resolved. */
-class Answer {
-  done = false;
-  readonly promise: Promise<void>;
-  #resolve: () => void = () => undefined;
-
-  constructor() {
-    this.promise = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-
-  resolve(): void {
-    this.done = true;
-    this.#resolve();
   }
 }

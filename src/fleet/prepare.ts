@@ -1,8 +1,10 @@
 /**
  * Before anything switches, a host sees to it that it could: room on the disk, the very image of the release, free
- * ports, every required link offered somewhere. Changes nothing but what images the engine has.
+ * ports, every secret there, every required link offered somewhere. Changes nothing but what images the engine has.
  */
+import { requireSecrets, type SecretPort } from '../agent/secret-mounts.ts';
 import type { ReleaseValue } from '../cluster/values.ts';
+import { completed } from '../config/normalise.ts';
 import type { Engine } from '../docker/engine.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
@@ -13,24 +15,30 @@ export const LEAST_FREE_BYTES = 128 * 1024 * 1024;
 export interface PrepareInput {
   readonly engine: Engine;
   readonly release: ReleaseValue;
+  /** undefined: none can be opened here. */
+  readonly secrets: SecretPort | undefined;
   readonly tell: Tell;
   readonly signal: AbortSignal;
   /** The links that are offered on any host. */
   readonly offers: (link: string) => boolean;
   /**
-   * It is gone back to. Then only its image is seen to: what the release that failed has broken, as by filling the disk,
+   * It is gone back to. Then only its image is seen to, and its secrets are those it had: what the release that failed has broken, as by filling the disk,
    * is the last thing that may keep it.
    */
   readonly returns: boolean;
 }
 
 /**
- * Throws host-unfit and link-unavailable (retryable: the rollout waits), image-differs, image-not-found and what
- * else a pull meets.
+ * Throws host-unfit and link-unavailable (retryable: the rollout waits), secret-unknown, secrets-key, image-differs,
+ * image-not-found and what else a pull meets.
  */
 export async function prepare(input: PrepareInput): Promise<void> {
-  const { engine, release, tell, signal, offers, returns } = input;
-  if (!returns) await refuseFullDisk(engine);
+  const { engine, release, secrets, tell, signal, offers, returns } = input;
+  if (!returns) {
+    await refuseFullDisk(engine);
+    // A release that was made before there were secrets has none.
+    await requireSecrets(secrets, completed(release.spec));
+  }
   await ensureImage(engine, release, tell, signal);
   if (returns) return;
   for (const { name, exporter } of release.requires) {

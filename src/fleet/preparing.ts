@@ -77,7 +77,8 @@ export class Preparing {
     const offers = (link: string) => around.links.isOffered(link);
     let outcome: Pick<Preparation, 'state' | 'why' | 'retryAt'>;
     try {
-      await prepare({ engine: around.engine, release, tell, signal, offers, returns });
+      const { engine, secrets } = around;
+      await prepare({ engine, release, secrets, tell, signal, offers, returns });
       await this.#tryPorts(release);
       outcome = { state: 'done', why: '' };
     } catch (error) {

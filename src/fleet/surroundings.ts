@@ -1,5 +1,6 @@
 /** What all components of a host share. Types only. */
 import type { ProxyPort } from '../agent/proxy-port.ts';
+import type { SecretPort } from '../agent/secret-mounts.ts';
 import type { ProjectKeys } from '../cluster/keys.ts';
 import type { Session, Store } from '../cluster/store.ts';
 import type { ReleaseValue } from '../cluster/values.ts';
@@ -25,6 +26,8 @@ export interface Surroundings {
   readonly links: LinkRoutes;
   readonly engine: Engine;
   readonly proxy: ProxyPort;
+  /** undefined: components that have secrets cannot be started here. */
+  readonly secrets: SecretPort | undefined;
   readonly emit: (event: AgentEvent) => void;
   /** Epoch milliseconds. */
   readonly now: () => number;

@@ -26,19 +26,28 @@ export interface MountedInput {
   readonly folder?: string;
 }
 
+export interface MountedSecrets extends SecretFiles {
+  /** The containers that have files. */
+  containers(): Promise<readonly string[]>;
+}
+
 /** host-unfit, of place alone: the folder is no tmpfs, is not only ours, or the files cannot be given to the owner. */
-export function mountedSecrets({ stateDir, scope, folder }: MountedInput): SecretFiles {
+export function mountedSecrets({ stateDir, scope, folder }: MountedInput): MountedSecrets {
   const own = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
-  const base = () => folder ?? defaultSecretsFolder();
-  const scopeFolder = () => join(base(), own, scope);
-  const folderOf = (container: string) => join(scopeFolder(), container);
+  const scopeIn = (base: string) => join(base, own, scope);
+  /** undefined: no file can be anywhere. */
+  const there = () => {
+    const base = folder ?? folderIfAny();
+    return base === undefined ? undefined : scopeIn(base);
+  };
 
   return {
     async place(container, values, owner) {
       if (values.size === 0) return [];
       [...values.keys()].forEach(refuseSecretName);
-      await prepareBase(base());
-      const target = folderOf(container);
+      const base = folder ?? defaultSecretsFolder();
+      await prepareBase(base);
+      const target = join(scopeIn(base), container);
       await makeFolder(target).catch((error: unknown) => {
         throw stateWriteError(target, error);
       });
@@ -46,12 +55,16 @@ export function mountedSecrets({ stateDir, scope, folder }: MountedInput): Secre
       return [...values.keys()].map((name) => `${join(target, name)}:${SECRETS_FOLDER}/${name}:ro`);
     },
 
-    remove: (container) => removeFolder(folderOf(container)),
+    containers: () => namesIn(there()),
+
+    async remove(container) {
+      const parent = there();
+      if (parent !== undefined) await removeFolder(join(parent, container));
+    },
 
     async keepOnly(containers) {
-      const there = await namesIn(scopeFolder());
-      const gone = there.filter((name) => !containers.includes(name));
-      for (const name of gone) await removeFolder(folderOf(name));
+      const gone = (await namesIn(there())).filter((name) => !containers.includes(name));
+      for (const name of gone) await this.remove(name);
     },
   };
 }
@@ -70,6 +83,20 @@ export function defaultSecretsFolder(
   const runtime = env.XDG_RUNTIME_DIR;
   if (runtime !== undefined && isAbsolute(runtime)) return join(runtime, 'gantryd', 'secrets');
   throw unfit('There is no folder in memory for the files of secrets: XDG_RUNTIME_DIR is not set');
+}
+
+/** host-unfit when files could not be placed. */
+export async function checkSecretsFolder(): Promise<void> {
+  await prepareBase(defaultSecretsFolder());
+}
+
+function folderIfAny(): string | undefined {
+  try {
+    return defaultSecretsFolder();
+  } catch (error) {
+    if (!isGantryError(error)) throw error;
+    return undefined;
+  }
 }
 
 async function prepareBase(folder: string): Promise<void> {
@@ -117,7 +144,8 @@ async function give(file: { chown(uid: number, gid: number): Promise<void> }, ow
   );
 }
 
-async function namesIn(folder: string): Promise<readonly string[]> {
+async function namesIn(folder: string | undefined): Promise<readonly string[]> {
+  if (folder === undefined) return [];
   try {
     return await readdir(folder);
   } catch (error) {

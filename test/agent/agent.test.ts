@@ -17,6 +17,7 @@ import {
   withStatus,
   withTakenBack,
 } from '../../src/agent/record.ts';
+import { secretMounts } from '../../src/agent/secret-mounts.ts';
 import type { Release } from '../../src/agent/state.ts';
 import { stay } from '../../src/agent/stay.ts';
 import type { AgentEvent } from '../../src/events.ts';
@@ -56,6 +57,7 @@ class Host {
     const input: AgentInput = {
       ...shared,
       proxy: proxyPort(this.#stateDir),
+      secrets: secretMounts({ ...shared, stateDir: this.#stateDir, port: undefined }),
       file: this.file,
       limits: DEFAULT_LIMITS,
       tell: (fact) => void this.told.push({ ...fact, component: COMPONENT, at: Date.now() }),

@@ -49,6 +49,7 @@ test('a component of two fields has every default', () => {
     definesLinks: [],
     requiresLinks: [],
     environment: [],
+    secrets: [],
     privileged: false,
     extraHosts: [],
     labels: {},
@@ -156,4 +157,6 @@ test('what was written down when there were fewer fields has the defaults of the
   const { order, ...olderUpdate } = update;
   assert.deepEqual(completed({ ...older, update: olderUpdate }), component({}));
   assert.deepEqual(completed(older), component({}));
+  const { secrets, ...withoutSecrets } = component({});
+  assert.deepEqual(completed(withoutSecrets).secrets, secrets);
 });

@@ -353,6 +353,18 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
     ['ulimits/1/name: the limit is set at /components/0/ulimits/0 already (is: "nofile")'],
   ],
   [
+    'a secret twice',
+    web({ secrets: ['db', 'token', 'db'] }),
+    ['secrets/2: the secret is named at /components/0/secrets/0 already (is: "db")'],
+  ],
+  [
+    'a secret that is a path',
+    web({ secrets: ['../db'] }),
+    [
+      'secrets/0: must begin with a letter or digit, go on with letters, digits, `_`, `.` or `-`, and have 63 characters at most (is: "../db")',
+    ],
+  ],
+  [
     'instances on the host network',
     web({ network: 'host', instances: 2 }),
     [

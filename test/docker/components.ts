@@ -30,6 +30,7 @@ export function componentOf(overrides: Partial<Component> = {}): Component {
     definesLinks: [],
     requiresLinks: [],
     environment: [],
+    secrets: [],
     privileged: false,
     extraHosts: [],
     labels: {},

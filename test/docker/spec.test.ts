@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Component } from '../../src/config/project.ts';
-import { LABELS } from '../../src/docker/spec.ts';
+import { LABELS, withBinds } from '../../src/docker/spec.ts';
 import { specOf } from './components.ts';
 
 const listener = { address: '0.0.0.0', port: 80, kind: 'http', containerPort: 8080 } as const;
@@ -175,4 +175,19 @@ test('a spec is frozen all the way down and shares nothing with the component', 
     (Object.isFrozen(value) && Object.values(value).every(frozen));
   assert.ok(frozen(spec));
   assert.ok(!Object.isFrozen(labels));
+});
+
+test('secrets decide by their names, whatever their order and wherever their files are', () => {
+  const bare = specOf();
+  const spec = specOf({ secrets: ['db', 'token'] });
+  assert.notEqual(spec.hash, bare.hash);
+  assert.equal(specOf({ secrets: ['token', 'db'] }).hash, spec.hash);
+  assert.deepEqual(spec.body.HostConfig, bare.body.HostConfig);
+  const bound = withBinds(specOf({ bindings: [{ external: '/a', volume: '/b', readOnly: false }] }), [
+    '/x:/y:ro',
+  ]);
+  assert.deepEqual((bound.body.HostConfig as { Binds: string[] }).Binds, ['/a:/b', '/x:/y:ro']);
+  assert.equal(withBinds(spec, ['/x:/y:ro']).hash, spec.hash);
+  assert.ok(Object.isFrozen(bound.body.HostConfig));
+  assert.equal(withBinds(spec, []), spec);
 });

@@ -1,10 +1,15 @@
 /** What a host sees to before it may adopt a release, over an engine in memory. */
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import type { ReleaseValue } from '../../src/cluster/values.ts';
 import { GantryError, isGantryError } from '../../src/errors.ts';
 import { LEAST_FREE_BYTES, type PrepareInput, prepare } from '../../src/fleet/prepare.ts';
+import { openSecrets } from '../../src/secrets/opened.ts';
+import { publicKeyText } from '../../src/secrets/seal.ts';
+import { setSecret } from '../../src/secrets/secret-store.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
+import { memoryPlace, scratch } from '../secrets/ground.ts';
 import { releaseOf } from './rollout-builders.ts';
 
 const ID = `sha256:${'2'.padStart(64, '0')}`;
@@ -17,7 +22,7 @@ function release(over: Partial<ReleaseValue['image']> = {}, requires: ReleaseVal
 /** `ready`, or why not, and whether that may pass by itself. */
 async function prepared(engine: FakeEngine, over: Partial<PrepareInput> = {}): Promise<string> {
   const { signal } = new AbortController();
-  const quiet = { tell: () => {}, offers: () => true, returns: false };
+  const quiet = { tell: () => {}, offers: () => true, returns: false, secrets: undefined };
   try {
     await prepare({ engine, release: release(), signal, ...quiet, ...over });
     return 'ready';
@@ -59,7 +64,7 @@ test('what no registry was known to have may never have been pushed, and that is
   const hintOf = async (retryable: boolean, digests: readonly string[]) => {
     engine.failNext('pull', new GantryError('pull-refused', 'no answer', { retryable, hint: 'Check it.' }));
     const { signal } = new AbortController();
-    const input = { engine, signal, tell: () => {}, offers: () => true, returns: false };
+    const input = { engine, signal, tell: () => {}, offers: () => true, returns: false, secrets: undefined };
     const error = await prepare({ ...input, release: release({ digests }) }).catch((e: unknown) => e);
     assert.ok(isGantryError(error, 'pull-refused') && error.retryable === retryable, String(error));
     return error.hint;
@@ -98,4 +103,29 @@ test('neither a full disk nor a link keeps a host from going back', async () => 
   assert.equal(await prepared(engine, back), 'image-not-found');
   engine.addImage('app:2', ID);
   assert.equal(await prepared(engine, back), 'ready');
+});
+
+test('a secret that was not set refuses the release before anything is pulled', async (t) => {
+  const folder = process.env.GANTRYD_SECRETS_DIR;
+  t.after(() => {
+    if (folder === undefined) delete process.env.GANTRYD_SECRETS_DIR;
+    else process.env.GANTRYD_SECRETS_DIR = folder;
+  });
+  process.env.GANTRYD_SECRETS_DIR = await scratch(t, '/dev/shm');
+  const engine = new FakeEngine();
+  const { privateKey } = generateKeyPairSync('x25519');
+  const place = memoryPlace();
+  const port = {
+    secrets: openSecrets({ ...place, stateDir: await scratch(t), key: async () => privateKey }),
+    readFile: () => Promise.reject(new Error('nobody reads')),
+  };
+  const spec = { ...release().spec, secrets: ['db'] };
+  const over = { release: { ...release(), spec }, secrets: port };
+  assert.equal(await prepared(engine, over), 'secret-unknown');
+  // What is gone back to has run with what it needs.
+  engine.addImage('app:2', ID);
+  assert.equal(await prepared(engine, { ...over, returns: true }), 'ready');
+  const publicKey = publicKeyText(privateKey);
+  await setSecret(place, { name: 'db', value: Buffer.from('x'), publicKey, by: 'ann', now: 0 });
+  assert.equal(await prepared(engine, over), 'ready');
 });
