@@ -1,13 +1,14 @@
 /** The way to etcd that the options name, for every command on a fleet. */
 import { readFile } from 'node:fs/promises';
-import { hostname, userInfo } from 'node:os';
 import { openStore } from '../cluster/etcd-store.ts';
 import { keys } from '../cluster/keys.ts';
 import type { StoreOptions } from '../cluster/options.ts';
 import type { Store } from '../cluster/store.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Fleet } from '../fleet/look.ts';
-import type { FleetArguments } from './fleet-options.ts';
+import type { EtcdArguments, FleetArguments } from './fleet-options.ts';
+
+export { whoAsks } from './who-asks.ts';
 
 /** A person waits: less than what an agent grants each call. */
 const CALL_MS = 2_500;
@@ -15,7 +16,7 @@ const CALL_MS = 2_500;
 /** Runs `body` with the fleet that the options name. */
 export async function withFleet<T>(args: FleetArguments, body: (fleet: Fleet) => Promise<T>): Promise<T> {
   refuseName(args.project);
-  const store: Store = openStore({ ...(await storeOptions(args)), callTimeoutMs: CALL_MS });
+  const store = await openFleetStore(args);
   try {
     return await body({ store, keys: keys(prefixOf(args)), now: Date.now });
   } finally {
@@ -23,7 +24,12 @@ export async function withFleet<T>(args: FleetArguments, body: (fleet: Fleet) =>
   }
 }
 
-export async function storeOptions(args: FleetArguments): Promise<StoreOptions> {
+/** For a command that somebody waits for; who opens it closes it. */
+export async function openFleetStore(args: EtcdArguments): Promise<Store> {
+  return openStore({ ...(await storeOptions(args)), callTimeoutMs: CALL_MS });
+}
+
+export async function storeOptions(args: EtcdArguments): Promise<StoreOptions> {
   const [ca, cert, key] = await Promise.all([
     pem('--etcd-ca', args.etcdCa),
     pem('--etcd-cert', args.etcdCert),
@@ -39,29 +45,14 @@ export async function storeOptions(args: FleetArguments): Promise<StoreOptions> 
   };
 }
 
-export function prefixOf({ etcdPrefix }: FleetArguments): string {
+export function prefixOf({ etcdPrefix }: EtcdArguments): string {
   if (/^\/[^/]/.test(etcdPrefix)) return etcdPrefix;
   throw new GantryError('usage', `--etcd-prefix begins with a slash and names something, not ${etcdPrefix}`, {
     hint: 'As /gantryd, or /teams/shop.',
   });
 }
 
-/** Who asks, as history shows it. Behind sudo it is the person. */
-export function whoAsks(): string {
-  return `${userName()}@${hostname()}`;
-}
-
-function userName(): string {
-  if (process.getuid?.() === 0 && process.env.SUDO_USER) return process.env.SUDO_USER;
-  try {
-    return userInfo().username;
-  } catch {
-    // A user id without a name, as containers have.
-    return `uid-${process.getuid?.() ?? 'unknown'}`;
-  }
-}
-
-async function passwordOf({ etcdUser, etcdPasswordFile }: FleetArguments): Promise<string> {
+async function passwordOf({ etcdUser, etcdPasswordFile }: EtcdArguments): Promise<string> {
   if (etcdPasswordFile !== undefined) {
     const text = (await read('--etcd-password-file', etcdPasswordFile)).toString('utf8');
     return text.replace(/\r?\n$/, '');

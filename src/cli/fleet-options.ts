@@ -1,11 +1,12 @@
 /** The options of the commands on a fleet, in one place so that they mean the same everywhere. */
+import { availableParallelism } from 'node:os';
 import type { Argv } from 'yargs';
 import { DEFAULT_PREFIX } from '../cluster/keys.ts';
 import { GantryError } from '../errors.ts';
 import { type CommonArguments, refuseOdd } from './options.ts';
 
-export interface FleetArguments extends CommonArguments {
-  readonly project: string;
+/** The way to etcd. */
+export interface EtcdArguments extends CommonArguments {
   readonly etcd: string;
   readonly etcdPrefix: string;
   readonly etcdCa: string | undefined;
@@ -13,6 +14,10 @@ export interface FleetArguments extends CommonArguments {
   readonly etcdKey: string | undefined;
   readonly etcdUser: string | undefined;
   readonly etcdPasswordFile: string | undefined;
+}
+
+export interface FleetArguments extends EtcdArguments {
+  readonly project: string;
 }
 
 export interface ComponentArguments extends FleetArguments {
@@ -58,10 +63,15 @@ export interface RunArguments extends ComponentArguments {
   /** `K=V`. */
   readonly label: readonly string[];
   readonly stopOnExit: boolean;
+  readonly jobs: boolean;
+  readonly jobSlots: number;
+  readonly apiAddress: string | undefined;
+  readonly apiPort: number;
 }
 
 /** Long rollouts take longer; a pipeline that hangs for a day helps nobody. */
 export const DEFAULT_TIMEOUT_S = 1800;
+const MAX_PORT = 65_535;
 
 const etcd = {
   etcd: {
@@ -169,6 +179,28 @@ const run = {
     default: false,
     description: 'Drain and stop the components here when the agent is ended',
   },
+  jobs: { type: 'boolean', default: true, description: 'Run jobs here; --no-jobs does not' },
+  'job-slots': {
+    type: 'number',
+    description: 'Jobs at once',
+    default: Math.max(4, 2 * availableParallelism()),
+    defaultDescription: 'two for each core, four at least',
+    requiresArg: true,
+  },
+  'api-address': {
+    type: 'string',
+    description: 'Where this host serves logs and outputs of its jobs',
+    default: process.env.GANTRYD_API_ADDRESS || undefined,
+    defaultDescription: '$GANTRYD_API_ADDRESS, its --address',
+    requiresArg: true,
+  },
+  'api-port': {
+    type: 'number',
+    description: 'Port for them',
+    default: Number(process.env.GANTRYD_API_PORT || 0),
+    defaultDescription: '$GANTRYD_API_PORT, any that is free',
+    requiresArg: true,
+  },
 } as const;
 
 /** Every option by its long name, for "did you mean". */
@@ -222,13 +254,21 @@ export const withRollout: Builder<RolloutArguments> = (parser) =>
     .check(oneComponent) as unknown as Argv<RolloutArguments>;
 
 export const withRun: Builder<RunArguments> = (parser) =>
-  fleet(parser).options(run).check(single('host-name', 'address')) as unknown as Argv<RunArguments>;
+  fleet(parser)
+    .options(run)
+    .check(single('host-name', 'address', 'api-address'))
+    .check(whole('job-slots', 1))
+    .check(whole('api-port', 0, MAX_PORT)) as unknown as Argv<RunArguments>;
+
+/** The options for etcd, of a command that is about a fleet. */
+export function withEtcd<T>(parser: Argv<T>) {
+  return parser.options(etcd).check(single(...Object.keys(etcd)));
+}
 
 function fleet<T>(parser: Argv<T>) {
-  return parser
-    .positional('project', { type: 'string', demandOption: true, description: 'Name of the project' })
-    .options(etcd)
-    .check(single(...Object.keys(etcd)));
+  return withEtcd(
+    parser.positional('project', { type: 'string', demandOption: true, description: 'Name of the project' }),
+  );
 }
 
 function waiting<T>(parser: Argv<T>) {
@@ -242,7 +282,8 @@ function waiting<T>(parser: Argv<T>) {
     });
 }
 
-function single(...names: readonly string[]) {
+/** None of these may be given twice, or empty. */
+export function single(...names: readonly string[]) {
   return (args: Readonly<Record<string, unknown>>) => {
     for (const name of names) refuseOdd(name, args[name]);
     return true;
@@ -267,12 +308,15 @@ function listIn(variable: string): string[] {
   return words.filter((word) => word !== '');
 }
 
-function whole(name: string, least: number) {
+export function whole(name: string, least: number, most = Number.MAX_SAFE_INTEGER) {
   return (args: Readonly<Record<string, unknown>>) => {
     const value = args[name];
     refuseOdd(name, value);
-    if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= least)) return true;
-    throw new GantryError('usage', `--${name} takes a whole number, ${least} or more`, {
+    const number = Number(value);
+    if (value === undefined || (Number.isSafeInteger(value) && number >= least && number <= most))
+      return true;
+    const bound = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+    throw new GantryError('usage', `--${name} takes a whole number, ${bound}`, {
       hint: '--help shows what it takes.',
     });
   };

@@ -159,11 +159,15 @@ export function renderProxy(status: ProxyStatus): string {
 }
 
 /** Left-aligned columns, 20 wide or as wide as their longest cell. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((h, i) => Math.max(COLUMN, h.length, ...rows.map((r) => width(r[i]) + 1)));
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  least: number = COLUMN,
+): string {
+  const widths = head.map((h, i) => Math.max(least, h.length, ...rows.map((r) => width(r[i]) + 1)));
   const line = (cells: readonly string[]) =>
     cells
-      .map((cell, i) => cell + ' '.repeat(Math.max(0, (widths[i] ?? COLUMN) - width(cell))))
+      .map((cell, i) => cell + ' '.repeat(Math.max(0, (widths[i] ?? least) - width(cell))))
       .join(' ')
       .trimEnd();
   return [head, ...rows].map(line).join('\n');
