@@ -5,7 +5,7 @@
 import { setMaxListeners } from 'node:events';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import type { Readable } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import type Docker from 'dockerode';
 import { GantryError } from '../errors.ts';
@@ -75,6 +75,17 @@ export class Connection {
       // The engine was replaced by one of another age: the next call finds a common version anew.
       if (isVersionRefused(error)) this.#link = undefined;
       throw translate(error, call.what, address);
+    }
+  }
+
+  /** As call(), for what goes on after it: the signal stays as it is once `run` has answered. */
+  async open<T>(call: Call, run: (docker: Docker, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const opening = new AbortController();
+    try {
+      return await this.call(call, (docker) => run(docker, opening.signal));
+    } catch (error) {
+      opening.abort();
+      throw error;
     }
   }
 
@@ -168,11 +179,55 @@ export function getStream(
   query: Query,
   abortSignal: AbortSignal,
 ): Promise<Readable> {
-  const parts = { path: `${path}?`, method: 'GET', isStream: true, statusCodes: { 200: true } };
+  return dial(docker, { method: 'GET', path, query, statusCodes: { 200: true } }, abortSignal);
+}
+
+/** The answer of a POST without a body as it comes. */
+export function postStream(
+  docker: Docker,
+  path: string,
+  query: Query,
+  abortSignal: AbortSignal,
+): Promise<Readable> {
+  return dial(docker, { method: 'POST', path, query, statusCodes: { 200: true } }, abortSignal);
+}
+
+/** The connection itself, after the engine has agreed to make one of it; bytes that came with its answer first. */
+export function hijack(
+  docker: Docker,
+  path: string,
+  query: Query,
+  abortSignal: AbortSignal,
+): Promise<Duplex> {
+  return dial(
+    docker,
+    { method: 'POST', path, query, statusCodes: {}, hijack: true, file: NO_BODY },
+    abortSignal,
+  );
+}
+
+/** Said to be empty, where docker-modem would send one in chunks, which an engine may take for the first bytes. */
+const NO_BODY = Buffer.alloc(0);
+
+interface DialRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly query: Query;
+  readonly statusCodes: Readonly<Record<number, true>>;
+  readonly hijack?: boolean;
+  readonly file?: Buffer;
+}
+
+function dial<T extends Readable>(
+  docker: Docker,
+  { path, query, ...parts }: DialRequest,
+  abortSignal: AbortSignal,
+): Promise<T> {
+  const request = { ...parts, path: `${path}?`, isStream: true, abortSignal };
   return new Promise((resolve, reject) => {
     docker.modem.dial(
-      { ...parts, abortSignal, options: { _query: query, _body: {} } },
-      (error: unknown, stream: unknown) => (error ? reject(error) : resolve(stream as Readable)),
+      { ...request, options: { _query: query, _body: {} } },
+      (error: unknown, stream: unknown) => (error ? reject(error) : resolve(stream as T)),
     );
   });
 }

@@ -43,7 +43,8 @@ export class Demux extends Transform {
 
   override _flush(done: TransformCallback): void {
     const cut = this.#missing > 0 || this.#header.length > 0;
-    done(cut ? new Error('the stream ended within a frame') : null);
+    const error = new Error('the stream ended within a frame');
+    done(cut ? Object.assign(error, { code: 'ERR_STREAM_PREMATURE_CLOSE' }) : null);
   }
 
   #payload(chunk: Buffer, at: number): number {

@@ -30,8 +30,9 @@ import {
   statusOf,
   wordsOf,
 } from './failures.ts';
+import { gone, goneOr, inspectContainer, short, undefinedFor404 } from './inspect.ts';
 import { Head, Tail } from './lines.ts';
-import { containerOf, exitReport, gatewayOf, identityOf, labelFilters } from './listing.ts';
+import { containerOf, exitReport, gatewayOf, isOurs, labelFilters } from './listing.ts';
 import { pullImage } from './pull.ts';
 import { type ContainerSpec, LABELS } from './spec.ts';
 import { openEvents, pieces } from './streams.ts';
@@ -128,7 +129,7 @@ export class DockerEngine implements Engine {
         .start({ abortSignal })
         .catch((error) => {
           if (statusOf(error) === 304) return;
-          throw isNoSuchContainer(error) || isBeingRemoved(error) ? gone(id, error) : error;
+          throw goneOr(id, error);
         }),
     );
   }
@@ -238,22 +239,14 @@ export class DockerEngine implements Engine {
     nameOrId: string,
     timeoutMs: number = DEADLINES.askMs,
   ): Promise<Docker.ContainerInspectInfo | undefined> {
-    const call = { what: `show the container ${short(nameOrId)}`, timeoutMs };
-    return this.#connection.call(call, (docker, abortSignal) =>
-      get<Docker.ContainerInspectInfo>(
-        docker,
-        `/containers/${encodeURIComponent(nameOrId)}/json`,
-        {},
-        abortSignal,
-      ).catch(undefinedFor404),
-    );
+    return inspectContainer(this.#connection, nameOrId, { timeoutMs });
   }
 
   /** The full id; undefined: gone. engine-failed when it is not ours. */
   async #own(id: string, verb: string): Promise<string | undefined> {
     const info = await this.#inspect(id);
     if (info === undefined) return undefined;
-    if (identityOf(info.Config.Labels) !== undefined) return info.Id;
+    if (isOurs(info.Config.Labels)) return info.Id;
     throw new GantryError(
       'engine-failed',
       `gantryd did not make the container ${short(id)} and will not ${verb} it.`,
@@ -275,10 +268,6 @@ export class DockerEngine implements Engine {
       if (ended) return;
     }
   }
-}
-
-function undefinedFor404(error: unknown): undefined {
-  if (statusOf(error) !== 404) throw error;
 }
 
 function undefinedForNoLog(error: unknown): undefined {
@@ -306,12 +295,6 @@ function createFailure(error: unknown, spec: ContainerSpec): unknown {
   return new GantryError('name-taken', `A container named ${spec.name} exists already.`, { cause: error });
 }
 
-function gone(id: string, cause: unknown): GantryError {
-  return new GantryError('container-gone', `The container ${short(id)} is gone: ${wordsOf(cause)}`, {
-    cause,
-  });
-}
-
 /** A command without end is hardly the engine's fault. */
 function endless(error: unknown, id: string, timeoutMs: number): unknown {
   if (!isGantryError(error, 'engine-timeout')) return error;
@@ -332,11 +315,7 @@ async function execCode(exec: Docker.Exec, signal: AbortSignal): Promise<number>
   }
 }
 
-function short(nameOrId: string): string {
-  return /^[0-9a-f]{64}$/.test(nameOrId) ? nameOrId.slice(0, 12) : nameOrId;
-}
-
 /** Slashes and colons belong to an image's name, anything else is made harmless. */
-function pathOf(ref: string): string {
+export function pathOf(ref: string): string {
   return encodeURIComponent(ref).replaceAll('%2F', '/').replaceAll('%3A', ':').replaceAll('%40', '@');
 }

@@ -6,7 +6,9 @@ import { createRequire } from 'node:module';
 import type Docker from 'dockerode';
 import { Connection } from './connection.ts';
 import { DockerEngine } from './docker-engine.ts';
+import { DockerJobEngine } from './docker-job-engine.ts';
 import type { Engine } from './engine.ts';
+import type { JobEngine } from './job-engine.ts';
 
 export interface EngineOptions {
   /** `unix:///path`, `tcp://host:port`, `http(s)://…`; undefined: DOCKER_HOST, else the local socket. */
@@ -16,6 +18,11 @@ export interface EngineOptions {
 /** Dials with the first call, not before. */
 export function openEngine(options: EngineOptions = {}): Engine {
   return new DockerEngine(new Connection(options.address, loadDockerode));
+}
+
+/** As openEngine, for whoever runs jobs. */
+export function openJobEngine(options: EngineOptions = {}): JobEngine {
+  return new DockerJobEngine(new Connection(options.address, loadDockerode));
 }
 
 type DockerClass = new (options: Docker.DockerOptions) => Docker;

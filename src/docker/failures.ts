@@ -70,6 +70,15 @@ export function isNoSuchContainer(error: unknown): boolean {
   return statusOf(error) === 404 && /no such container/i.test(wordsOf(error));
 }
 
+export function isNoSuchNetwork(error: unknown): boolean {
+  return statusOf(error) === 404 && /network .*not found|no such network/i.test(wordsOf(error));
+}
+
+/** 403 of joining a network a second time. */
+export function isJoinedAlready(error: unknown): boolean {
+  return statusOf(error) === 403 && /already exists in network/i.test(wordsOf(error));
+}
+
 export function isNoSuchImage(error: unknown): boolean {
   return statusOf(error) === 404 && /no such image/i.test(wordsOf(error));
 }
@@ -164,7 +173,7 @@ function isBrokenOff(error: unknown): boolean {
   return BROKEN_OFF.has(String(field(error, 'code') ?? ''));
 }
 
-function brokenOff(what: string, address: string, cause: unknown): GantryError {
+export function brokenOff(what: string, address: string, cause: unknown): GantryError {
   return new GantryError(
     'engine-unreachable',
     `The Docker engine at ${address} broke off when asked to ${what}.`,

@@ -37,7 +37,10 @@ export interface JobFilter {
 
 /** Both ends of a container's standard streams, opened before it is started. */
 export interface Attachment {
-  /** Its standard input; `end()` closes it. A container that does not read makes writes wait; one that ended fails them with EPIPE. */
+  /**
+   * Its standard input; `end()` closes it. A container that does not read makes writes wait; one that ended fails them
+   * with EPIPE, at the latest once all its output was read. Never throws where nobody listens for errors.
+   */
   readonly input: Writable;
   /** What it prints, in order of arrival; ends when the container has ended and all was read. */
   readonly output: AsyncIterable<Piece>;
@@ -48,8 +51,11 @@ export interface Attachment {
 export interface JobEngine extends Engine {
   /** Containers of jobs, running or not. `Engine.containers` never lists them, and stop, kill, remove and exit take them. */
   jobContainers(filter: JobFilter): Promise<readonly JobContainer[]>;
-  /** network-unknown, before anything was changed for that one. Already joined is success. */
-  joinNetwork(id: string, network: string): Promise<void>;
+  /**
+   * network-unknown, before anything was changed for that one. Already joined is success. `endpoint`: how, as Docker's
+   * EndpointSettings.
+   */
+  joinNetwork(id: string, network: string, endpoint?: Readonly<Record<string, unknown>>): Promise<void>;
   /** For a container that was created with OpenStdin and StdinOnce, before its start. container-gone. */
   attach(id: string): Promise<Attachment>;
   /**
@@ -81,4 +87,6 @@ export const JOB_LOG = {
 export interface JobContainerSpec extends ContainerSpec {
   /** Joined after its creation, besides the one in the body. */
   readonly networks: readonly string[];
+  /** By network: what joinNetwork is told of it, where the step says something. */
+  readonly endpoints?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }

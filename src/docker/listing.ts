@@ -1,8 +1,10 @@
 /**
- * From Docker's JSON to gantryd's values: containers of the list answer, exit reports, gateways. Pure.
+ * From Docker's JSON to gantryd's values: containers of the list answer, of components and of jobs, exit reports,
+ * gateways. Pure.
  */
 import type { ContainerInfo, ContainerInspectInfo, NetworkInspectInfo } from 'dockerode';
 import type { Container, ContainerFilter, ContainerHealth, ContainerState, ExitReport } from './engine.ts';
+import { JOB_LABELS, type JobContainer, type JobFilter } from './job-engine.ts';
 import { LABELS } from './spec.ts';
 
 const STATES: readonly string[] = [
@@ -58,6 +60,40 @@ export function identityOf(labels: Readonly<Record<string, string>> | undefined 
   const release = Number(labels?.[LABELS.release] ?? Number.NaN);
   if (!project || !component || !specHash || !host || !Number.isInteger(release)) return undefined;
   return { project, component, release, specHash, host };
+}
+
+/** As labelFilters, for containers of jobs. */
+export function jobLabelFilters({ project, host, run }: JobFilter): string[] {
+  const wanted = Object.entries({ [LABELS.project]: project, [LABELS.host]: host, [JOB_LABELS.run]: run });
+  return wanted.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
+}
+
+/** undefined: its labels are not those of a job's container, or not whole. */
+export function jobContainerOf(info: ContainerInfo): JobContainer | undefined {
+  const identity = jobIdentityOf(info.Labels);
+  if (identity === undefined) return undefined;
+  const name = (info.Names?.[0] ?? '').replace(/^\//, '');
+  const running = ['running', 'paused', 'restarting'].includes(info.State);
+  return { id: info.Id, name, ...identity, running, state: info.State };
+}
+
+/** One with the labels of a component's container is no job's, whatever else it bears. */
+export function jobIdentityOf(labels: Readonly<Record<string, string>> | undefined | null) {
+  const [project, host, run] = [LABELS.project, LABELS.host, JOB_LABELS.run].map((key) => labels?.[key]);
+  const [attempt, step] = [JOB_LABELS.attempt, JOB_LABELS.step].map((key) =>
+    Number(labels?.[key] ?? Number.NaN),
+  );
+  if (!project || !host || !run || !isCount(attempt) || !isCount(step)) return undefined;
+  return identityOf(labels) === undefined ? { project, host, run, attempt, step } : undefined;
+}
+
+/** Whether gantryd made it: for a component or for a job. */
+export function isOurs(labels: Readonly<Record<string, string>> | undefined | null): boolean {
+  return identityOf(labels) !== undefined || jobIdentityOf(labels) !== undefined;
+}
+
+function isCount(value: number | undefined): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
 /** undefined while it has not ended; of one that could not start, what the engine said. */

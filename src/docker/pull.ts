@@ -1,5 +1,5 @@
 /**
- * A pull: with the credentials of the registry, watched for silence instead of a deadline, and ended by
+ * A pull: with credentials for the registry, watched for silence instead of a deadline, and ended by
  * the words the registry says within a successful answer.
  */
 import { GantryError } from '../errors.ts';
@@ -13,11 +13,16 @@ import { type ImageReference, parseReference } from './reference.ts';
 
 export const PULL_SILENCE_MS = 60_000;
 
+/** What the registry is told of who asks; given, no config file is read. */
+export interface PullRequest extends PullOptions {
+  readonly auth?: Readonly<Record<string, string>>;
+}
+
 /** `silenceMs`: how long the engine may say nothing. */
 export async function pullImage(
   connection: Connection,
   ref: string,
-  options: PullOptions,
+  options: PullRequest,
   silenceMs = PULL_SILENCE_MS,
 ): Promise<void> {
   const reference = parseReference(ref);
@@ -39,7 +44,7 @@ async function run(
   connection: Connection,
   ref: string,
   reference: ImageReference,
-  options: PullOptions,
+  options: PullRequest,
   abortSignal: AbortSignal,
   silenceMs: number,
 ): Promise<void> {
@@ -49,7 +54,7 @@ async function run(
     slow: true,
     ...(options.signal === undefined ? {} : { until: options.signal }),
   };
-  const authconfig = await credentialsFor(reference.registry, options.authFile);
+  const authconfig = options.auth ?? (await credentialsFor(reference.registry, options.authFile));
   const request = { fromImage: reference.repository, tag: reference.version, abortSignal };
   const stream = await connection.call(call, (docker) =>
     docker

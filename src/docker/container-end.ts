@@ -1,0 +1,94 @@
+/**
+ * Waits for the end of a container. The engine's own `wait` is prompt, but never settles when the engine goes away in
+ * the middle of it: it is asked anew again and again, and only a look at the container tells that it has ended.
+ */
+import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { GantryError } from '../errors.ts';
+import { type Connection, postStream } from './connection.ts';
+import type { ExitReport } from './engine.ts';
+import { inspectContainer, short } from './inspect.ts';
+import { exitReport } from './listing.ts';
+
+/** How late an end is noticed at most when the engine's `wait` says nothing. */
+const LOOK_MS = 5_000;
+const INSPECT_MS = 10_000;
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 1_000;
+
+/** `report` undefined: the container is gone. */
+interface End {
+  readonly report: ExitReport | undefined;
+}
+
+/** Tries for ever, until aborted: then it fails with `interrupted`. */
+export async function awaitEnd(
+  connection: Connection,
+  id: string,
+  signal: AbortSignal,
+): Promise<ExitReport | undefined> {
+  for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_RETRY_MS)) {
+    const end = await listen(connection, id, signal).catch(() => {
+      // The engine is away. Its containers may run on, and it may come back.
+    });
+    if (end !== undefined) return end.report;
+    throwIfOver(connection, id, signal);
+    await delay(pauseMs, undefined, { signal }).catch(() => {});
+    throwIfOver(connection, id, signal);
+  }
+}
+
+/** Listens first and looks then: what ends in between is heard. */
+async function listen(connection: Connection, id: string, signal: AbortSignal): Promise<End | undefined> {
+  const waiting = await openWait(connection, id, signal);
+  try {
+    const end = await look(connection, id, signal);
+    if (end !== undefined || waiting === undefined) return end;
+    await heard(connection, id, signal, waiting);
+    return await look(connection, id, signal);
+  } finally {
+    waiting?.destroy();
+  }
+}
+
+/** The engine answers with headers as soon as it listens. undefined: it does not; a look tells more. */
+function openWait(connection: Connection, id: string, until: AbortSignal): Promise<Readable | undefined> {
+  const call = { what: `wait for the end of ${short(id)}`, timeoutMs: LOOK_MS, slow: true, until };
+  const path = `/containers/${encodeURIComponent(id)}/wait`;
+  const opened = connection.open(call, (docker, signal) =>
+    // Not `not-running`, which a container that was not started yet is, too.
+    postStream(docker, path, { condition: 'next-exit' }, signal),
+  );
+  return opened.catch(() => undefined);
+}
+
+/** Settles when the engine has said something, or nothing for LOOK_MS. */
+async function heard(
+  connection: Connection,
+  id: string,
+  until: AbortSignal,
+  waiting: Readable,
+): Promise<void> {
+  const call = { what: `tell of the end of ${short(id)}`, timeoutMs: LOOK_MS, slow: true, until };
+  const read = async () => {
+    for await (const _said of waiting);
+  };
+  await connection.call(call, read).catch(() => {
+    // A look follows, whatever it was.
+  });
+}
+
+async function look(connection: Connection, id: string, until: AbortSignal): Promise<End | undefined> {
+  const info = await inspectContainer(connection, id, { timeoutMs: INSPECT_MS, until });
+  if (info === undefined) return { report: undefined };
+  const report = exitReport(info);
+  return report.exitCode === undefined ? undefined : { report };
+}
+
+function throwIfOver(connection: Connection, id: string, signal: AbortSignal): void {
+  connection.closing.throwIfAborted();
+  if (!signal.aborted) return;
+  if (signal.reason instanceof GantryError) throw signal.reason;
+  const message = `Waiting for the end of the container ${short(id)} was interrupted.`;
+  throw new GantryError('interrupted', message, { cause: signal.reason });
+}

@@ -1,0 +1,127 @@
+/**
+ * The JobEngine for Docker: what DockerEngine does, and beside it the calls that only containers that end need. What
+ * takes more than a call or two has a file of its own.
+ */
+import type { Readable } from 'node:stream';
+import type Docker from 'dockerode';
+import { GantryError } from '../errors.ts';
+import { attachTo } from './attachment.ts';
+import { type Connection, get, getStream } from './connection.ts';
+import { awaitEnd } from './container-end.ts';
+import { readContainerFile } from './container-file.ts';
+import type { Piece } from './demux.ts';
+import { DEADLINES, DockerEngine, pathOf } from './docker-engine.ts';
+import type { ExitReport, PullOptions } from './engine.ts';
+import { isJoinedAlready, isNoSuchNetwork, statusOf, wordsOf } from './failures.ts';
+import { goneOr, short, undefinedFor404 } from './inspect.ts';
+import type { Attachment, JobContainer, JobEngine, JobFilter } from './job-engine.ts';
+import { jobContainerOf, jobLabelFilters } from './listing.ts';
+import { outputOf } from './output.ts';
+import { pullImage } from './pull.ts';
+
+export class DockerJobEngine extends DockerEngine implements JobEngine {
+  readonly #connection: Connection;
+
+  constructor(connection: Connection) {
+    super(connection);
+    this.#connection = connection;
+  }
+
+  async jobContainers(filter: JobFilter): Promise<readonly JobContainer[]> {
+    const call = { what: "list the jobs' containers", timeoutMs: DEADLINES.askMs };
+    const query = { all: 1, filters: JSON.stringify({ label: jobLabelFilters(filter) }) };
+    const list = await this.#connection.call(call, (docker, abortSignal) =>
+      get<Docker.ContainerInfo[]>(docker, '/containers/json', query, abortSignal),
+    );
+    return list.flatMap((info) => jobContainerOf(info) ?? []);
+  }
+
+  async joinNetwork(
+    id: string,
+    network: string,
+    endpoint?: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    const what = `join the container ${short(id)} to the network ${network}`;
+    const call = { what, timeoutMs: DEADLINES.createMs };
+    await this.#connection.call(call, (docker, abortSignal) =>
+      docker
+        .getNetwork(encodeURIComponent(network))
+        .connect({ Container: id, EndpointConfig: endpoint, abortSignal } as Docker.NetworkConnectOptions)
+        .catch((error) => {
+          if (!isJoinedAlready(error)) throw joinFailure(error, id, network);
+        }),
+    );
+  }
+
+  attach(id: string): Promise<Attachment> {
+    return attachTo(this.#connection, id);
+  }
+
+  async printed(id: string, signal: AbortSignal): Promise<AsyncIterable<Piece>> {
+    const connection = this.#connection;
+    const { address } = await connection.info();
+    const what = `tell what ${short(id)} printed`;
+    const call = { what, timeoutMs: DEADLINES.logsMs, slow: true, until: signal };
+    const path = `/containers/${encodeURIComponent(id)}/logs`;
+    const stream = await connection.open(call, (docker, opening) =>
+      getStream(docker, path, { follow: 1, stdout: 1, stderr: 1 }, opening).catch((error) =>
+        Promise.reject(goneOr(id, error)),
+      ),
+    );
+    return outputOf({ connection, address, id, stream, stop: signal });
+  }
+
+  ended(id: string, signal: AbortSignal): Promise<ExitReport | undefined> {
+    return awaitEnd(this.#connection, id, signal);
+  }
+
+  readFile(id: string, path: string): Promise<Readable> {
+    return readContainerFile(this.#connection, id, path);
+  }
+
+  async networkExists(name: string): Promise<boolean> {
+    const call = { what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
+    const path = `/networks/${encodeURIComponent(name)}`;
+    const found = await this.#connection.call(call, (docker, abortSignal) =>
+      get(docker, path, {}, abortSignal).catch(undefinedFor404),
+    );
+    return found !== undefined;
+  }
+
+  async removeImage(id: string): Promise<boolean> {
+    const call = { what: `remove the image ${id}`, timeoutMs: DEADLINES.removeMs, slow: true };
+    return this.#connection.call(call, (docker, abortSignal) =>
+      docker
+        .getImage(pathOf(id))
+        .remove({ abortSignal })
+        .then(
+          () => true,
+          (error) => {
+            if ([404, 409].includes(statusOf(error) ?? 0)) return false;
+            throw error;
+          },
+        ),
+    );
+  }
+
+  async pullWith(
+    ref: string,
+    auth: Readonly<Record<string, string>>,
+    options: PullOptions = {},
+  ): Promise<string> {
+    await pullImage(this.#connection, ref, { ...options, auth });
+    const image = await this.image(ref);
+    if (image !== undefined) return image.id;
+    throw new GantryError('image-not-found', `The image ${ref} was pulled, but this host does not have it.`);
+  }
+}
+
+function joinFailure(error: unknown, id: string, network: string): unknown {
+  if (isNoSuchNetwork(error)) {
+    return new GantryError('network-unknown', `This host has no network ${network}: ${wordsOf(error)}`, {
+      cause: error,
+      hint: `Create it with 'docker network create ${network}', or name one that 'docker network ls' shows.`,
+    });
+  }
+  return goneOr(id, error);
+}
