@@ -19,12 +19,28 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   release: ['{component}', '{release}'],
   outcome: ['{component}', '{release}'],
   status: ['{component}', '{host}'],
+  run: ['{run}'],
+  claim: ['{run}'],
+  executor: ['{host}'],
+  schedule: ['{schedule}'],
+  cursor: ['{schedule}'],
+  ended: ['{run}'],
+  secret: ['{secret}'],
+  secretsKey: [],
 };
+
+/** Where the values are described. */
+const VALUES = [
+  ['src', 'cluster', 'values.ts'],
+  ['src', 'cluster', 'job-values.ts'],
+  ['src', 'secrets', 'secret-values.ts'],
+] as const;
 
 /** Every member of the keys that is a key, or makes one; a range is none. */
 function keysOfCode(): Map<string, string> {
   const all = keys(DEFAULT_PREFIX);
-  const members = { ...all, ...all.project('{project}') };
+  const project = all.project('{project}');
+  const members = { ...all, ...project, ...project.jobs };
   const found = new Map<string, string>();
   for (const [name, member] of Object.entries(members)) {
     if (name === 'prefix' || name === 'project') continue;
@@ -92,11 +108,11 @@ describe('docs/etcd-keys.md', () => {
   });
 
   test('has every field of every value', async () => {
-    const [page, source] = await Promise.all([
-      read('docs', 'etcd-keys.md'),
-      read('src', 'cluster', 'values.ts'),
-    ]);
-    const shapes = [...shapesOf(source)].map(([name, fields]) => [titleOf(name), fields] as const);
+    const page = await read('docs', 'etcd-keys.md');
+    const sources = await Promise.all(VALUES.map((path) => read(...path)));
+    const shapes = [...shapesOf(sources.join('\n'))].map(
+      ([name, fields]) => [titleOf(name), fields] as const,
+    );
     assert.ok(shapes.length >= Object.keys(TAKES).length, 'the values are found in the source');
     assert.deepEqual(
       new Map([...sectionsOf(page)].sort(([a], [b]) => a.localeCompare(b))),
