@@ -5,7 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 
-const MAX_NAME = 60;
+/** As long as a schedule's name may be. */
+const MAX_NAME = 63;
 const LETTERS = '0123456789abcdefghijklmnopqrstuvwxyz';
 const RANDOM_LETTERS = 4;
 const HASH_LETTERS = 6;

@@ -19,7 +19,13 @@ import type { JobFleet } from './job-fleet.ts';
 import { handId, scheduleInIds } from './run-id.ts';
 import { creation, isSame, keysOf, newestFirst, refuseTooLarge, runAt } from './run-records.ts';
 import { cancelWanted, endWrites, isOver, newRun } from './runs.ts';
+import { MOST_WAITING } from './ticks.ts';
 import { carryOut, deleteAll, type Step } from './transact.ts';
+
+/** Of what a replaced run's end takes, that many fit one transaction. */
+const MOST_REPLACED = 30;
+/** Runs that an error names. */
+const MAX_NAMED = 3;
 
 /** Creates it, or replaces the one of that name. Ticks count from now on where it did not fire as it is now. */
 export function pushSchedule(fleet: JobFleet, schedule: Schedule): Promise<{ created: boolean }> {
@@ -135,8 +141,9 @@ export interface Admitted {
 export function admitted(overlap: Overlap, active: readonly ActiveRun[]): Admitted | undefined {
   const after = active.map(({ run }) => run.id);
   if (active.length === 0 || overlap === 'allow') return { after: [], replaced: [] };
+  if (active.length >= MOST_WAITING) return undefined;
   if (overlap === 'queue') return { after, replaced: [] };
-  return overlap === 'replace' ? { after, replaced: active } : undefined;
+  return overlap === 'replace' ? { after, replaced: active.slice(0, MOST_REPLACED) } : undefined;
 }
 
 /** How a run is asked to make room, with what must not have changed. Pure. */
@@ -165,7 +172,7 @@ interface RunAsked {
 function runStep(fleet: JobFleet, { look, schedule, id, at, active }: RunAsked): Step<RunValue> {
   const { name, job } = schedule;
   const room = admitted(schedule.overlap, active);
-  if (room === undefined) throw busy(name, active);
+  if (room === undefined) throw busy(schedule, active);
   const { by } = fleet;
   const run = newRun({ id, job, input: { kind: 'none' }, by, at, schedule: { name }, after: room.after });
   const made = creation(keysOf(fleet), run);
@@ -233,16 +240,14 @@ async function endedRuns(fleet: JobFleet, schedule: string): Promise<Entry[]> {
   return entries.filter((entry) => readRun(entry)?.schedule?.name === schedule);
 }
 
-function busy(name: string, active: readonly ActiveRun[]): GantryError {
-  const ids = active.map(({ run }) => run.id).join(', ');
-  return new GantryError(
-    'schedule-busy',
-    `${name} has a run that is not over, and allows no second one: ${ids}`,
-    {
-      hint: `Wait for it, or cancel it: job cancel ${active[0]?.run.id}. overlap: queue, replace or allow lets more in.`,
-      retryable: true,
-    },
-  );
+function busy({ name, overlap }: Schedule, active: readonly ActiveRun[]): GantryError {
+  const ids = active.slice(0, MAX_NAMED).map(({ run }) => run.id);
+  const more = active.length > ids.length ? ` and ${active.length - ids.length} more` : '';
+  const message = `${name} lets no more runs in (overlap: ${overlap}) before these are over: ${ids.join(', ')}${more}`;
+  return new GantryError('schedule-busy', message, {
+    hint: `Wait for it, or cancel it: job cancel ${ids[0]}`,
+    retryable: true,
+  });
 }
 
 async function unknown(fleet: JobFleet, name: string): Promise<GantryError> {

@@ -156,7 +156,10 @@ describe('runSchedule', () => {
   test('overlap: forbid names the run that is under way', async () => {
     const { fleet, cluster } = await pushed();
     const first = await runSchedule(fleet, 'nightly');
-    await assert.rejects(runSchedule(fleet, 'nightly'), new RegExp(`allows no second one: ${first.id}$`));
+    await assert.rejects(
+      runSchedule(fleet, 'nightly'),
+      new RegExp(`\\(overlap: forbid\\) before these are over: ${first.id}$`),
+    );
     await fails(runSchedule(fleet, 'nightly'), 'schedule-busy');
     end(cluster, first);
     assert.equal((await runSchedule(fleet, 'nightly')).state, 'pending');
