@@ -1,6 +1,6 @@
 /**
  * Reads a project file, or takes one that is stored, and throws what is wrong with it. The only part of
- * src/config that touches the file system; what the text means is parse.ts.
+ * src/config that touches the file system, for load-jobs.ts too; what the text means is parse.ts.
  */
 import { constants, open, readdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
@@ -56,7 +56,7 @@ export function projectOfStored(
 }
 
 async function load(path: string, options: Omit<ParseOptions, 'file' | 'folder'>) {
-  const text = await readText(path);
+  const text = await readText(path, 'project file');
   const result = parseProject(text, { ...options, file: path, folder: dirname(resolve(path)) });
   if ('project' in result) return result;
   const hint = `Fix what is listed, then run \`gantry ${path} check\`. Every field is described in docs/config.md.`;
@@ -68,8 +68,13 @@ export function problemsOf(error: GantryError): readonly Problem[] {
   return error.code === 'config-invalid' && Array.isArray(error.cause) ? error.cause : [];
 }
 
-/** `place` is what each line begins with. */
-function invalid(what: string, place: string, problems: readonly Problem[], hint: string): GantryError {
+/** config-invalid with all of them; `place` is what each line begins with. */
+export function invalid(
+  what: string,
+  place: string,
+  problems: readonly Problem[],
+  hint: string,
+): GantryError {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
   const lines = problems.slice(0, MAX_LISTED).map((problem) => `  ${formatProblem(place, problem)}`);
   if (problems.length > MAX_LISTED) lines.push(`  and ${problems.length - MAX_LISTED} more`);
@@ -77,26 +82,28 @@ function invalid(what: string, place: string, problems: readonly Problem[], hint
   return new GantryError('config-invalid', message, { hint, cause: problems });
 }
 
-async function readText(path: string): Promise<string> {
+/** The text of a file of ours, `what` for messages. Throws GantryError config-unreadable. */
+export async function readText(path: string, what: string): Promise<string> {
+  const unreadable = unreadableAs(what, path);
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(await readBounded(path));
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readBounded(path, what));
   } catch (error) {
     if (error instanceof GantryError) throw error;
-    if (error instanceof TypeError)
-      throw unreadable(path, 'is not UTF-8 text', 'Save the file as UTF-8.', error);
-    throw await translate(path, error);
+    if (error instanceof TypeError) throw unreadable('is not UTF-8 text', 'Save the file as UTF-8.', error);
+    throw await translate(path, error, unreadable);
   }
 }
 
-async function readBounded(path: string): Promise<Buffer> {
+async function readBounded(path: string, what: string): Promise<Buffer> {
+  const unreadable = unreadableAs(what, path);
   // Not blocking: opening a pipe would wait for its writer.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
-    if (stat.isDirectory()) throw unreadable(path, 'is a folder', 'Name the project file in it.');
-    if (!stat.isFile()) throw unreadable(path, 'is no regular file', 'Write the project to a file first.');
+    if (stat.isDirectory()) throw unreadable('is a folder', `Name the ${what} in it.`);
+    if (!stat.isFile()) throw unreadable('is no regular file', 'Write it to a file first.');
     if (stat.size > MAX_FILE_BYTES) {
-      throw unreadable(path, `is larger than ${MAX_FILE_BYTES} bytes`, 'Is it a project file at all?');
+      throw unreadable(`is larger than ${MAX_FILE_BYTES} bytes`, `Is it a ${what} at all?`);
     }
     return await file.readFile();
   } finally {
@@ -104,12 +111,11 @@ async function readBounded(path: string): Promise<Buffer> {
   }
 }
 
-async function translate(path: string, error: unknown): Promise<GantryError> {
+async function translate(path: string, error: unknown, unreadable: Unreadable): Promise<GantryError> {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     const similar = suggest(basename(path), await namesIn(dirname(resolve(path))));
     return unreadable(
-      path,
       'does not exist',
       similar === undefined
         ? 'Check the path; it counts from the working directory.'
@@ -119,13 +125,12 @@ async function translate(path: string, error: unknown): Promise<GantryError> {
   }
   if (code === 'EACCES' || code === 'EPERM') {
     return unreadable(
-      path,
       'may not be read by this user',
       'Change its permissions, or run as another user.',
       error,
     );
   }
-  return unreadable(path, `cannot be read: ${messageOf(error)}`, 'Check the path and the disk.', error);
+  return unreadable(`cannot be read: ${messageOf(error)}`, 'Check the path and the disk.', error);
 }
 
 /** File names for a suggestion; a folder that cannot be listed has none to offer. */
@@ -133,13 +138,11 @@ async function namesIn(folder: string): Promise<readonly string[]> {
   return readdir(folder).catch(() => []);
 }
 
-function unreadable(path: string, what: string, hint: string, cause?: unknown): GantryError {
-  return new GantryError(
-    'config-unreadable',
-    `the project file ${path} ${what} (looked at ${resolve(path)})`,
-    {
-      hint,
-      cause,
-    },
-  );
+type Unreadable = (why: string, hint: string, cause?: unknown) => GantryError;
+
+function unreadableAs(what: string, path: string): Unreadable {
+  return (why, hint, cause) => {
+    const message = `the ${what} ${path} ${why} (looked at ${resolve(path)})`;
+    return new GantryError('config-unreadable', message, { hint, cause });
+  };
 }

@@ -4,13 +4,15 @@
  */
 import type { ErrorObject } from 'ajv';
 import { type Finding, isRecord, type Path, pathOf, shorten, valueAt } from './problems.ts';
-import { MAX_MS, ROOT, type SchemaNode } from './schema.ts';
+import { MAX_MS, MAX_SECONDS, ROOT, type SchemaNode } from './schema.ts';
 import { didYouMean } from './suggest.ts';
 
 /** What each `pattern` of the schema asks for. A test holds this complete. */
 export const PATTERNS: Readonly<Record<string, string>> = {
   '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$':
     'must begin with a letter or digit, go on with letters, digits, `_`, `.` or `-`, and have 63 characters at most',
+  '^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$':
+    'must begin with a letter or digit, go on with letters, digits, `_` or `-`, and have 63 characters at most',
   '^/': 'must begin with `/`',
   '^[1-9][0-9]*[bkmgBKMG]?$': 'must be a number of bytes, or one with `k`, `m` or `g`, as "512m"',
   '^[a-zA-Z_][a-zA-Z0-9_]*$': 'must begin with a letter or `_` and go on with letters, digits or `_`',
@@ -129,6 +131,7 @@ function outOfRange(node: SchemaNode, value: unknown, path: Path): string {
     return `must be at least ${node.minimum} milliseconds; write ${Number(value) * 1000} for ${value} seconds`;
   }
   if (node.maximum === MAX_MS) return `must be between ${node.minimum} and ${MAX_MS} milliseconds`;
+  if (node.maximum === MAX_SECONDS) return `must be between ${node.minimum} and ${MAX_SECONDS} seconds`;
   if (node.exclusiveMinimum !== undefined) return `must be more than ${node.exclusiveMinimum}`;
   if (node.maximum === undefined) return `must be at least ${node.minimum}`;
   return `must be between ${node.minimum} and ${node.maximum}`;
@@ -154,9 +157,9 @@ function wrongType(node: SchemaNode, value: unknown, path: Path): string {
     case 'string':
       return `must be text${isScalar(value) ? `: write "${value}" in quotes` : ''}`;
     case 'integer':
-      return `must be a whole number${numberInstead(value, path)}`;
+      return `must be a whole number${numberInstead(value, path, node)}`;
     case 'number':
-      return `must be a number${numberInstead(value, path)}`;
+      return `must be a number${numberInstead(value, path, node)}`;
     case 'boolean':
       return `must be true or false${booleanInstead(value)}`;
     case 'array':
@@ -170,14 +173,16 @@ function isScalar(value: unknown): boolean {
   return typeof value === 'number' || typeof value === 'boolean';
 }
 
-function numberInstead(value: unknown, path: Path): string {
+function numberInstead(value: unknown, path: Path, node: SchemaNode): string {
   if (typeof value !== 'string') return '';
   if (/^-?[0-9]{1,15}$/.test(value)) return `: write ${Number(value)} without quotes`;
   const duration = DURATION.exec(value);
   const timed = /(timeout|interval)$/i.test(String(path.at(-1)));
   if (duration === null || !timed) return '';
   const ms = Math.round(Number(duration[1]) * (UNIT_MS[duration[2] ?? 'ms'] ?? 1));
-  return ` of milliseconds: write ${ms}`;
+  return node.maximum === MAX_SECONDS
+    ? ` of seconds: write ${Math.ceil(ms / 1_000)}`
+    : ` of milliseconds: write ${ms}`;
 }
 
 function booleanInstead(value: unknown): string {

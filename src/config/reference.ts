@@ -32,13 +32,18 @@ export const EXAMPLE = `{
 
 /** Objects that look the same wherever they appear get one section. */
 const SHARED: Readonly<Record<string, string>> = {
+  steps: 'Step',
+  environment: 'Variable',
+  mounts: 'Mount',
+  schedules: 'Schedule',
+  job: 'Job',
   readyChecks: 'Check',
   healthChecks: 'Check',
   terminationChecks: 'Check',
   terminationSignals: 'Signal',
 };
 
-interface Section {
+export interface Section {
   readonly title: string;
   readonly node: SchemaNode;
 }
@@ -81,7 +86,8 @@ Entries go by: \`external\` for ports and bindings, \`id\` for checks and signal
 form sets: \`container\` for ports, \`kind\` for checks and signals, \`volume\` for bindings, \`port\` for defined links,
 \`alias\` for required links, \`value\` for variables, \`soft\` for limits.`;
 
-function collect(section: Section): Section[] {
+/** The section, and one for each object that is in it. */
+export function collect(section: Section): Section[] {
   const found = [section];
   for (const [field, node] of Object.entries(section.node.properties ?? {})) {
     const inner = objectIn(node);
@@ -101,7 +107,8 @@ function titleOf(field: string): string {
   return SHARED[field] ?? (field === 'components' ? 'Component' : `\`${field}\``);
 }
 
-function renderSection({ title, node }: Section): string {
+/** A heading and the table of its fields. */
+export function renderSection({ title, node }: Section): string {
   const rows = Object.entries(node.properties ?? {}).map(([field, child]) =>
     renderRow(field, child, node.required?.includes(field) ?? false),
   );
@@ -123,18 +130,22 @@ function renderRow(field: string, node: SchemaNode, required: boolean): string {
 
 function typeOf(field: string, node: SchemaNode): string {
   if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(', ');
-  if (node.items !== undefined) {
-    return node.items.properties === undefined ? 'list of texts' : `list of ${linkTo(titleOf(field))}`;
-  }
-  if (node.properties !== undefined) return linkTo(titleOf(field));
-  if (node.type === 'object') return 'object of texts';
   const types = typeof node.type === 'string' ? [node.type] : (node.type ?? []);
-  return types.map((type) => `${NAMES[type] ?? type}${type === 'integer' ? rangeOf(node) : ''}`).join(' or ');
+  return types.map((type) => nameOf(type, field, node)).join(' or ');
+}
+
+function nameOf(type: string, field: string, node: SchemaNode): string {
+  if (type === 'array') {
+    return node.items?.properties === undefined ? 'list of texts' : `list of ${linkTo(titleOf(field))}`;
+  }
+  if (type === 'integer') return `whole number${rangeOf(node)}`;
+  if (type !== 'object') return NAMES[type] ?? type;
+  if (node.properties !== undefined) return linkTo(titleOf(field));
+  return node.additionalProperties === true ? 'object' : 'object of texts';
 }
 
 const NAMES: Readonly<Record<string, string>> = {
   string: 'text',
-  integer: 'whole number',
   boolean: 'true or false',
 };
 

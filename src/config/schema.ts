@@ -9,6 +9,8 @@ export const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
 export const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
 /** Node's timers know no longer time; past it they fire at once, which would cut a drain short. */
 export const MAX_MS = 2_147_483_647;
+/** The same where seconds are counted. */
+export const MAX_SECONDS = 2_147_483;
 const durationMs = <const M extends number, const D extends number>(
   minimum: M,
   fallback: D,

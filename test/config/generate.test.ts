@@ -4,11 +4,21 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
-import { renderPublished, renderValidator } from '../../src/config/generate.ts';
+import { renderPublished, renderValidators } from '../../src/config/generate.ts';
+import { JOB_SCHEMA, WORKFLOW_SCHEMA } from '../../src/config/job-schema.ts';
 import { EXAMPLE } from '../../src/config/reference.ts';
+import { DOCKET_SCHEMA, SCHEDULES_SCHEMA } from '../../src/config/schedule-schema.ts';
 import { PROJECT_SCHEMA } from '../../src/config/schema.ts';
 import { validate } from '../../src/config/validator.generated.js';
 import { PACKAGE_ROOT } from '../../src/version.ts';
+
+const SCHEMAS = {
+  project: PROJECT_SCHEMA,
+  job: JOB_SCHEMA,
+  workflow: WORKFLOW_SCHEMA,
+  schedules: SCHEDULES_SCHEMA,
+  docket: DOCKET_SCHEMA,
+};
 
 for (const [path, text] of Object.entries(renderPublished())) {
   test(`${path} is what the schema says`, () => {
@@ -16,10 +26,12 @@ for (const [path, text] of Object.entries(renderPublished())) {
   });
 }
 
-test('the validator next to this build is the one of the schema', () => {
-  const file = new URL('../../src/config/validator.generated.js', import.meta.url);
-  assert.equal(readFileSync(file, 'utf8'), renderValidator());
-});
+for (const [name, code] of Object.entries(renderValidators())) {
+  test(`${name} next to this build is the one of the schemas`, () => {
+    const file = new URL(`../../src/config/${name}`, import.meta.url);
+    assert.equal(readFileSync(file, 'utf8'), code);
+  });
+}
 
 test('the published schema accepts the example, as an editor would', () => {
   const schema = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'schema/gantryd.schema.json'), 'utf8'));
@@ -35,16 +47,17 @@ test('the validator leaves its input alone', () => {
   assert.deepEqual(document, before);
 });
 
-test('every field of the schema has a description', () => {
-  const undescribed: string[] = [];
-  const visit = (node: object, path: string): void => {
-    const { properties = {}, items } = node as { properties?: Record<string, object>; items?: object };
-    for (const [field, child] of Object.entries(properties)) {
-      if (!('description' in child)) undescribed.push(`${path}/${field}`);
-      visit(child, `${path}/${field}`);
-    }
-    if (items !== undefined) visit(items, path);
-  };
-  visit(PROJECT_SCHEMA, '');
-  assert.deepEqual(undescribed, []);
-});
+for (const [title, schema] of Object.entries(SCHEMAS))
+  test(`every field has a description: ${title}`, () => {
+    const undescribed: string[] = [];
+    const visit = (node: object, path: string): void => {
+      const { properties = {}, items } = node as { properties?: Record<string, object>; items?: object };
+      for (const [field, child] of Object.entries(properties)) {
+        if (!('description' in child)) undescribed.push(`${path}/${field}`);
+        visit(child, `${path}/${field}`);
+      }
+      if (items !== undefined) visit(items, path);
+    };
+    visit(schema, '');
+    assert.deepEqual(undescribed, []);
+  });

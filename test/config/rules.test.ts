@@ -1,7 +1,9 @@
 /** What a project file may not say: each rule with the exact message an operator reads. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { JOB_ROOT, WORKFLOW_ROOT } from '../../src/config/job-schema.ts';
 import { PATTERNS } from '../../src/config/messages.ts';
+import { DOCKET_ROOT, SCHEDULE_ROOT } from '../../src/config/schedule-schema.ts';
 import { ROOT, type SchemaNode } from '../../src/config/schema.ts';
 import { linesFor } from './problemLines.ts';
 
@@ -445,11 +447,12 @@ for (const [name, document] of ALLOWED) {
   test(`allowed: ${name}`, () => assert.deepEqual(linesFor(document), []));
 }
 
-test('every pattern of the schema has a sentence', () => {
+test('every pattern of the schemas has a sentence', () => {
   const patterns = (node: SchemaNode): string[] => [
     ...(node.pattern === undefined ? [] : [node.pattern]),
     ...Object.values(node.properties ?? {}).flatMap(patterns),
     ...(node.items === undefined ? [] : patterns(node.items)),
   ];
-  assert.deepEqual([...new Set(patterns(ROOT))].sort(), Object.keys(PATTERNS).sort());
+  const roots = [ROOT, JOB_ROOT, WORKFLOW_ROOT, SCHEDULE_ROOT, DOCKET_ROOT];
+  assert.deepEqual([...new Set(roots.flatMap(patterns))].sort(), Object.keys(PATTERNS).sort());
 });
