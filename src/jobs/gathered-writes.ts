@@ -16,6 +16,7 @@ export class GatheredWrites<T extends Sized> {
   #waiting: T[] = [];
   #waitingBytes = 0;
   #underWay: Promise<void> | undefined;
+  #onTaken: (() => void)[] = [];
   #failure: { readonly error: unknown } | undefined;
 
   constructor(write: (pieces: readonly T[]) => Promise<void>) {
@@ -24,12 +25,15 @@ export class GatheredWrites<T extends Sized> {
 
   /** A promise when there is no room for more; it, or a later call, fails as the write did. */
   add(piece: T): Promise<void> | undefined {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    if (this.#failure !== undefined) return this.flush();
     this.#waiting.push(piece);
     this.#waitingBytes += piece.bytes.length;
     this.#underWay ??= this.#writeWaiting();
-    const full = this.#waitingBytes >= GATHERED_BYTES || this.#waiting.length >= GATHERED_PIECES;
-    return full ? this.#room() : undefined;
+    if (!this.#isFull) return undefined;
+    const room = this.#room();
+    // Who gives several pieces waits for the last one alone, and is told then.
+    room.catch(() => {});
+    return room;
   }
 
   /** All that was added is written. */
@@ -38,14 +42,16 @@ export class GatheredWrites<T extends Sized> {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
+  get #isFull(): boolean {
+    return this.#waitingBytes >= GATHERED_BYTES || this.#waiting.length >= GATHERED_PIECES;
+  }
+
   async #room(): Promise<void> {
-    while (this.#waitingBytes >= GATHERED_BYTES || this.#waiting.length >= GATHERED_PIECES) {
+    while (this.#isFull) {
       await new Promise<void>((resolve) => this.#onTaken.push(resolve));
       if (this.#failure !== undefined) throw this.#failure.error;
     }
   }
-
-  #onTaken: (() => void)[] = [];
 
   /** Never throws: who adds or flushes is told. */
   async #writeWaiting(): Promise<void> {
