@@ -22,15 +22,20 @@ export function uniqueTag(): string {
   return `gantryd-test/${randomBytes(4).toString('hex')}:1`;
 }
 
-/** An image with a shell and the usual commands in /bin. Answers its id. */
-export async function busyboxImage(engineAddress: string | undefined, tag: string): Promise<string> {
+/** An image with a shell and the usual commands in /bin, and these files and Dockerfile lines. Answers its id. */
+export async function busyboxImage(
+  engineAddress: string | undefined,
+  tag: string,
+  more: { readonly files?: readonly TarEntry[]; readonly changes?: readonly string[] } = {},
+): Promise<string> {
   const colon = tag.lastIndexOf(':');
   const query = new URLSearchParams({ fromSrc: '-', repo: tag.slice(0, colon), tag: tag.slice(colon + 1) });
   query.append('changes', 'ENV PATH=/bin');
   query.append('changes', 'CMD ["sleep","3600"]');
   query.append('changes', `LABEL io.gantryd.example=${OWNER}`);
+  for (const line of more.changes ?? []) query.append('changes', line);
   const api = new EngineApi(engineAddress);
-  const answer = await api.send('POST', `/images/create?${query}`, busyboxTar());
+  const answer = await api.send('POST', `/images/create?${query}`, busyboxTar(more.files));
   if (answer.status !== 200 || answer.text.includes('"error"'))
     throw new Error(`import failed: ${answer.text}`);
   return (await api.json<{ Id: string }>('GET', `/images/${tag}/json`)).Id;
@@ -42,7 +47,7 @@ export async function removeImage(engineAddress: string | undefined, tag: string
   if (answer.status >= 300 && answer.status !== 404) throw new Error(`removing ${tag}: ${answer.text}`);
 }
 
-function busyboxTar(): Buffer {
+function busyboxTar(files: readonly TarEntry[] = []): Buffer {
   const program = findBusybox();
   const applets = execFileSync(program, ['--list'], { encoding: 'utf8' }).split('\n');
   const links = applets.filter((a) => a !== '' && a !== 'busybox');
@@ -50,6 +55,7 @@ function busyboxTar(): Buffer {
     ...['bin/', 'etc/', 'tmp/', 'proc/', 'sys/', 'dev/'].map((path) => ({ path })),
     { path: 'bin/busybox', content: readFileSync(program) },
     ...links.map((applet) => ({ path: `bin/${applet}`, linkTo: 'busybox' })),
+    ...files,
   ]);
 }
 
