@@ -63,6 +63,7 @@ export interface RunArguments extends ComponentArguments {
   /** `K=V`. */
   readonly label: readonly string[];
   readonly stopOnExit: boolean;
+  readonly secretsKey: string | undefined;
   readonly jobs: boolean;
   readonly jobSlots: number;
   readonly apiAddress: string | undefined;
@@ -146,7 +147,19 @@ const list = {
 
 const why = { host: { type: 'string', description: 'This host alone', requiresArg: true } } as const;
 
+/** Also of whoever seals for that key. */
+export const secretsKey = {
+  'secrets-key': {
+    type: 'string',
+    default: process.env.GANTRYD_SECRETS_KEY || undefined,
+    defaultDescription: '$GANTRYD_SECRETS_KEY, secrets.key in the state directory if it is there',
+    description: 'Key file for secrets, the same on all hosts of the fleet',
+    requiresArg: true,
+  },
+} as const;
+
 const run = {
+  ...secretsKey,
   component: {
     ...components.component,
     default: listIn('GANTRYD_COMPONENTS'),
@@ -256,7 +269,7 @@ export const withRollout: Builder<RolloutArguments> = (parser) =>
 export const withRun: Builder<RunArguments> = (parser) =>
   fleet(parser)
     .options(run)
-    .check(single('host-name', 'address', 'api-address'))
+    .check(single('host-name', 'address', 'api-address', 'secrets-key'))
     .check(whole('job-slots', 1))
     .check(whole('api-port', 0, MAX_PORT)) as unknown as Argv<RunArguments>;
 

@@ -2,11 +2,13 @@
 import { explain } from '../agent/explain.ts';
 import { LocalHost, type Outcome, rememberedComponent } from '../agent/local.ts';
 import { openStateDir, type StateDir } from '../agent/state-dir.ts';
+import { openBoxStore } from '../cluster/box.ts';
 import { loadProject } from '../config/load.ts';
 import type { Project } from '../config/project.ts';
 import { didYouMean } from '../config/suggest.ts';
-import { openEngine } from '../docker/dockerode.ts';
+import { openJobEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
+import { boxSecrets } from '../secrets/box.ts';
 import { interruptible } from './interrupt.ts';
 import type { LocalArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
@@ -28,15 +30,25 @@ export async function runLocal(args: LocalArguments): Promise<number> {
     return await act(host, name, args, output);
   } finally {
     output.end();
-    close();
+    await close();
   }
 }
 
 function openHost(args: LocalArguments, project: Project, stateDir: StateDir, output: Output) {
-  const engine = openEngine(args.docker === undefined ? {} : { address: args.docker });
+  const engine = openJobEngine(args.docker === undefined ? {} : { address: args.docker });
+  const store = openBoxStore(stateDir.path);
   const emit = (event: Parameters<Output['event']>[0]) => output.event(event);
-  const host = new LocalHost({ stateDir: stateDir.path, hostId: stateDir.hostId, engine, project, emit });
-  return { host, close: () => engine.close() };
+  const { path, hostId } = stateDir;
+  const secrets = {
+    secrets: boxSecrets(path, store),
+    readFile: (id: string, inside: string) => engine.readFile(id, inside),
+  };
+  const host = new LocalHost({ stateDir: path, hostId, engine, project, secrets, emit });
+  const close = async () => {
+    engine.close();
+    await store.close();
+  };
+  return { host, close };
 }
 
 function act(host: LocalHost, name: string, args: LocalArguments, output: Output): Promise<number> {
@@ -144,7 +156,7 @@ async function forecastAll(args: LocalArguments, project: Project, names: readon
   try {
     for (const name of names) await forecastOne(host, name, output);
   } finally {
-    close();
+    await close();
   }
 }
 

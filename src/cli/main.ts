@@ -17,6 +17,7 @@ import {
   withProxyOptions,
 } from './options.ts';
 import { openOutput, watchStreams } from './output.ts';
+import { withSecretCommands } from './secret-commands.ts';
 import { type Program, usageError } from './usage.ts';
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 usage or config.';
@@ -77,8 +78,9 @@ function commands(
     );
   // yargs runs the default command after printing the completion script.
   const isDefault = program === 'gantry' && argv[0] !== 'completion';
+  const withSecrets = withSecretCommands(withLocal as unknown as Argv, program, done);
   const withFleet =
-    program === 'gantryd' ? withInstallCommands(withFleetCommands(withLocal, done), done) : withLocal;
+    program === 'gantryd' ? withInstallCommands(withFleetCommands(withSecrets, done), done) : withSecrets;
   const all = isDefault ? withDefault(withFleet, done) : withFleet;
   return all
     .strict()

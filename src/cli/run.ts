@@ -7,7 +7,7 @@ import { keys } from '../cluster/keys.ts';
 import type { Store } from '../cluster/store.ts';
 import { readConfig } from '../cluster/values.ts';
 import { didYouMean } from '../config/suggest.ts';
-import { openEngine } from '../docker/dockerode.ts';
+import { openJobEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
@@ -15,6 +15,7 @@ import { ProxyClient } from '../proxy/client.ts';
 import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
 import { prefixOf, refuseName, storeOptions } from './etcd.ts';
 import type { RunArguments } from './fleet-options.ts';
+import { fleetSecrets } from './fleet-secrets.ts';
 import { interruptible } from './interrupt.ts';
 import { type Output, openOutput } from './output.ts';
 
@@ -29,17 +30,21 @@ export async function runAgent(args: RunArguments): Promise<number> {
   const output = openOutput({ json: args.json, level: args.logLevel, components: 'many' });
   const stateDir = await openStateDir(args.stateDir);
   const store = openStore(await storeOptions(args));
-  const engine = openEngine(args.docker === undefined ? {} : { address: args.docker });
+  const engine = openJobEngine(args.docker === undefined ? {} : { address: args.docker });
   try {
     await refuseUnfit(store, args, prefix);
     await upgradeOutdated(stateDir.path, output);
     const address = args.address ?? (await ownAddress(args.etcd.split(',')[0] ?? ''));
     const words = `Gantryd running: project ${args.project} on host ${host}`;
     const onRunning = () => output.result({ kind: 'running', project: args.project, host, address }, words);
+    const secrets = fleetSecrets({
+      ...{ store, prefix, project: args.project, engine },
+      ...{ stateDir: stateDir.path, file: args.secretsKey },
+    });
     await interruptible((signal) =>
       runHost(
         {
-          ...{ project: args.project, host, address, labels, prefix, engine, store, onRunning },
+          ...{ project: args.project, host, address, labels, prefix, engine, secrets, store, onRunning },
           components: args.component.length === 0 ? undefined : args.component,
           ...{ stateDir: stateDir.path, hostId: stateDir.hostId, stopOnExit: args.stopOnExit },
           emit: (event) => output.event(event),

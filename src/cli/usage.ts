@@ -5,6 +5,7 @@ import { DRAINS_OPTION_NAMES } from './drains-options.ts';
 import { FLEET_OPTION_NAMES } from './fleet-options.ts';
 import { INSTALL_OPTION_NAMES } from './install-options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
+import { SECRET_OPTION_NAMES } from './secret-options.ts';
 
 export type Program = 'gantry' | 'gantryd';
 
@@ -26,6 +27,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   rollout: 'rollout status shop -c web',
   install: 'install shop',
   uninstall: 'uninstall shop',
+  secret: 'secret set shop db-password',
 };
 
 export function usageError(program: Program, argv: readonly string[], message: string): GantryError {
@@ -94,7 +96,7 @@ function tooFew(program: Program, argv: readonly string[]): GantryError {
 }
 
 function optionsOf(program: Program): readonly string[] {
-  const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES];
+  const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES, ...SECRET_OPTION_NAMES];
   return program === 'gantryd' ? [...local, ...FLEET_OPTION_NAMES, ...INSTALL_OPTION_NAMES] : local;
 }
 
