@@ -10,7 +10,7 @@ import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
 import type { JobFleet } from './job-fleet.ts';
 import { runId } from './run-id.ts';
-import { creation, isSame, keysOf, newestFirst, type RunLook, refuseTooLarge, runAt } from './run-records.ts';
+import { creation, isSame, keysOf, newestFirst, refuseTooLarge, runAt } from './run-records.ts';
 import { cancelWanted, endWrites, isOver, newRun } from './runs.ts';
 import { carryOut, deleteAll, type Step, unknownWhether } from './transact.ts';
 
@@ -44,8 +44,12 @@ export function submitRun(fleet: JobFleet, job: Job, { input, id }: Submission):
 /** `id`, here and below: whole, or how no other one begins. Over already: as it is. run-unknown, usage. */
 export async function cancelRun(fleet: JobFleet, id: string, why?: string): Promise<RunValue> {
   const found = await findRun(fleet, id);
-  return carryOut(fleet, async () => {
-    const { run, active } = await knownRun(fleet, found.id);
+  return carryOut(fleet, async (lost) => {
+    const look = await runAt(fleet, found.id);
+    // Nothing may be kept of it once it has been cancelled.
+    if (look === undefined && lost !== undefined) return { result: lost, conditions: [], writes: [] };
+    if (look === undefined) throw await runUnknown(fleet, found.id);
+    const { run, active } = look;
     const wanted = cancelWanted(run, fleet.by, fleet.now(), why);
     if (wanted === run || active === undefined) return { result: run, conditions: [], writes: [] };
     const writes = isOver(wanted)
@@ -125,13 +129,6 @@ async function createRun(fleet: JobFleet, make: () => RunValue): Promise<RunValu
 function another(taken: RunValue, next: RunValue): RunValue {
   if (taken.id !== next.id) return next;
   throw new GantryError('usage', `There is a run ${taken.id} already`, { hint: 'Give another id.' });
-}
-
-/** run-unknown. */
-async function knownRun(fleet: JobFleet, id: string): Promise<RunLook> {
-  const look = await runAt(fleet, id);
-  if (look === undefined) throw await runUnknown(fleet, id);
-  return look;
 }
 
 async function runsThatBegin(fleet: JobFleet, text: string): Promise<RunValue[]> {

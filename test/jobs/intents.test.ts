@@ -91,9 +91,11 @@ describe('cancelRun', () => {
 
   test('an answer that is lost: it is looked at again', async () => {
     const { fleet, store } = ground();
-    const { id } = await submitRun(fleet, aJob(), NO_INPUT);
-    const run = await cancelRun(fleetOn(meddled(store, [{ answer: 'lost' }])), id);
-    assert.equal(run.state, 'cancelled');
+    for (const remove of [false, true]) {
+      const { id } = await submitRun(fleet, aJob({ remove }), NO_INPUT);
+      const run = await cancelRun(fleetOn(meddled(store, [{ answer: 'lost' }])), id);
+      assert.deepEqual([run.id, run.state], [id, 'cancelled']);
+    }
   });
 });
 
