@@ -91,6 +91,21 @@ describe('The file store', () => {
     await fails(opened(t, file).get('/a'), 'state-dir');
   });
 
+  test('of commits that come together the one that is refused takes no other with it', async (t) => {
+    const store = opened(t, await tempFolder(t));
+    const lost = store.commit([], [{ kind: 'put', key: '/b', value: '1', lease: 'nobody' }]);
+    const [a, b, c] = await Promise.allSettled([put(store, '/a'), lost, put(store, '/c')]);
+    assert.deepEqual([a.status, b.status, c.status], ['fulfilled', 'rejected', 'fulfilled']);
+    const { entries } = await store.list(ALL);
+    assert.deepEqual(
+      entries.map(({ key, modRevision }) => [key, modRevision]),
+      [
+        ['/a', 2],
+        ['/c', 3],
+      ],
+    );
+  });
+
   test('a session that writes nothing leaves no trace', async (t) => {
     const folder = await tempFolder(t);
     const store = opened(t, folder);
