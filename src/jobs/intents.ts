@@ -9,7 +9,7 @@ import type { Job } from '../config/job.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
 import type { JobFleet } from './job-fleet.ts';
-import { runId } from './run-id.ts';
+import { isRunId, runId } from './run-id.ts';
 import { creation, isSame, keysOf, newestFirst, refuseTooLarge, runAt } from './run-records.ts';
 import { cancelWanted, endWrites, isOver, newRun } from './runs.ts';
 import { carryOut, deleteAll, type Step, unknownWhether } from './transact.ts';
@@ -33,8 +33,9 @@ export interface Submission {
   readonly id?: string;
 }
 
-/** Makes a run of the job, for a host to claim. usage: the record is too large, or the id is taken. */
+/** Makes a run of the job, for a host to claim. usage: the record is too large, or the id is unfit or taken. */
 export function submitRun(fleet: JobFleet, job: Job, { input, id }: Submission): Promise<RunValue> {
+  if (id !== undefined && !isRunId(id)) return Promise.reject(unfit(id));
   return createRun(fleet, () => {
     const at = fleet.now();
     return newRun({ id: id ?? runId(job.name, at), job, input, by: fleet.by, at });
@@ -129,6 +130,12 @@ async function createRun(fleet: JobFleet, make: () => RunValue): Promise<RunValu
 function another(taken: RunValue, next: RunValue): RunValue {
   if (taken.id !== next.id) return next;
   throw new GantryError('usage', `There is a run ${taken.id} already`, { hint: 'Give another id.' });
+}
+
+function unfit(id: string): GantryError {
+  return new GantryError('usage', `${JSON.stringify(id)} cannot be the id of a run`, {
+    hint: 'It begins with a letter or digit, and goes on with letters, digits, `_`, `.` or `-`.',
+  });
 }
 
 async function runsThatBegin(fleet: JobFleet, text: string): Promise<RunValue[]> {

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 
 /** As long as a schedule's name may be. */
 const MAX_NAME = 63;
+const FIT = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}$/;
 const LETTERS = '0123456789abcdefghijklmnopqrstuvwxyz';
 const RANDOM_LETTERS = 4;
 const HASH_LETTERS = 6;
@@ -18,6 +19,11 @@ export function runId(name: string, at: number, random: () => number = Math.rand
     () => LETTERS[Math.floor(random() * LETTERS.length)],
   );
   return `${cleaned(name)}.${second(at)}-${letters.join('')}`;
+}
+
+/** Whether it is fit for what ids are used for. */
+export function isRunId(text: string): boolean {
+  return FIT.test(text);
 }
 
 /** `nightly.20261121T143000Z`: one for each schedule and instant. */
