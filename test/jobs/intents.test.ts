@@ -29,7 +29,8 @@ describe('submitRun', () => {
     const run = await submitRun(fleet, aJob(), { ...NO_INPUT, id: 'mine' });
     await fails(submitRun(fleet, aJob(), { ...NO_INPUT, id: 'mine' }), 'usage');
     end(cluster, run);
-    await fails(submitRun(fleet, aJob(), { ...NO_INPUT, id: 'mine' }), 'usage');
+    for (const id of ['mine', '', '../mine', 'a b'])
+      await fails(submitRun(fleet, aJob(), { ...NO_INPUT, id }), 'usage');
   });
 
   test('a record that the store could not take is refused, and says what to do', async () => {
