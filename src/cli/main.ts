@@ -8,6 +8,7 @@ import { VERSION } from '../version.ts';
 import { withDrainsOptions } from './drains-options.ts';
 import { withFleetCommands } from './fleet-commands.ts';
 import { withInstall, withUninstall } from './install-options.ts';
+import { withJobCommands } from './job-commands.ts';
 import {
   LOG_LEVELS,
   type LocalArguments,
@@ -78,7 +79,8 @@ function commands(
     );
   // yargs runs the default command after printing the completion script.
   const isDefault = program === 'gantry' && argv[0] !== 'completion';
-  const withSecrets = withSecretCommands(withLocal as unknown as Argv, program, done);
+  const withJobs = withJobCommands(withLocal as unknown as Argv, program, done);
+  const withSecrets = withSecretCommands(withJobs, program, done);
   const withFleet =
     program === 'gantryd' ? withInstallCommands(withFleetCommands(withSecrets, done), done) : withSecrets;
   const all = isDefault ? withDefault(withFleet, done) : withFleet;

@@ -9,6 +9,7 @@ import { readConfig } from '../cluster/values.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { openJobEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
 import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
 import { ProxyClient } from '../proxy/client.ts';
@@ -18,7 +19,10 @@ import type { RunArguments } from './fleet-options.ts';
 import { fleetSecrets } from './fleet-secrets.ts';
 import { interruptible } from './interrupt.ts';
 import { type Output, openOutput } from './output.ts';
+import { runJobs } from './run-jobs.ts';
 
+/** An agent that has etcd on its own host, and was told no address, is there for this host alone. */
+const LOOPBACK = '127.0.0.1';
 /** As a part of a key, and of a command line. */
 const HOST_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,252}$/;
 
@@ -36,27 +40,57 @@ export async function runAgent(args: RunArguments): Promise<number> {
     await upgradeOutdated(stateDir.path, output);
     const address = args.address ?? (await ownAddress(args.etcd.split(',')[0] ?? ''));
     const words = `Gantryd running: project ${args.project} on host ${host}`;
-    const onRunning = () => output.result({ kind: 'running', project: args.project, host, address }, words);
     const secrets = fleetSecrets({
       ...{ store, prefix, project: args.project, engine },
       ...{ stateDir: stateDir.path, file: args.secretsKey },
     });
+    const emit = (event: AgentEvent) => output.event(event);
+    const common = { project: args.project, host, labels, engine, store, emit, hostId: stateDir.hostId };
+    const jobs = new Beside((signal) => {
+      const { jobSlots: slots, apiAddress, apiPort } = args;
+      const around = { ...common, keys: keys(prefix), stateDir: stateDir.path, secrets: secrets.secrets };
+      return runJobs({ ...around, slots, apiAddress, apiPort, address: address ?? LOOPBACK }, signal);
+    });
+    const onRunning = () => {
+      output.result({ kind: 'running', project: args.project, host, address }, words);
+      // Not before: until then another agent may be running them here.
+      if (args.jobs) jobs.start();
+    };
     await interruptible((signal) =>
       runHost(
         {
-          ...{ project: args.project, host, address, labels, prefix, engine, secrets, store, onRunning },
+          ...{ ...common, address, prefix, secrets, onRunning, stateDir: stateDir.path },
           components: args.component.length === 0 ? undefined : args.component,
-          ...{ stateDir: stateDir.path, hostId: stateDir.hostId, stopOnExit: args.stopOnExit },
-          emit: (event) => output.event(event),
+          stopOnExit: args.stopOnExit,
         },
         signal,
-      ),
+      ).finally(() => jobs.end()),
     );
     return 0;
   } finally {
     output.end();
     engine.close();
     await store.close();
+  }
+}
+
+/** Begins when the agent has, and ends with it. */
+class Beside {
+  readonly #ended = new AbortController();
+  readonly #run: (signal: AbortSignal) => Promise<void>;
+  #running: Promise<void> | undefined;
+
+  constructor(run: (signal: AbortSignal) => Promise<void>) {
+    this.#run = run;
+  }
+
+  start(): void {
+    this.#running ??= this.#run(this.#ended.signal);
+  }
+
+  async end(): Promise<void> {
+    this.#ended.abort();
+    await this.#running;
   }
 }
 

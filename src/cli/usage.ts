@@ -4,6 +4,7 @@ import { GantryError } from '../errors.ts';
 import { DRAINS_OPTION_NAMES } from './drains-options.ts';
 import { FLEET_OPTION_NAMES } from './fleet-options.ts';
 import { INSTALL_OPTION_NAMES } from './install-options.ts';
+import { JOB_OPTION_NAMES } from './job-options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
 import { SECRET_OPTION_NAMES } from './secret-options.ts';
 
@@ -27,7 +28,40 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   rollout: 'rollout status shop -c web',
   install: 'install shop',
   uninstall: 'uninstall shop',
+  job: 'job run --image alpine --command date',
+  cron: 'cron list',
   secret: 'secret set shop db-password',
+};
+
+/** What each of the commands that have commands looks like when it is complete. */
+const NESTED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  job: {
+    run: 'job run --image alpine --command date',
+    submit: 'job submit job.yaml',
+    list: 'job list --all',
+    show: 'job show ID',
+    log: 'job log ID -f',
+    output: 'job output ID',
+    cancel: 'job cancel ID',
+    rm: 'job rm ID',
+    prune: 'job prune',
+  },
+  cron: {
+    push: 'cron push docket.yml',
+    list: 'cron list',
+    get: 'cron get NAME',
+    delete: 'cron delete NAME',
+    run: 'cron run NAME',
+    suspend: 'cron suspend NAME',
+    resume: 'cron resume NAME',
+    history: 'cron history NAME',
+  },
+  secret: {
+    set: 'secret set shop db-password',
+    list: 'secret list shop',
+    rm: 'secret rm shop db-password',
+    keygen: 'secret keygen',
+  },
 };
 
 export function usageError(program: Program, argv: readonly string[], message: string): GantryError {
@@ -61,7 +95,16 @@ function wrongChoice(program: Program, argv: readonly string[], found: readonly 
 }
 
 function unknownWords(program: Program, argv: readonly string[], names: readonly string[]): string {
-  const command = wordsOf(argv)[0];
+  const [command, second] = wordsOf(argv);
+  const nested = NESTED[command ?? ''];
+  if (
+    nested !== undefined &&
+    second !== undefined &&
+    nested[second] === undefined &&
+    names.includes(second)
+  ) {
+    return `Unknown command "${command} ${second}"${meant(second, Object.keys(nested), `${command} `)}`;
+  }
   if (program === 'gantryd' && command !== undefined && names.includes(command)) {
     return `Unknown command ${JSON.stringify(command)}${meant(command, Object.keys(EXAMPLES))}`;
   }
@@ -83,11 +126,12 @@ function withoutDashes(name: string): string {
 }
 
 function tooFew(program: Program, argv: readonly string[]): GantryError {
-  const command = wordsOf(argv)[0] ?? '';
-  const isKnown = program === 'gantryd' || ['local', 'proxy'].includes(command);
-  const example = isKnown
-    ? `${program} ${EXAMPLES[command] ?? EXAMPLES.local}`
-    : 'gantry shop.yaml update web';
+  const [command = '', second = ''] = wordsOf(argv);
+  const isKnown = program === 'gantryd' || ['local', 'proxy', 'job', 'cron', 'secret'].includes(command);
+  const known = NESTED[command]?.[second] ?? EXAMPLES[command] ?? EXAMPLES.local ?? '';
+  // The secrets of one box are of no project.
+  const own = program === 'gantry' && command === 'secret' ? known.replace(' shop', '') : known;
+  const example = isKnown ? `${program} ${own}` : 'gantry shop.yaml update web';
   const swallowed = argv.some((word) => /^(-c|--component)(=|$)/.test(word));
   const order = swallowed ? 'The project comes before -c. ' : '';
   return new GantryError('usage', `Too few words: a command is like \`${example}\``, {
@@ -96,7 +140,7 @@ function tooFew(program: Program, argv: readonly string[]): GantryError {
 }
 
 function optionsOf(program: Program): readonly string[] {
-  const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES, ...SECRET_OPTION_NAMES];
+  const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES, ...JOB_OPTION_NAMES, ...SECRET_OPTION_NAMES];
   return program === 'gantryd' ? [...local, ...FLEET_OPTION_NAMES, ...INSTALL_OPTION_NAMES] : local;
 }
 

@@ -1,0 +1,69 @@
+/** What runs jobs on one box without etcd: the same machinery as a fleet's agent, on the box's own store. */
+import { availableParallelism, hostname } from 'node:os';
+import type { JobEngine } from '../docker/job-engine.ts';
+import type { AgentEvent } from '../events.ts';
+import type { ExecutionInput } from '../jobs/execution.ts';
+import type { JobFleet } from '../jobs/job-fleet.ts';
+import type { JobsHostInput } from '../jobs/jobs-host.ts';
+import type { Box } from './job-place.ts';
+
+const LEAST_SLOTS = 4;
+
+/** How many runs at once where nobody says. */
+export function defaultSlots(): number {
+  return Math.max(LEAST_SLOTS, 2 * availableParallelism());
+}
+
+export interface BoxHostOptions {
+  readonly only?: string;
+  readonly untilIdleMs?: number;
+  readonly emit: (event: AgentEvent) => void;
+  readonly onPrinted?: ExecutionInput['onPrinted'];
+  /** Called before an attempt is executed. */
+  readonly onExecute?: (attempt: number) => void;
+}
+
+/** Until aborted, or as the options say. */
+export async function runBoxHost(
+  box: Box,
+  fleet: JobFleet,
+  { onExecute, ...options }: BoxHostOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const [{ runJobsHost }, { execute }, engine] = await Promise.all([
+    import('../jobs/jobs-host.ts'),
+    import('../jobs/execution.ts'),
+    openEngine(box),
+  ]);
+  try {
+    const input: JobsHostInput = {
+      ...{ store: fleet.store, keys: fleet.keys, project: fleet.project, now: fleet.now },
+      ...{ host: hostname(), hostId: box.hostId, labels: {}, stateDir: box.stateDir, engine },
+      ...(await secretsFor(box, fleet)),
+      ...{ slots: defaultSlots(), ...options },
+      execute: (attempt) => {
+        onExecute?.(attempt.run.attempt);
+        return execute(attempt);
+      },
+    };
+    await runJobsHost(input, signal);
+  } finally {
+    engine.close();
+  }
+}
+
+async function openEngine({ docker }: Box): Promise<JobEngine> {
+  const { openJobEngine } = await import('../docker/dockerode.ts');
+  return openJobEngine(docker === undefined ? {} : { address: docker });
+}
+
+async function secretsFor({ stateDir }: Box, { store, project }: JobFleet) {
+  const [{ boxSecrets }, { mountedSecrets }] = await Promise.all([
+    import('../secrets/box.ts'),
+    import('../secrets/mounted.ts'),
+  ]);
+  return {
+    secrets: boxSecrets(stateDir, store),
+    secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}` }),
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * Follows a run to its end, wherever it is executed: tells what it prints as it comes, once each, across restarts of its
+ * host and from one attempt to the next, gives it the input it waits for, and says what it waits for itself.
+ */
+import type { RunFiles } from '../api/job-server.ts';
+import type { RunValue } from '../cluster/job-values.ts';
+import { isGantryError } from '../errors.ts';
+import { cancelRun, findRun, listExecutors } from '../jobs/intents.ts';
+import { isOver } from '../jobs/runs.ts';
+import { Poke, pause } from '../poke.ts';
+import type { RunInputSource } from './job-input.ts';
+import type { Place } from './job-place.ts';
+import type { Sink } from './job-sink.ts';
+import { whyPending } from './job-waiting.ts';
+
+/** Hints that its record changed may be missed. */
+const LOOK_AGAIN_MS = 2_000;
+/** A run that has just begun has its log soon. */
+const SOON_MS = 100;
+/** Between two tries to reach the host that has its log. */
+const RETRY_MS = 500;
+/** What is said about a wait is said when it lasts. */
+const PATIENCE_MS = 3_000;
+/** For the rest of the log of a run that is over, when its host does not answer. */
+const LAST_WAIT_MS = 10_000;
+
+export interface Followed {
+  readonly place: Place;
+  readonly run: RunValue;
+  readonly sink: Sink;
+  /** Of a run whose input is to be uploaded. */
+  readonly input?: RunInputSource;
+  /** Begins with its last so many entries. */
+  readonly tail?: number;
+  /** Only what was printed since, as an ISO time. */
+  readonly since?: string;
+  /** Only until its host has its input. */
+  readonly untilFed?: boolean;
+}
+
+/** Its record at the end; undefined: aborted before. run-unknown when somebody removed it meanwhile. */
+export async function followRun(followed: Followed, signal: AbortSignal): Promise<RunValue | undefined> {
+  const poke = new Poke();
+  const { fleet } = followed.place;
+  const key = fleet.keys.project(fleet.project).jobs.run(followed.run.id);
+  const mirror = fleet.store.follow({ range: { from: key, to: `${key}\0` }, onChange: () => poke.poke() });
+  const follower = new Follower(followed, signal);
+  try {
+    while (!signal.aborted) {
+      poke.clear();
+      const { run, againInMs } = await follower.look();
+      if (run !== undefined && (isOver(run) || follower.isDone)) return run;
+      await poke.wait(againInMs, signal);
+    }
+    return undefined;
+  } finally {
+    mirror.close();
+  }
+}
+
+class Follower {
+  readonly #followed: Followed;
+  readonly #signal: AbortSignal;
+  /** Where its log goes on, on the host of that id. */
+  #hostId = '';
+  #position = '';
+  /** The attempt whose input was given. */
+  #fed = 0;
+  #pendingSince = performance.now();
+  #said = '';
+
+  constructor(followed: Followed, signal: AbortSignal) {
+    this.#followed = followed;
+    this.#signal = signal;
+  }
+
+  get isDone(): boolean {
+    return this.#followed.untilFed === true && this.#fed > 0;
+  }
+
+  /** The record, once all that it printed so far was told, and when to look again; undefined: not known now. */
+  async look(): Promise<{ readonly run: RunValue | undefined; readonly againInMs: number }> {
+    const run = await this.#record();
+    if (run?.state === 'pending') await this.#tellWait(run);
+    if (run === undefined || run.state === 'pending') return { run, againInMs: LOOK_AGAIN_MS };
+    this.#pendingSince = performance.now();
+    if (!isOver(run)) await this.#feed(run);
+    if (this.#followed.untilFed === true || run.attempt === 0) return { run, againInMs: LOOK_AGAIN_MS };
+    return { run, againInMs: await this.#tellLog(run) };
+  }
+
+  /** etcd may be away for a while: what runs goes on. */
+  async #record(): Promise<RunValue | undefined> {
+    try {
+      return await findRun(this.#followed.place.fleet, this.#followed.run.id);
+    } catch (error) {
+      if (!isGantryError(error) || !error.retryable) throw error;
+      this.#say(error.message);
+      return undefined;
+    }
+  }
+
+  async #tellWait(run: RunValue): Promise<void> {
+    if (performance.now() - this.#pendingSince < PATIENCE_MS) return;
+    const { fleet, box } = this.#followed.place;
+    const executors = box === undefined ? await listExecutors(fleet) : undefined;
+    this.#say(`${run.id} is waiting: ${whyPending(run, executors, fleet.now())}`);
+  }
+
+  /** Gives it its input, once for each attempt. */
+  async #feed(run: RunValue): Promise<void> {
+    const { input, place } = this.#followed;
+    if (input === undefined || run.input.kind !== 'upload' || this.#fed === run.attempt) return;
+    const bytes = input.open();
+    if (bytes === undefined) {
+      this.#fed = run.attempt;
+      await cancelRun(place.fleet, run.id, 'its input cannot be read a second time');
+      return;
+    }
+    try {
+      await (await place.files(run)).input(run.id, bytes, this.#signal);
+      this.#fed = run.attempt;
+    } catch (error) {
+      bytes.destroy();
+      if (!isGantryError(error) || this.#signal.aborted) throw error;
+      if (error.code === 'run-unknown') return; // over meanwhile, or not begun: its record will tell
+      if (!error.retryable) await cancelRun(place.fleet, run.id, error.message);
+      this.#say(error.message);
+    }
+  }
+
+  /** All there is of its log: while it is under way, until that ends. Answers when to look again. */
+  async #tellLog(run: RunValue): Promise<number> {
+    if (this.#hostId !== run.hostId) [this.#hostId, this.#position] = [run.hostId ?? '', ''];
+    const end = performance.now() + (isOver(run) ? LAST_WAIT_MS : 0);
+    for (;;) {
+      try {
+        await this.#copyLog(await this.#followed.place.files(run), run);
+        return LOOK_AGAIN_MS;
+      } catch (error) {
+        if (!isGantryError(error, 'output-gone')) throw error;
+        if (!error.retryable) return SOON_MS;
+        this.#say(error.message);
+        if (performance.now() >= end || this.#signal.aborted) return RETRY_MS;
+        await pause(RETRY_MS, this.#signal);
+      }
+    }
+  }
+
+  async #copyLog(files: RunFiles, run: RunValue): Promise<void> {
+    const { tail } = this.#followed;
+    const begin = tail === undefined ? {} : { tail };
+    const query = { follow: !isOver(run), ...(this.#position === '' ? begin : { from: this.#position }) };
+    for await (const { entry, next } of files.log(run.id, query, this.#signal)) {
+      if (entry.time >= (this.#followed.since ?? '')) await this.#followed.sink.entry(entry);
+      this.#position = next;
+      this.#said = '';
+      if (this.#signal.aborted) return;
+    }
+  }
+
+  /** Once, until there is something else to say. */
+  #say(words: string): void {
+    if (this.#said === words) return;
+    this.#said = words;
+    this.#followed.sink.note(words);
+  }
+}

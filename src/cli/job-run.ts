@@ -1,0 +1,187 @@
+/** `job run`, `job submit` and `job log`: the commands that tell what a run prints. */
+import type { RunValue } from '../cluster/job-values.ts';
+import type { Job } from '../config/job.ts';
+import { GantryError, isGantryError } from '../errors.ts';
+import { cancelRun, findRun, listExecutors, removeRun, submitRun } from '../jobs/intents.ts';
+import { isOver } from '../jobs/runs.ts';
+import { interruptible } from './interrupt.ts';
+import { type Followed, followRun } from './job-follow.ts';
+import { type GivenInput, readInput } from './job-input.ts';
+import type { JobArguments, JobLogArguments, RunJobArguments, SubmitArguments } from './job-options.ts';
+import { type Place, withPlace } from './job-place.ts';
+import { leftAlone, openSink, type Sink } from './job-sink.ts';
+import { jobOfArguments, jobOfFile } from './job-source.ts';
+import { noHost } from './job-waiting.ts';
+import { runDocument } from './job-words.ts';
+import { outputOf } from './output.ts';
+
+/** Of a run of which nothing is to be kept, until it was told how it ended. */
+const KEPT_UNTIL_TOLD_MS = 600_000;
+/** What Ctrl-C ends a command with. */
+const INTERRUPTED = 130;
+
+export async function runJob(args: RunJobArguments): Promise<number> {
+  return withPlace(args, async (place) => {
+    const job = await jobOfArguments(args, place);
+    const given = await readInput(args.input);
+    if (args.detach) return leave(args, place, await submitted(place, job, given), given);
+    const sink = openSink({ json: args.json, level: args.logLevel, showLogs: args.showLogs });
+    // Whoever waits for it is to learn how it ended, and removes it then.
+    const kept = args.remove ? { ...job, remove: false, keepMs: KEPT_UNTIL_TOLD_MS } : job;
+    const run = await attached(place, kept, given, sink);
+    const code = sink.ended(run);
+    if (args.remove) await removeRun(place.fleet, run.id);
+    return code;
+  });
+}
+
+export async function runSubmit(args: SubmitArguments): Promise<number> {
+  return withPlace(args, async (place) => {
+    const job = await jobOfFile(args.file);
+    const given = await readInput(args.input);
+    if (!args.follow) return leave(args, place, await submitted(place, job, given), given);
+    const sink = openSink({ json: args.json, level: args.logLevel, showLogs: true });
+    const run = await submitted(place, job, given);
+    sink.note(`Run ${run.id}`);
+    return sink.ended(await watched(args, place, { run, sink, ...inputOf(given) }));
+  });
+}
+
+export async function runJobLog(args: JobLogArguments): Promise<number> {
+  return withPlace(args, async (place) => {
+    const run = await findRun(place.fleet, args.id);
+    const sink = openSink({ json: args.json, level: args.logLevel, showLogs: true });
+    const tail = args.tail === undefined ? {} : { tail: args.tail };
+    if (args.follow && !isOver(run)) {
+      await watched(args, place, { run, sink, ...tail });
+      return 0;
+    }
+    await interruptible(async (signal) => {
+      const query = { follow: false, ...tail };
+      const files = await place.files(run);
+      for await (const { entry } of files.log(run.id, query, signal)) await sink.entry(entry);
+    });
+    return 0;
+  });
+}
+
+/** Follows a run that somebody else executes; Ctrl-C leaves it alone. Its last record. */
+export async function watched(
+  { program }: JobArguments,
+  place: Place,
+  what: Omit<Followed, 'place'>,
+): Promise<RunValue> {
+  await ensureExecuted(place);
+  const ended = await interruptible((signal) => followRun({ ...what, place }, signal));
+  if (ended === undefined) throw leftAlone(what.run.id, program);
+  return ended;
+}
+
+/** Has somebody on this box execute what was left to it. */
+export async function ensureExecuted({ box }: Place): Promise<void> {
+  if (box === undefined) return;
+  const { ensureRunner } = await import('./job-runner.ts');
+  await ensureRunner(box);
+}
+
+/** Refused when nobody could run it now. */
+async function submitted(place: Place, job: Job, { input, source }: GivenInput): Promise<RunValue> {
+  const { fleet, box } = place;
+  if (box === undefined) await refuseNowhere(place, job);
+  const run = await submitRun(fleet, job, { input });
+  if (box === undefined || source === undefined) return run;
+  return uploaded(place, run, source);
+}
+
+async function refuseNowhere({ fleet }: Place, job: Job): Promise<void> {
+  const why = noHost({ job }, await listExecutors(fleet));
+  if (why === undefined) return;
+  throw new GantryError('no-hosts', `Nothing was submitted: ${why}`, {
+    hint: `gantryd run ${fleet.project} starts an agent on a host; one with --no-jobs runs none.`,
+    retryable: true,
+  });
+}
+
+/** On this box it is put where it will be read. */
+async function uploaded(
+  place: Place,
+  run: RunValue,
+  source: NonNullable<GivenInput['source']>,
+): Promise<RunValue> {
+  const bytes = source.open();
+  if (bytes === undefined) return run;
+  try {
+    const files = await place.files(run);
+    await interruptible((signal) => files.input(run.id, bytes, signal));
+    return run;
+  } catch (error) {
+    await cancelRun(place.fleet, run.id, 'its input could not be read');
+    if (isGantryError(error)) throw error;
+    throw new GantryError('interrupted', `Interrupted; ${run.id} is cancelled`, { cause: error });
+  }
+}
+
+/** Prints its id, once its input is where it is needed. */
+async function leave(args: JobArguments, place: Place, run: RunValue, given: GivenInput): Promise<number> {
+  await ensureExecuted(place);
+  const output = outputOf(args);
+  if (given.source !== undefined && place.box === undefined) {
+    const sink = openSink({ json: args.json, level: args.logLevel, showLogs: false });
+    const followed = { place, run, sink, input: given.source, untilFed: true };
+    const fed = await interruptible((signal) => followRun(followed, signal));
+    if (fed === undefined) {
+      await cancelRun(place.fleet, run.id, 'its input was not given whole');
+      throw new GantryError('interrupted', `Interrupted; ${run.id} is cancelled`);
+    }
+  }
+  output.document(runDocument(run), run.id);
+  return 0;
+}
+
+/** Runs it and tells what it prints; Ctrl-C cancels it. Its last record. */
+function attached(place: Place, job: Job, given: GivenInput, sink: Sink): Promise<RunValue> {
+  return interruptible(async (interrupted) => {
+    const run = await submitted(place, job, given);
+    const stopCancelling = cancelling(place, run, sink, interrupted);
+    try {
+      return await untilEnd(place, run, given, sink);
+    } finally {
+      await stopCancelling();
+    }
+  }, INTERRUPTED);
+}
+
+async function untilEnd(place: Place, run: RunValue, given: GivenInput, sink: Sink): Promise<RunValue> {
+  if (place.box !== undefined) {
+    const { runHere } = await import('./job-here.ts');
+    if (await runHere(place.box, place.fleet, run, sink)) return findRun(place.fleet, run.id);
+    await ensureExecuted(place);
+  }
+  const { attempt, startedAt: since } = await findRun(place.fleet, run.id);
+  // Earlier attempts were told of here.
+  const rest = attempt > 1 && since !== undefined && place.box !== undefined ? { since } : {};
+  const followed = { place, run, sink, ...rest, ...inputOf(given) };
+  const ended = await followRun(followed, new AbortController().signal);
+  return ended ?? findRun(place.fleet, run.id);
+}
+
+function inputOf({ source }: GivenInput): Pick<Followed, 'input'> {
+  return source === undefined ? {} : { input: source };
+}
+
+/** The first Ctrl-C cancels the run, and its end is waited for. Answers what takes that back. */
+function cancelling(place: Place, run: RunValue, sink: Sink, interrupted: AbortSignal): () => Promise<void> {
+  let asked: Promise<unknown> = Promise.resolve();
+  const cancel = () => {
+    sink.note('Cancelling it; Ctrl-C again leaves it as it is');
+    asked = cancelRun(place.fleet, run.id, 'interrupted').catch((error) =>
+      sink.note(`It could not be cancelled: ${error instanceof Error ? error.message : error}`),
+    );
+  };
+  if (interrupted.aborted) cancel();
+  else interrupted.addEventListener('abort', cancel, { once: true });
+  return async () => {
+    interrupted.removeEventListener('abort', cancel);
+    await asked;
+  };
+}

@@ -1,0 +1,105 @@
+/**
+ * The process that runs what no command waits for on one box: detached runs and schedules. Started when there is
+ * something for it, one for each state directory, and ends by itself when nothing is left; or kept by systemd.
+ */
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GantryError, isGantryError } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
+import { listRuns, listSchedules } from '../jobs/intents.ts';
+import type { JobFleet } from '../jobs/job-fleet.ts';
+import { withLock } from '../lock.ts';
+import { PACKAGE_ROOT } from '../version.ts';
+import { keepYoungHeapSmall } from '../young-heap.ts';
+import { interruptible } from './interrupt.ts';
+import { runBoxHost } from './job-box.ts';
+import type { RunnerArguments } from './job-options.ts';
+import { type Box, withPlace } from './job-place.ts';
+import { RunnerLog } from './job-runner-log.ts';
+import { openOutput } from './output.ts';
+
+/** Nothing to do for so long, and it ends. */
+const IDLE_MS = 10_000;
+/** Another runner that has just ended gives the lock back, and who only looks holds it for a moment. */
+const LOCK_MS = 1_000;
+const LOCK = join('jobs', 'runner.lock');
+const LOG = join('jobs', 'runner.log');
+/** What of the starter's surroundings it needs: to find the engine, registries and its folders. */
+const ENVIRONMENT =
+  /^(PATH|HOME|TZ|LANG|TMPDIR|XDG_.*|DOCKER_.*|GANTRYD_SECRETS_DIR|NODE_EXTRA_CA_CERTS|https?_proxy|no_proxy)$/i;
+
+export async function runRunner(args: RunnerArguments): Promise<number> {
+  keepYoungHeapSmall();
+  return withPlace(args, async ({ fleet, box }) => {
+    if (box === undefined) throw new GantryError('usage', 'A runner is for one box: gantry job runner');
+    const log = args.foreground ? undefined : new RunnerLog(join(box.stateDir, LOG));
+    const output = openOutput({ json: args.json, level: args.logLevel });
+    const emit = (event: AgentEvent) => (log === undefined ? output.event(event) : log.event(event));
+    try {
+      await interruptible((signal) => untilNothingIsLeft({ box, fleet, emit, args, signal }));
+      return 0;
+    } catch (error) {
+      // One runs already: it sees what this one was started for.
+      if (isGantryError(error, 'locked') && !args.foreground) return 0;
+      log?.error(error);
+      throw error;
+    }
+  });
+}
+
+interface Running {
+  readonly box: Box;
+  readonly fleet: JobFleet;
+  readonly emit: (event: AgentEvent) => void;
+  readonly args: RunnerArguments;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Who leaves work writes it before he looks whether a runner holds the lock; so a runner that has given the lock back
+ * looks once more, and nothing is left lying.
+ */
+async function untilNothingIsLeft({ box, fleet, emit, args, signal }: Running): Promise<void> {
+  const idle = args.foreground ? {} : { untilIdleMs: IDLE_MS };
+  do {
+    await withLock(join(box.stateDir, LOCK), { timeoutMs: LOCK_MS, signal }, () =>
+      runBoxHost(box, fleet, { ...idle, emit }, signal),
+    );
+  } while (!signal.aborted && (await hasWork(fleet)));
+}
+
+async function hasWork(fleet: JobFleet): Promise<boolean> {
+  const [runs, schedules] = await Promise.all([listRuns(fleet, { active: true }), listSchedules(fleet)]);
+  return (
+    runs.some(({ state }) => state === 'pending') || schedules.some(({ schedule }) => !schedule.suspended)
+  );
+}
+
+/** Starts a runner unless there is one. Does not wait for it. */
+export async function ensureRunner({ stateDir, docker }: Box): Promise<void> {
+  if ((await runnerPid(stateDir)) !== undefined) return;
+  const bin = join(PACKAGE_ROOT, 'bin', 'gantry.js');
+  const engine = docker === undefined ? [] : ['--docker', docker];
+  const child = spawn(process.execPath, [bin, 'job', 'runner', '--state-dir', stateDir, ...engine], {
+    cwd: '/',
+    detached: true,
+    stdio: 'ignore',
+    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name))),
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve).once('error', (cause) => {
+      reject(new GantryError('state-dir', `the runner could not be started: ${cause.message}`, { cause }));
+    });
+  });
+  child.unref();
+}
+
+/** The process that holds the lock; undefined: none does. */
+export async function runnerPid(stateDir: string): Promise<number | undefined> {
+  // Whoever takes the lock writes who he is, and takes it out before he gives it back.
+  const pid = Number((await readFile(join(stateDir, LOCK), 'utf8').catch(() => '')).split(' ')[0]);
+  if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
+  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  return command.includes('\0runner\0') ? pid : undefined;
+}

@@ -1,0 +1,96 @@
+/**
+ * The jobs of a project on a host of its fleet, beside its components: claims and executes runs, and serves their logs
+ * and outputs. Whatever goes wrong here is told and tried again, and never ends what serves.
+ */
+import { randomBytes } from 'node:crypto';
+import { jobRoutes } from '../api/job-server.ts';
+import { runFilesIn } from '../api/run-files.ts';
+import { type Api, openApi } from '../api/server.ts';
+import type { Keys } from '../cluster/keys.ts';
+import type { Store } from '../cluster/store.ts';
+import type { JobEngine } from '../docker/job-engine.ts';
+import { codeOf, isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
+import { execute } from '../jobs/execution.ts';
+import { runJobsHost } from '../jobs/jobs-host.ts';
+import { pause } from '../poke.ts';
+import { mountedSecrets } from '../secrets/mounted.ts';
+import type { Secrets } from '../secrets/secrets.ts';
+
+const RETRY_MS = 5_000;
+const TOKEN_BYTES = 32;
+/** Of a name or address that is this host's to others, but none of its own. */
+const NOT_OURS = ['EADDRNOTAVAIL', 'ENOTFOUND'];
+const ALL_ADDRESSES = '0.0.0.0';
+
+export interface RunJobsInput {
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly project: string;
+  readonly host: string;
+  readonly hostId: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly stateDir: string;
+  readonly engine: JobEngine;
+  readonly slots: number;
+  /** Where others reach this host, and what the API listens on unless `apiAddress` says otherwise. */
+  readonly address: string;
+  readonly apiAddress: string | undefined;
+  readonly apiPort: number;
+  readonly secrets: Secrets;
+  readonly emit: (event: AgentEvent) => void;
+}
+
+/** Until aborted. Never rejects. */
+export async function runJobs(input: RunJobsInput, signal: AbortSignal): Promise<void> {
+  for (let told = ''; !signal.aborted; ) {
+    try {
+      await once(input, signal);
+    } catch (error) {
+      if (messageOf(error) !== told) tellTrouble(input, error);
+      told = messageOf(error);
+      await pause(RETRY_MS, signal);
+    }
+  }
+}
+
+async function once(input: RunJobsInput, signal: AbortSignal): Promise<void> {
+  const { store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets } = input;
+  const token = randomBytes(TOKEN_BYTES).toString('base64url');
+  const api = await listen(input, token);
+  try {
+    await runJobsHost(
+      {
+        ...{ store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets, execute },
+        secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}` }),
+        api: { address: input.apiAddress ?? input.address, port: api.port, token },
+        alone: true,
+        now: Date.now,
+      },
+      signal,
+    );
+  } finally {
+    await api.close();
+  }
+}
+
+/** On the address that others are told; on all, where that one leads here from elsewhere. */
+async function listen({ stateDir, project, ...input }: RunJobsInput, token: string): Promise<Api> {
+  const address = input.apiAddress ?? input.address;
+  const routes = jobRoutes(runFilesIn(stateDir, project, { begunOnly: true }));
+  try {
+    return await openApi({ address, port: input.apiPort, token, routes });
+  } catch (error) {
+    if (!isGantryError(error) || !NOT_OURS.includes(codeOf(error.cause))) throw error;
+    return openApi({ address: ALL_ADDRESSES, port: input.apiPort, token, routes });
+  }
+}
+
+function tellTrouble({ emit }: RunJobsInput, error: unknown): void {
+  const known = isGantryError(error) ? error : undefined;
+  emit({
+    ...{ kind: 'trouble', code: known?.code ?? 'internal', component: '', at: Date.now() },
+    message: `Jobs do not run here: ${messageOf(error)}`,
+    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+  });
+}
