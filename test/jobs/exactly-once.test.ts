@@ -45,7 +45,7 @@ test(`${SCHEDULES * TICKS} ticks, none twice, none missed, whoever dies (seed ${
 async function faults(world: World, hosts: readonly TestHost[], random: () => number): Promise<void> {
   const end = world.clock.now() + TICKS * EVERY_MS;
   while (world.clock.now() < end) {
-    await world.clock.advance(Math.min(end - world.clock.now(), 1_000 + random() * 12_000));
+    await world.clock.advance(Math.min(end - world.clock.now(), 1_000 + Math.floor(random() * 12_000)));
     const host = hosts[Math.floor(random() * hosts.length)];
     const up = hosts.filter((h) => h.isUp && h.store.connected);
     const dice = random();
