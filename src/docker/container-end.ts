@@ -26,9 +26,10 @@ export async function awaitEnd(
   connection: Connection,
   id: string,
   signal: AbortSignal,
+  lookMs = LOOK_MS,
 ): Promise<ExitReport | undefined> {
   for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_RETRY_MS)) {
-    const end = await listen(connection, id, signal).catch(() => {
+    const end = await listen(connection, id, signal, lookMs).catch(() => {
       // The engine is away. Its containers may run on, and it may come back.
     });
     if (end !== undefined) return end.report;
@@ -39,12 +40,17 @@ export async function awaitEnd(
 }
 
 /** Listens first and looks then: what ends in between is heard. */
-async function listen(connection: Connection, id: string, signal: AbortSignal): Promise<End | undefined> {
-  const waiting = await openWait(connection, id, signal);
+async function listen(
+  connection: Connection,
+  id: string,
+  signal: AbortSignal,
+  lookMs: number,
+): Promise<End | undefined> {
+  const waiting = await openWait(connection, id, signal, lookMs);
   try {
     const end = await look(connection, id, signal);
     if (end !== undefined || waiting === undefined) return end;
-    await heard(connection, id, signal, waiting);
+    await heard(connection, id, signal, lookMs, waiting);
     return await look(connection, id, signal);
   } finally {
     waiting?.destroy();
@@ -52,8 +58,13 @@ async function listen(connection: Connection, id: string, signal: AbortSignal): 
 }
 
 /** The engine answers with headers as soon as it listens. undefined: it does not; a look tells more. */
-function openWait(connection: Connection, id: string, until: AbortSignal): Promise<Readable | undefined> {
-  const call = { what: `wait for the end of ${short(id)}`, timeoutMs: LOOK_MS, slow: true, until };
+function openWait(
+  connection: Connection,
+  id: string,
+  until: AbortSignal,
+  timeoutMs: number,
+): Promise<Readable | undefined> {
+  const call = { what: `wait for the end of ${short(id)}`, timeoutMs, slow: true, until };
   const path = `/containers/${encodeURIComponent(id)}/wait`;
   const opened = connection.open(call, (docker, signal) =>
     // Not `not-running`, which a container that was not started yet is, too.
@@ -62,14 +73,15 @@ function openWait(connection: Connection, id: string, until: AbortSignal): Promi
   return opened.catch(() => undefined);
 }
 
-/** Settles when the engine has said something, or nothing for LOOK_MS. */
+/** Settles when the engine has said something, or nothing for so long. */
 async function heard(
   connection: Connection,
   id: string,
   until: AbortSignal,
+  timeoutMs: number,
   waiting: Readable,
 ): Promise<void> {
-  const call = { what: `tell of the end of ${short(id)}`, timeoutMs: LOOK_MS, slow: true, until };
+  const call = { what: `tell of the end of ${short(id)}`, timeoutMs, slow: true, until };
   const read = async () => {
     for await (const _said of waiting);
   };

@@ -9,7 +9,7 @@ import { extract, type Headers } from 'tar-stream';
 import { GantryError } from '../errors.ts';
 import { type Connection, getStream } from './connection.ts';
 import { onAbort } from './deadline.ts';
-import { brokenOff, isNoSuchContainer, statusOf } from './failures.ts';
+import { brokenOff, isNoSuchPath } from './failures.ts';
 import { goneOr, short } from './inspect.ts';
 
 const OPEN_MS = 60_000;
@@ -86,8 +86,7 @@ function targetOf(body: IncomingMessage): string | undefined {
 }
 
 function refusal(error: unknown, id: string, path: string): unknown {
-  const nothing = statusOf(error) === 404 && !isNoSuchContainer(error);
-  return nothing ? missing(id, path, 'there is nothing', error) : goneOr(id, error);
+  return isNoSuchPath(error) ? missing(id, path, 'there is nothing', error) : goneOr(id, error);
 }
 
 function missing(id: string, path: string, why: string, cause?: unknown): GantryError {

@@ -12,7 +12,7 @@ import { readContainerFile } from './container-file.ts';
 import type { Piece } from './demux.ts';
 import { DEADLINES, DockerEngine, pathOf } from './docker-engine.ts';
 import type { ExitReport, PullOptions } from './engine.ts';
-import { isJoinedAlready, isNoSuchNetwork, statusOf, wordsOf } from './failures.ts';
+import { isJoinedAlready, isNoSuchNetwork, statusOf } from './failures.ts';
 import { goneOr, short, undefinedFor404 } from './inspect.ts';
 import type { Attachment, JobContainer, JobEngine, JobFilter } from './job-engine.ts';
 import { jobContainerOf, jobLabelFilters } from './listing.ts';
@@ -41,6 +41,8 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
     network: string,
     endpoint?: Readonly<Record<string, unknown>>,
   ): Promise<void> {
+    // The engine takes any name for a container that does not run yet, and fails its start.
+    if (!(await this.networkExists(network))) throw networkUnknown(network);
     const what = `join the container ${short(id)} to the network ${network}`;
     const call = { what, timeoutMs: DEADLINES.createMs };
     await this.#connection.call(call, (docker, abortSignal) =>
@@ -117,11 +119,12 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
 }
 
 function joinFailure(error: unknown, id: string, network: string): unknown {
-  if (isNoSuchNetwork(error)) {
-    return new GantryError('network-unknown', `This host has no network ${network}: ${wordsOf(error)}`, {
-      cause: error,
-      hint: `Create it with 'docker network create ${network}', or name one that 'docker network ls' shows.`,
-    });
-  }
-  return goneOr(id, error);
+  return isNoSuchNetwork(error) ? networkUnknown(network, error) : goneOr(id, error);
+}
+
+function networkUnknown(network: string, cause?: unknown): GantryError {
+  return new GantryError('network-unknown', `This host has no network ${network}.`, {
+    ...(cause === undefined ? {} : { cause }),
+    hint: `Create it with 'docker network create ${network}', or name one that 'docker network ls' shows.`,
+  });
 }

@@ -74,6 +74,12 @@ export function isNoSuchNetwork(error: unknown): boolean {
   return statusOf(error) === 404 && /network .*not found|no such network/i.test(wordsOf(error));
 }
 
+/** Of a path in a container that leads nowhere: nothing there, through a file, or links that go round in a circle. */
+export function isNoSuchPath(error: unknown): boolean {
+  if (statusOf(error) === 404) return !isNoSuchContainer(error);
+  return /not a directory|too many (links|levels of symbolic links)/i.test(wordsOf(error));
+}
+
 /** 403 of joining a network a second time. */
 export function isJoinedAlready(error: unknown): boolean {
   return statusOf(error) === 403 && /already exists in network/i.test(wordsOf(error));

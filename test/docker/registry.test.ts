@@ -7,6 +7,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { inspect } from 'node:util';
+import { openJobEngine } from '../../src/docker/dockerode.ts';
 import type { Engine, PullProgress } from '../../src/docker/engine.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { fails } from './contract.ts';
@@ -87,6 +89,23 @@ describe('pulling from a registry', { skip: reason ?? false }, () => {
     assert.equal(await engine.image(`${closed}:1`), undefined);
     const image = await engine.pull(`${closed}:1`, { authFile: configFor(closed, USER.password) });
     assert.deepEqual(image.tags, [`${closed}:1`]);
+  });
+
+  test('with an auth of its own in place of a config file, which no error repeats', async () => {
+    const jobs = openJobEngine(ENGINE_ADDRESS === undefined ? {} : { address: ENGINE_ADDRESS });
+    try {
+      const ref = `${closed}:1`;
+      const { id } = await jobs.pull(ref, { authFile: configFor(closed, USER.password) });
+      await jobs.removeImage(id);
+      assert.equal(await jobs.pullWith(ref, USER, { authFile: emptyConfig }), id);
+      await assert.rejects(jobs.pullWith(ref, { ...USER, password: 'wr0ng' }), (error) => {
+        assert.ok(isGantryError(error, 'pull-refused'), String(error));
+        assert.doesNotMatch(inspect(error, { depth: 20, showHidden: true }), /wr0ng/);
+        return true;
+      });
+    } finally {
+      jobs.close();
+    }
   });
 
   test('one that is gone is pull-refused, with the network’s words', async () => {
