@@ -15,7 +15,12 @@ type Yaml = typeof import('yaml');
 export function readYaml(text: string): Source | readonly Finding[] {
   const yaml = loadYaml();
   try {
-    const document = yaml.parseDocument(text, { merge: true, prettyErrors: false, strict: true });
+    const document = yaml.parseDocument(text, {
+      merge: true,
+      prettyErrors: false,
+      strict: true,
+      logLevel: 'error',
+    });
     const findings = [...document.errors, ...document.warnings].map((fault) => toFinding(text, fault));
     if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) return findings;
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });

@@ -1,10 +1,13 @@
 /** Whatever the text and the overrides are, the answer is a project or problems, never an exception. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parse } from 'yaml';
+import { JOB_EXAMPLE, SCHEDULES_EXAMPLE } from '../../src/config/job-reference.ts';
 import { parseProject } from '../../src/config/parse.ts';
 import { formatProblem } from '../../src/config/problems.ts';
 import { EXAMPLE } from '../../src/config/reference.ts';
 import { PROJECT_SCHEMA } from '../../src/config/schema.ts';
+import { DOCKET, jobTextLines, MULTI_STEP, scheduleTextLines, WORDS } from './jobFixtures.ts';
 
 const ROUNDS = 1_500;
 const FIELDS = Object.keys(PROJECT_SCHEMA.properties.components.items.properties);
@@ -129,9 +132,36 @@ test('overrides on documents with parts replaced', () => {
   }
 });
 
+function parseJobs(text: string, file: string): void {
+  for (const lines of [jobTextLines, scheduleTextLines]) {
+    try {
+      for (const line of lines(text, file)) assert.ok(line.length < 5_000);
+    } catch (error) {
+      assert.fail(`${String((error as Error).stack)}\non ${file}\n${text}`);
+    }
+  }
+}
+
+test('jobs and schedules with parts or characters replaced', () => {
+  const next = random(4);
+  const texts = [WORDS, MULTI_STEP, DOCKET, SCHEDULES_EXAMPLE, JOB_EXAMPLE];
+  const documents = texts.map((text) => parse(text));
+  for (let round = 0; round < ROUNDS / 4; round++) {
+    let document: unknown = pick(documents, next);
+    let text = pick(texts, next);
+    for (let i = 0; i <= next() * 3; i++) {
+      document = mutated(document, next);
+      text = scrambled(text, next);
+    }
+    parseJobs(JSON.stringify(document), 'fuzz.json');
+    parseJobs(text, 'fuzz.yaml');
+  }
+});
+
 test('nesting deeper than any stack', () => {
   for (const open of ['[', '{"a":', '- ', 'a: [']) {
     parseAndFormat(open.repeat(20_000), 'fuzz.json');
     parseAndFormat(open.repeat(20_000), 'fuzz.yaml');
+    parseJobs(open.repeat(20_000), 'fuzz.yaml');
   }
 });
