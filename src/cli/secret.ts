@@ -6,7 +6,7 @@ import { boxPlace } from '../secrets/box.ts';
 import { defaultKeyFile, makeKeyFile, ownKey, publicKeyOf } from '../secrets/key-file.ts';
 import { refuseSecretName } from '../secrets/names.ts';
 import { listSecrets, removeSecret, type SecretPlace, setSecret } from '../secrets/secret-store.ts';
-import { openFleetStore, prefixOf, refuseName } from './etcd.ts';
+import type { FleetArguments } from './fleet-options.ts';
 import { outputOf } from './output.ts';
 import { table } from './render.ts';
 import { sealingKey } from './sealing-key.ts';
@@ -23,9 +23,8 @@ export async function runSet(args: SetSecretArguments): Promise<number> {
   const output = outputOf(args);
   const { name } = args;
   refuseSecretName(name);
-  if (args.program === 'gantryd') refuseName(args.project);
-  const value = await readSecretValue(name, args.file);
   await withPlace(args, async (place, stateDir) => {
+    const value = await readSecretValue(name, args.file);
     const { publicKey, warnings } = await keyFor(args, place, stateDir);
     await setSecret(place, { name, value, publicKey, by: whoAsks(), now: Date.now() });
     const words = [
@@ -89,17 +88,20 @@ async function withPlace(
   body: (place: SecretPlace, stateDir: string) => Promise<void>,
 ): Promise<void> {
   const { path } = await openStateDir(args.stateDir);
-  if (args.program === 'gantryd') refuseName(args.project);
-  const store = args.program === 'gantryd' ? await openFleetStore(args) : openBoxStore(path);
+  const place = args.program === 'gantryd' ? await fleetPlace(args) : boxPlace(openBoxStore(path));
   try {
-    const place =
-      args.program === 'gantryd'
-        ? { store, keys: keys(prefixOf(args)).project(args.project), project: args.project }
-        : boxPlace(store);
     await body(place, path);
   } finally {
-    await store.close();
+    await place.store.close();
   }
+}
+
+async function fleetPlace(args: FleetArguments): Promise<SecretPlace> {
+  const { project } = args;
+  // etcd3 takes its time to load, and one box has no use for it.
+  const { openFleetStore, prefixOf, refuseName } = await import('./etcd.ts');
+  refuseName(project);
+  return { store: await openFleetStore(args), keys: keys(prefixOf(args)).project(project), project };
 }
 
 function about(args: SecretArguments): { readonly project?: string } {
