@@ -13,13 +13,23 @@ import { spread } from './spread.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const LOOK_MS = 5_000;
-/** What was wrong may have been put right, or was the registry's bad hour. */
+/** What was wrong may have been put right. */
 const AGAIN_MS = 10 * 60_000;
+/** A network or registry that is away may be back. */
+const SOON_MS = 60_000;
+
+interface Trouble {
+  readonly why: string;
+  /** By itself, perhaps. */
+  readonly passes: boolean;
+}
 
 export class ImageCheck {
   readonly #around: Surroundings;
   readonly #presence: Presence;
   readonly #signal: AbortSignal;
+  /** Schedules whose trouble may pass by itself. */
+  readonly #passing = new Set<string>();
 
   constructor(around: Surroundings, presence: Presence, signal: AbortSignal) {
     this.#around = around;
@@ -37,9 +47,10 @@ export class ImageCheck {
     return LOOK_MS;
   }
 
-  #isDue({ checked, trouble }: ScheduleValue): boolean {
+  #isDue({ schedule, checked, trouble }: ScheduleValue): boolean {
     if (checked === undefined) return trouble === undefined;
-    return trouble !== undefined && this.#around.clock.wall() - Date.parse(checked.at) > AGAIN_MS;
+    const againMs = this.#passing.has(schedule.name) ? SOON_MS : AGAIN_MS;
+    return trouble !== undefined && this.#around.clock.wall() - Date.parse(checked.at) > againMs;
   }
 
   /** Of the hosts that may run it, the first by a hash; when that one is lost another one is. */
@@ -52,22 +63,26 @@ export class ImageCheck {
   }
 
   async #check(schedule: Seen<ScheduleValue>): Promise<void> {
-    const trouble = await this.#trouble(schedule.value.schedule.job.steps);
-    if (trouble !== 'unknown' && !this.#signal.aborted) await this.#write(schedule, trouble?.why);
+    const { name, job } = schedule.value.schedule;
+    const trouble = await this.#trouble(job.steps);
+    if (trouble === 'unknown' || this.#signal.aborted) return;
+    if (trouble?.passes === true) this.#passing.add(name);
+    else this.#passing.delete(name);
+    await this.#write(schedule, trouble?.why);
   }
 
-  /** undefined: all images can be had. unknown: it cannot be told now. */
-  async #trouble(steps: readonly Step[]): Promise<{ readonly why: string } | 'unknown' | undefined> {
+  /** undefined: all images can be had. unknown: it cannot be told without the engine. */
+  async #trouble(steps: readonly Step[]): Promise<Trouble | 'unknown' | undefined> {
     for (const step of steps) {
       try {
         await this.#have(step);
       } catch (error) {
         if (!isGantryError(error)) throw error;
-        if (error.retryable || isOfEngine(error.code)) {
+        if (isOfEngine(error.code)) {
           this.#around.tellTrouble(error);
           return 'unknown';
         }
-        return { why: `The image ${step.image} cannot be had: ${error.message}` };
+        return { why: `The image ${step.image} cannot be had: ${error.message}`, passes: error.retryable };
       }
     }
     return undefined;

@@ -60,6 +60,7 @@ export class World {
   script: (run: RunValue) => Script = () => ({ takesMs: 2_000 });
   /** Images that can be had. */
   readonly images = new Set(['busybox:1']);
+  registryIsAway = false;
   /** By how much the clocks of the hosts are wrong. */
   skewMs: (host: string) => number = () => 0;
 
@@ -194,8 +195,9 @@ export class TestHost {
       steady: () => clock.now(),
       after: (ms: number, run: () => void) => clock.after(ms, run),
     };
+    const input = { ...hostInput(this.world, this.name), store: this.store, ...this.#options };
     this.hasEnded = false;
-    this.#running = runWithClock(this.#input(), time, this.#ended.signal).then(() => {
+    this.#running = runWithClock(input, time, this.#ended.signal).then(() => {
       this.hasEnded = true;
     });
   }
@@ -226,18 +228,17 @@ export class TestHost {
       throw new GantryError('cluster-unreachable', 'the answer was lost', { retryable: true });
     };
   }
+}
 
-  #input(): JobsHostInput {
-    const { world, name } = this;
-    return {
-      ...{ store: this.store, keys: KEYS, project: 'shop', host: name, hostId: `id-${name}`, labels: {} },
-      ...{ stateDir: join('/nonexistent', name), slots: 4, alone: true, now: () => world.clock.now() },
-      ...{ engine: engineOf(world, name), secrets: NO_SECRETS, secretFiles: NO_FILES },
-      emit: (event) => world.events.push({ ...event, host: name }),
-      execute: (input) => execute(world, input),
-      ...this.#options,
-    };
-  }
+/** Of a host that stands on a store of its own. */
+export function hostInput(world: World, name: string): Omit<JobsHostInput, 'store'> {
+  return {
+    ...{ keys: KEYS, project: 'shop', host: name, hostId: `id-${name}`, labels: {} },
+    ...{ stateDir: join('/nonexistent', name), slots: 4, alone: true, now: () => world.clock.now() },
+    ...{ engine: engineOf(world, name), secrets: NO_SECRETS, secretFiles: NO_FILES },
+    emit: (event) => world.events.push({ ...event, host: name }),
+    execute: (input) => execute(world, input),
+  };
 }
 
 /** As the real one promises: goes on with what is there, ends it when it is cancelled, lets go of it when left. */
@@ -295,6 +296,8 @@ function engineOf(world: World, host: string): JobEngine {
   const engine: Partial<JobEngine> = {
     image: async () => undefined,
     pull: async (ref) => {
+      if (world.registryIsAway)
+        throw new GantryError('pull-refused', 'connection refused', { retryable: true });
       if (!world.images.has(ref)) throw new GantryError('image-not-found', `The registry has no ${ref}`);
       return { id: `sha256:${ref}`, digests: [], tags: [ref] };
     },

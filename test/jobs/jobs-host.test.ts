@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { GantryError } from '../../src/errors.ts';
 import { LOST_AFTER_MS } from '../../src/jobs/own-runs.ts';
-import { type Box, PROJECT, type TestHost, troubles, World } from './hosts-ground.ts';
+import { type Box, endOf, PROJECT, type TestHost, troubles, World } from './hosts-ground.ts';
 import { aJob, aStep } from './job-values.ts';
 
 const SECOND = 1_000;
@@ -228,6 +229,27 @@ test('steps are written at once, and never more than five times a second', async
   assert.equal(world.active('a').steps[0]?.state, 'running');
   await world.until('its end', () => world.ended().length === 1);
   assert.ok(world.cluster.revision - revision < 15, `${world.cluster.revision - revision} writes`);
+  assert.deepEqual(world.run('a')?.steps, [{ state: 'complete', inputBytes: 1000 }]);
+});
+
+test('a run that cannot be executed is tried until it can, and may be cancelled', async (t) => {
+  const world = new World();
+  t.after(() => world.close());
+  let failures = 3;
+  const execute = async () => {
+    if (failures-- > 0) throw new GantryError('state-write', 'no space left on the device');
+    return endOf('exit', 0, '');
+  };
+  world.host('h1', { execute }).start();
+  world.submit('a');
+  await world.until('its end', () => world.run('a')?.state === 'complete', 20 * SECOND);
+  assert.deepEqual(troubles(world), ['no space left on the device']);
+  failures = Number.POSITIVE_INFINITY;
+  world.submit('b');
+  await world.clock.advance(5 * SECOND);
+  world.cancel('b');
+  await world.until('its end', () => world.run('b')?.state === 'cancelled', 40 * SECOND);
+  assert.equal(world.run('b')?.end?.why, 'cancelled by ann');
 });
 
 test('an answer that is lost leads to no second attempt', async (t) => {
@@ -315,6 +337,16 @@ test('a schedule whose image cannot be had says so and does not fire until it ca
   assert.equal(world.boxes.length, 0);
   world.images.add('nope:1');
   await world.until('it to fire', () => world.boxes.length > 0, 900 * SECOND, SECOND);
+});
+
+test('a registry that is away is told as what is wrong, and asked again soon', async (t) => {
+  const { world } = await fleet(t, 2);
+  world.registryIsAway = true;
+  world.push({ name: 'often', cron: '*/30 * * * * * *' }, { isChecked: false });
+  await world.until('it to be told', () => value(world, 'often').endsWith('connection refused'), 20 * SECOND);
+  assert.equal(world.boxes.length, 0);
+  world.registryIsAway = false;
+  await world.until('it to fire', () => world.boxes.length > 0, 120 * SECOND, SECOND);
 });
 
 function value(world: World, schedule: string): string {
