@@ -1,5 +1,5 @@
 /** docs/jobs.md rendered from the schemas: job files, schedule files, and the grammar of cron expressions. Pure. */
-import { JOB_ROOT } from './job-schema.ts';
+import { CONTAINER_FIELDS, JOB_FIELDS, JOB_ROOT } from './job-schema.ts';
 import { collect, renderSection, type Section } from './reference.ts';
 import { SCHEDULE_ROOT } from './schedule-schema.ts';
 
@@ -70,17 +70,24 @@ export const DOCKET_EXAMPLE = `- Name: hello
 
 export function renderJobReference(): string {
   const job = collect({ title: 'Job', node: JOB_ROOT });
-  const schedule: Section = { title: 'Schedule', node: SCHEDULE_ROOT };
   return `${[
     INTRODUCTION,
     ...job.map(renderSection),
     WORKFLOW,
     SCHEDULES,
-    renderSection(schedule),
+    renderSection(schedule()),
+    ONE_STEP,
     DOCKET,
     CRON,
     CLOCKS,
   ].join('\n\n')}\n`;
+}
+
+/** Without the fields of jobs and steps, which have their tables. */
+function schedule(): Section {
+  const others = [...Object.keys(CONTAINER_FIELDS), ...Object.keys(JOB_FIELDS)];
+  const own = Object.entries(SCHEDULE_ROOT.properties ?? {}).filter(([field]) => !others.includes(field));
+  return { title: 'Schedule', node: { ...SCHEDULE_ROOT, properties: Object.fromEntries(own) } };
 }
 
 const INTRODUCTION = `# Jobs and schedules
@@ -124,6 +131,11 @@ Names are unique.
 
 \`\`\`yaml
 ${SCHEDULES_EXAMPLE}\`\`\``;
+
+const ONE_STEP = `In place of \`job\` the entry may have every field of a [Step](#step) besides its name, \`image\` at least, and
+${Object.keys(JOB_FIELDS)
+  .map((field) => `\`${field}\``)
+  .join(', ')} of a [Job](#job). In YAML an expression that begins with \`*\` or \`@\` stands in quotes.`;
 
 const DOCKET = `## The cron server's schedule files
 

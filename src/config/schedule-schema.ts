@@ -41,7 +41,7 @@ export const SCHEDULE_SCHEMA = {
       enum: ['skip', 'runOnce'],
       default: 'runOnce',
       description:
-        'What is done about ticks that passed while no host was there. `runOnce`: one run for all of them. `skip`: none.',
+        'What is done about ticks that are more than a minute late, as when no host was there. `runOnce`: one run for all of them. `skip`: none.',
     },
     suspended: { type: 'boolean', default: false, description: 'Makes no runs until it is resumed.' },
     job: {

@@ -8,6 +8,8 @@ import { excerpt, type Finding, type Path, type Source } from './problems.ts';
 
 /** Aliases may multiply a text to at most this many nodes for each one written out. */
 const MAX_ALIASES = 100;
+/** A cron expression that begins with what has a meaning of its own in YAML. */
+const UNQUOTED_CRON = /^(?:[ \t]*-)?[ \t]*cron:[ \t]+([*@][^\r\n#]*)/gim;
 
 type Yaml = typeof import('yaml');
 
@@ -21,7 +23,8 @@ export function readYaml(text: string): Source | readonly Finding[] {
       strict: true,
       logLevel: 'error',
     });
-    const findings = [...document.errors, ...document.warnings].map((fault) => toFinding(text, fault));
+    const faults = [...document.errors, ...document.warnings];
+    const findings = unquotedCron(text, faults) ?? faults.map((fault) => toFinding(text, fault));
     if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) return findings;
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
     return { text, value, findings, offsetOf: (path, at) => offsetOf(yaml, document, path, at) };
@@ -38,7 +41,23 @@ function loadYaml(): Yaml {
   return createRequire(import.meta.url)('yaml') as Yaml;
 }
 
-function toFinding(text: string, fault: { code: string; message: string; pos: [number, number] }): Finding {
+interface Fault {
+  readonly code: string;
+  readonly message: string;
+  readonly pos: readonly [number, number];
+}
+
+/** What YAML reads as aliases and reserved characters, and people mean as text: one finding for each such line. */
+function unquotedCron(text: string, faults: readonly Fault[]): Finding[] | undefined {
+  const found = [...text.matchAll(UNQUOTED_CRON)].map((match) => {
+    const value = match[1]?.trimEnd() ?? '';
+    const offset = match.index + match[0].indexOf(value);
+    return { path: [], offset, message: `must stand in quotes: write "${value}"${excerpt(text, offset)}` };
+  });
+  return faults.length > 0 && found.length > 0 ? found : undefined;
+}
+
+function toFinding(text: string, fault: Fault): Finding {
   const offset = Math.min(fault.pos[0], text.length);
   return { path: [], offset, message: `${explain(fault.code, fault.message)}${excerpt(text, offset)}` };
 }

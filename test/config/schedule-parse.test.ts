@@ -311,6 +311,17 @@ test('all problems come at once, with their places', () => {
   assert.match(scheduleTextLines('- a: [', 'cron.yml')[0] ?? '', /^cron\.yml:\d+:\d+ {2}is not valid YAML/);
 });
 
+test('a cron expression that YAML takes for something else must stand in quotes', () => {
+  const text = '- name: a\n  cron: */5 * * * * # often\n  image: b\n- cron: @daily\n  name: b\n  image: b\n';
+  assert.deepEqual(
+    scheduleTextLines(text, 'cron.yml').map((line) => line.split('\n')[0]),
+    [
+      'cron.yml:2:9  must stand in quotes: write "*/5 * * * *"',
+      'cron.yml:4:9  must stand in quotes: write "@daily"',
+    ],
+  );
+});
+
 test("a part of Docker's body that contains itself is left out, not followed", () => {
   const text = 'Name: a\nCron: "@daily"\nContainer: {Config: {Image: a, Labels: &l {x: y, self: *l}}}\n';
   const [schedule] = schedulesOf(text);
