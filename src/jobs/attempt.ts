@@ -116,10 +116,21 @@ export class Attempt {
         if (end !== undefined) return end;
       } catch (error) {
         this.#around.tellTrouble(error);
+        const end = await this.#abandoned().catch(this.#around.tellTrouble);
+        if (end !== undefined) return end;
       }
       await rest(this.#around.clock, pauseMs(failures), this.#left.signal);
     }
     return undefined;
+  }
+
+  /** Of one that cannot be executed, as on a full disk, and is not to go on either. */
+  async #abandoned(): Promise<RunEnd | undefined> {
+    if (!this.#cancelled.signal.aborted || this.#left.signal.aborted) return undefined;
+    const { engine, project, hostId } = this.#around.input;
+    const containers = await engine.jobContainers({ project, host: hostId, run: this.id });
+    for (const { id } of containers) await engine.remove(id);
+    return { ...cancelledEnd(this.#seen.value), why: String(this.#cancelled.signal.reason) };
   }
 
   #executionInput() {
@@ -234,7 +245,7 @@ export class Attempt {
   async #writeEnd(end: RunEnd): Promise<RunValue | undefined> {
     if (this.#doubted && (await this.#ask()) !== 'mine') return undefined;
     const { input, keys, clock } = this.#around;
-    const { kind, run } = ended(this.#seen.value, end, clock.wall());
+    const { kind, run } = ended(this.#newest(), end, clock.wall());
     const key = keys.jobs.run(this.id);
     const again = [
       { kind: 'put', key, value: JSON.stringify(run) } as const,
@@ -245,6 +256,12 @@ export class Attempt {
     if (done) this.#tell(run, end);
     else this.#doubted = true;
     return done ? run : undefined;
+  }
+
+  /** With the steps that there was no time to write. */
+  #newest(): RunValue {
+    const { value } = this.#seen;
+    return this.#steps === undefined ? value : withSteps(value, this.#steps);
   }
 
   #tell(run: RunValue, end: RunEnd): void {

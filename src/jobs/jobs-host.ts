@@ -193,8 +193,9 @@ class JobsHost {
   async #close(isLeft: boolean): Promise<void> {
     this.#ended.abort();
     this.#mirror.close();
-    // What runs here goes on: a new start within the lease's time finds its claims.
-    if (isLeft) this.#session.abandon();
+    // What runs here goes on: a new start within the lease's time finds its claims, and takes them over. Where another
+    // process may go on at once, it must not take them for those of one that lives.
+    if (isLeft && this.#input.alone === true) this.#session.abandon();
     else await this.#session.close();
   }
 }
