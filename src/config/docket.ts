@@ -23,8 +23,8 @@ export function docketRules(entry: unknown, base: Path): Finding[] {
     wrong === undefined ? [] : [{ path: [...base, ...config, 'Image'], message: wrong }];
   const variables = valueAt(entry, [...config, 'Env']);
   for (const [index, variable] of (Array.isArray(variables) ? variables : []).entries()) {
-    if (typeof variable !== 'string' || /^[^=]+=/.test(variable)) continue;
-    const message = 'must be NAME=value; a variable of the image cannot be taken away';
+    if (typeof variable !== 'string' || /^[^=]/.test(variable)) continue;
+    const message = 'must be NAME=value, or NAME to take a variable of the image away';
     found.push({ path: [...base, ...config, 'Env', index], message });
   }
   return found;
@@ -35,7 +35,9 @@ export function jobOfDocket({ Name, Container }: RawDocket): Job {
 }
 
 function stepOfBody({ Config, HostConfig = {}, NetworkingConfig = {} }: Body): Step {
-  const { Image, Env = [], Cmd, Entrypoint, User, ...config } = Config;
+  const { Image, Env = [], Cmd, Entrypoint, User, ...rest } = Config;
+  const taken = Env.filter((text) => !text.includes('='));
+  const config = taken.length === 0 ? rest : { ...rest, Env: taken };
   // Every container of a job is removed.
   const { Memory, NanoCpus, CpuShares, Binds, NetworkMode, AutoRemove: _, ...host } = HostConfig;
   const mounts = mountsOf(Binds ?? []);
@@ -44,7 +46,7 @@ function stepOfBody({ Config, HostConfig = {}, NetworkingConfig = {} }: Body): S
   return {
     ...PLAIN_STEP,
     image: withTag(Image),
-    environment: Env.map(variableOf),
+    environment: Env.filter((text) => text.includes('=')).map(variableOf),
     networks: networksOf(NetworkMode ? [NetworkMode] : []),
     mounts: mounts ?? [],
     ...given({

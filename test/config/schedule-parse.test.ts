@@ -84,6 +84,16 @@ test('binds with more to them than a step knows are left to Docker, all of them'
   assert.deepEqual(stepOf(schedule)?.engine?.hostConfig, { Binds: ['/a:/b', '/c:/d:z'] });
 });
 
+test('a variable that is to be taken away is left to Docker', () => {
+  const body = { Config: { Image: 'busybox', Env: ['A=1', 'PATH', 'B='] } };
+  const [schedule] = schedulesOf(JSON.stringify([docketOf(body)]));
+  assert.deepEqual(
+    stepOf(schedule)?.environment.map(({ name }) => name),
+    ['A', 'B'],
+  );
+  assert.deepEqual(stepOf(schedule)?.engine?.config, { Env: ['PATH'] });
+});
+
 test("what is empty or 0 in Docker's body says nothing, and its own bridge is no network", () => {
   const body = {
     Config: { Image: 'busybox', Cmd: [], Entrypoint: null, User: '', Env: null },
@@ -272,9 +282,11 @@ const WRONG: readonly (readonly [string, unknown, readonly string[]])[] = [
     ],
   ],
   [
-    'docket: a variable without value',
-    [docketOf({ Config: { Image: 'a', Env: ['X=1', 'Y'] } })],
-    ['/0/Container/Config/Env/1: must be NAME=value; a variable of the image cannot be taken away (is: "Y")'],
+    'docket: a variable without name',
+    [docketOf({ Config: { Image: 'a', Env: ['X=1', '=Y'] } })],
+    [
+      '/0/Container/Config/Env/1: must be NAME=value, or NAME to take a variable of the image away (is: "=Y")',
+    ],
   ],
   [
     'docket: an unknown field',
