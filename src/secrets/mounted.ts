@@ -22,6 +22,11 @@ export interface MountedInput {
   readonly stateDir: string;
   /** Whose containers they are, as `jobs/shop`: keepOnly looks at no others. */
   readonly scope: string;
+  /**
+   * keepOnly leaves what was placed so recently: somebody may be about to create its container. Default: 0, for who
+   * keeps others out meanwhile.
+   */
+  readonly sparedMs?: number;
   /** The folder for all files of this machine. Default: defaultSecretsFolder(). */
   readonly folder?: string;
 }
@@ -32,7 +37,7 @@ export interface MountedSecrets extends SecretFiles {
 }
 
 /** host-unfit, of place alone: the folder is no tmpfs, is not only ours, or the files cannot be given to the owner. */
-export function mountedSecrets({ stateDir, scope, folder }: MountedInput): MountedSecrets {
+export function mountedSecrets({ stateDir, scope, folder, sparedMs = 0 }: MountedInput): MountedSecrets {
   const own = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
   const scopeIn = (base: string) => join(base, own, scope);
   /** undefined: no file can be anywhere. */
@@ -63,8 +68,11 @@ export function mountedSecrets({ stateDir, scope, folder }: MountedInput): Mount
     },
 
     async keepOnly(containers) {
-      const gone = (await namesIn(there())).filter((name) => !containers.includes(name));
-      for (const name of gone) await this.remove(name);
+      const parent = there();
+      const gone = (await namesIn(parent)).filter((name) => !containers.includes(name));
+      for (const name of gone) {
+        if (parent !== undefined && (await ageOf(join(parent, name))) >= sparedMs) await this.remove(name);
+      }
     },
   };
 }
@@ -150,6 +158,16 @@ async function namesIn(folder: string | undefined): Promise<readonly string[]> {
     return await readdir(folder);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
+    throw stateWriteError(folder, error);
+  }
+}
+
+/** Milliseconds since files were placed in it, by the clock that stamped them. */
+async function ageOf(folder: string): Promise<number> {
+  try {
+    return Date.now() - (await lstat(folder)).mtimeMs;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return 0;
     throw stateWriteError(folder, error);
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { isGantryError } from '../../src/errors.ts';
@@ -63,6 +63,18 @@ describe('the files of secrets', () => {
     await files.keepOnly(['kept']);
     assert.deepEqual(await readdir(join(fileOf(kept), '..', '..')), ['kept']);
     for (const [bind] of foreign) await stat(fileOf(bind));
+  });
+
+  test('that were placed just now stay where others may be about to use them', async (t) => {
+    const folder = await inMemory(t);
+    const files = mountedSecrets({ stateDir: '/state', scope: 'jobs/shop', folder, sparedMs: 60_000 });
+    const [young] = await files.place('young', SOME, ROOT);
+    const [old] = await files.place('old', SOME, ROOT);
+    const then = new Date(Date.now() - 61_000);
+    await utimes(join(fileOf(old), '..'), then, then);
+    await files.keepOnly([]);
+    assert.deepEqual(await files.containers(), ['young']);
+    await stat(fileOf(young));
   });
 
   test('are not written to a disk, and the message says where they may be', async (t) => {
