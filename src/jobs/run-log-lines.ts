@@ -94,7 +94,9 @@ export function wholeCharacters(bytes: Buffer, limit: number): number {
   return end;
 }
 
+/** By its first byte, of those from 0xc0. */
 function lengthOfCharacter(first: number): number {
+  if (first >= 0xf8) return 1; // no character begins so
   if (first >= 0xf0) return 4;
   return first >= 0xe0 ? 3 : 2;
 }

@@ -217,12 +217,17 @@ async function lastEntries(
     // One that goes meanwhile was the oldest.
     const content = await readFile(segmentPath(folder, segment)).catch(() => Buffer.alloc(0));
     const starts = entryStarts(content);
-    if (missing === 0) return { segment, offset: content.lastIndexOf(NEWLINE) + 1 };
+    if (missing === 0) return { segment, offset: endOf(content, starts.at(-1)) };
     const start = starts[starts.length - missing];
     if (start !== undefined) return { segment, offset: start };
     missing -= starts.length;
   }
   return undefined;
+}
+
+/** Of the line that begins there: what follows the last entry may be a mark of the end. */
+function endOf(content: Buffer, start: number | undefined): number {
+  return start === undefined ? 0 : content.indexOf(NEWLINE, start) + 1;
 }
 
 function entryStarts(content: Buffer): readonly number[] {

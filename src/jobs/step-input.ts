@@ -107,7 +107,12 @@ async function pour(path: string, to: Writable): Promise<void> {
 /** Once it was taken, or nothing is taken any more. */
 function given(to: Writable, bytes: Buffer): Promise<void> {
   return new Promise((resolve) => {
-    to.write(bytes, () => resolve());
+    const end = () => {
+      to.off('close', end);
+      resolve();
+    };
+    to.once('close', end);
+    to.write(bytes, end);
   });
 }
 
