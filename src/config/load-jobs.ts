@@ -14,10 +14,10 @@ export function readJob(text: string, name: string): Job {
   return jobOrThrow(text, name);
 }
 
-/** `timeZone`: of schedules that name none. Throws as loadJob does. */
+/** `timeZone`: of schedules that name none; undefined: they must. Throws as loadJob does. */
 export async function loadSchedules(
   path: string,
-  { timeZone }: { readonly timeZone: string },
+  { timeZone }: { readonly timeZone: string | undefined },
 ): Promise<readonly Schedule[]> {
   const result = parseSchedules(await readText(path, 'schedule file'), { file: path, timeZone });
   if ('schedules' in result) return result.schedules;

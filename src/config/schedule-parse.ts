@@ -20,8 +20,8 @@ import { byPlace, readSource } from './text.ts';
 export interface ScheduleParseOptions {
   /** Path of the file as the user wrote it: its extension tells the format, and its folder is what relative paths count from. */
   readonly file: string;
-  /** Of schedules that name none. */
-  readonly timeZone: string;
+  /** Of schedules that name none; undefined: it is not known, as Node has it of some machines. */
+  readonly timeZone: string | undefined;
   /** Epoch milliseconds: schedules without a time to come are refused. Default: the clock. */
   readonly now?: number;
 }
@@ -53,6 +53,8 @@ interface Part {
   /** '' when it has none. */
   readonly name: string;
   readonly namePath: Path;
+  /** It names no time zone of its own. */
+  readonly zoneless: boolean;
   readonly findings: readonly Finding[];
   schedule(folder: string): Schedule;
 }
@@ -68,6 +70,7 @@ export function parseSchedules(text: string, options: ScheduleParseOptions): Sch
     ...findings,
     ...parts.flatMap((part) => part.findings),
     ...sameNames(parts),
+    ...defaultZone(parts, options.timeZone ?? ''),
   ];
   if (found.length > 0)
     return { problems: found.map((finding) => toProblem(finding, source, source.value)).sort(byPlace) };
@@ -110,7 +113,7 @@ function ownPart(entry: unknown, path: Path, { timeZone, now }: ScheduleParseOpt
   const item = isRecord(entry) ? entry : {};
   const errors = validateSchedule(entry) ? [] : (validateSchedule.errors ?? []);
   const job = 'job' in item || !isRecord(entry) ? jobOfEntry(item, path) : oneStep(item, path);
-  const zone = typeof item.timeZone === 'string' ? item.timeZone : timeZone;
+  const zone = typeof item.timeZone === 'string' ? item.timeZone : (timeZone ?? '');
   const findings = [
     ...below(path, toFindings(errors, entry, OWN)),
     ...zoneFindings(item.timeZone, [...path, 'timeZone']),
@@ -126,7 +129,13 @@ function ownPart(entry: unknown, path: Path, { timeZone, now }: ScheduleParseOpt
     suspended: item.suspended === true,
     job: named(job.job(folder), String(item.name)),
   });
-  return { name: textOf(item.name), namePath: [...path, 'name'], findings, schedule };
+  return {
+    name: textOf(item.name),
+    namePath: [...path, 'name'],
+    zoneless: item.timeZone === undefined,
+    findings,
+    schedule,
+  };
 }
 
 type JobOfPart = Pick<ReturnType<typeof jobPart>, 'findings' | 'job'>;
@@ -157,7 +166,7 @@ function oneStep(item: Readonly<Record<string, unknown>>, path: Path): JobOfPart
   };
 }
 
-function docketPart(raw: unknown, path: Path, { timeZone, now }: ScheduleParseOptions): Part {
+function docketPart(raw: unknown, path: Path, { timeZone = '', now }: ScheduleParseOptions): Part {
   const entry = withoutNulls(raw) as RawDocket;
   const errors = validateDocket(entry) ? [] : (validateDocket.errors ?? []);
   const findings = [
@@ -174,7 +183,16 @@ function docketPart(raw: unknown, path: Path, { timeZone, now }: ScheduleParseOp
     suspended: false,
     job: jobOfDocket(entry),
   });
-  return { name: textOf(entry.Name), namePath: [...path, 'Name'], findings, schedule };
+  return { name: textOf(entry.Name), namePath: [...path, 'Name'], zoneless: true, findings, schedule };
+}
+
+/** A machine may not know where it is. */
+function defaultZone(parts: readonly Part[], timeZone: string): Finding[] {
+  const problem = parts.some(({ zoneless }) => zoneless) ? timeZoneProblem(timeZone) : undefined;
+  if (problem === undefined) return [];
+  const ours = timeZone === '' ? 'is not known' : `is "${timeZone}", and ${problem}`;
+  const message = `needs a \`timeZone\` for each schedule: that of this machine ${ours}`;
+  return [{ path: [], message }];
 }
 
 function zoneFindings(zone: unknown, path: Path): Finding[] {

@@ -84,6 +84,17 @@ test('binds with more to them than a step knows are left to Docker, all of them'
   assert.deepEqual(stepOf(schedule)?.engine?.hostConfig, { Binds: ['/a:/b', '/c:/d:z'] });
 });
 
+test('a machine that does not know its time zone cannot lend it', () => {
+  const parse = (timeZone: string | undefined, fields: object = {}) => {
+    const result = parseSchedules(JSON.stringify([entry(fields)]), { file: 'a.json', timeZone, now: NOW });
+    return 'problems' in result ? result.problems.map(({ message }) => message).join() : 'accepted';
+  };
+  const needs = 'needs a `timeZone` for each schedule: that of this machine';
+  assert.equal(parse(undefined), `${needs} is not known`);
+  assert.equal(parse('Etc/Nowhere'), `${needs} is "Etc/Nowhere", and ${ZONE}`);
+  assert.equal(parse(undefined, { timeZone: 'UTC' }), 'accepted');
+});
+
 test('a variable that is to be taken away is left to Docker', () => {
   const body = { Config: { Image: 'busybox', Env: ['A=1', 'PATH', 'B='] } };
   const [schedule] = schedulesOf(JSON.stringify([docketOf(body)]));
