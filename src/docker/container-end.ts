@@ -21,6 +21,13 @@ interface End {
   readonly report: ExitReport | undefined;
 }
 
+interface Waiting {
+  readonly connection: Connection;
+  readonly id: string;
+  readonly signal: AbortSignal;
+  readonly lookMs: number;
+}
+
 /** Tries for ever, until aborted: then it fails with `interrupted`. */
 export async function awaitEnd(
   connection: Connection,
@@ -28,76 +35,63 @@ export async function awaitEnd(
   signal: AbortSignal,
   lookMs = LOOK_MS,
 ): Promise<ExitReport | undefined> {
+  const waiting = { connection, id, signal, lookMs };
   for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_RETRY_MS)) {
-    const end = await listen(connection, id, signal, lookMs).catch(() => {
+    const end = await listen(waiting).catch(() => {
       // The engine is away. Its containers may run on, and it may come back.
     });
     if (end !== undefined) return end.report;
-    throwIfOver(connection, id, signal);
+    throwIfOver(waiting);
     await delay(pauseMs, undefined, { signal }).catch(() => {});
-    throwIfOver(connection, id, signal);
+    throwIfOver(waiting);
   }
 }
 
 /** Listens first and looks then: what ends in between is heard. */
-async function listen(
-  connection: Connection,
-  id: string,
-  signal: AbortSignal,
-  lookMs: number,
-): Promise<End | undefined> {
-  const waiting = await openWait(connection, id, signal, lookMs);
+async function listen(waiting: Waiting): Promise<End | undefined> {
+  const words = await openWait(waiting);
   try {
-    const end = await look(connection, id, signal);
-    if (end !== undefined || waiting === undefined) return end;
-    await heard(connection, id, signal, lookMs, waiting);
-    return await look(connection, id, signal);
+    const end = await look(waiting);
+    if (end !== undefined || words === undefined) return end;
+    await heard(waiting, words);
+    return await look(waiting);
   } finally {
-    waiting?.destroy();
+    words?.destroy();
   }
 }
 
 /** The engine answers with headers as soon as it listens. undefined: it does not; a look tells more. */
-function openWait(
-  connection: Connection,
-  id: string,
-  until: AbortSignal,
-  timeoutMs: number,
-): Promise<Readable | undefined> {
-  const call = { what: `wait for the end of ${short(id)}`, timeoutMs, slow: true, until };
+function openWait({ connection, id, signal, lookMs }: Waiting): Promise<Readable | undefined> {
+  const what = `wait for the end of ${short(id)}`;
+  const call = { what, timeoutMs: lookMs, slow: true, until: signal };
   const path = `/containers/${encodeURIComponent(id)}/wait`;
-  const opened = connection.open(call, (docker, signal) =>
+  const opened = connection.open(call, (docker, opening) =>
     // Not `not-running`, which a container that was not started yet is, too.
-    postStream(docker, path, { condition: 'next-exit' }, signal),
+    postStream(docker, path, { condition: 'next-exit' }, opening),
   );
   return opened.catch(() => undefined);
 }
 
 /** Settles when the engine has said something, or nothing for so long. */
-async function heard(
-  connection: Connection,
-  id: string,
-  until: AbortSignal,
-  timeoutMs: number,
-  waiting: Readable,
-): Promise<void> {
-  const call = { what: `tell of the end of ${short(id)}`, timeoutMs, slow: true, until };
+async function heard({ connection, id, signal, lookMs }: Waiting, words: Readable): Promise<void> {
+  const what = `tell of the end of ${short(id)}`;
+  const call = { what, timeoutMs: lookMs, slow: true, until: signal };
   const read = async () => {
-    for await (const _said of waiting);
+    for await (const _word of words);
   };
   await connection.call(call, read).catch(() => {
     // A look follows, whatever it was.
   });
 }
 
-async function look(connection: Connection, id: string, until: AbortSignal): Promise<End | undefined> {
-  const info = await inspectContainer(connection, id, { timeoutMs: INSPECT_MS, until });
+async function look({ connection, id, signal }: Waiting): Promise<End | undefined> {
+  const info = await inspectContainer(connection, id, { timeoutMs: INSPECT_MS, until: signal });
   if (info === undefined) return { report: undefined };
   const report = exitReport(info);
   return report.exitCode === undefined ? undefined : { report };
 }
 
-function throwIfOver(connection: Connection, id: string, signal: AbortSignal): void {
+function throwIfOver({ connection, id, signal }: Waiting): void {
   connection.closing.throwIfAborted();
   if (!signal.aborted) return;
   if (signal.reason instanceof GantryError) throw signal.reason;

@@ -65,7 +65,10 @@ export interface JobEngine extends Engine {
   printed(id: string, signal: AbortSignal): Promise<AsyncIterable<Piece>>;
   /** Resolves with the report once the container has ended; undefined: it is gone. Survives an engine that restarts. Rejects when aborted. */
   ended(id: string, signal: AbortSignal): Promise<ExitReport | undefined>;
-  /** The bytes of one regular file in the container, running or not. file-missing: there is none, or it is no regular file. */
+  /**
+   * The bytes of one regular file in the container, running or not. file-missing: there is none, or it is no regular
+   * file. Docker answers nothing else about the container until they are read or the stream is destroyed.
+   */
   readFile(id: string, path: string): Promise<Readable>;
   networkExists(name: string): Promise<boolean>;
   /** Removes an image that no container needs; in use, or gone, is success: `false`. */

@@ -137,15 +137,22 @@ describe('jobs on a real engine', { skip: NO_ENGINE ?? false, concurrency: 4 }, 
     const between = await relay(t, folder, address);
     const far = open(between.address);
     t.after(() => far.close());
-    const id = await create('echo first; cat; exit 7');
+    const id = await create('head -c 20000000 /dev/zero > /big; echo first; cat; exit 7');
     const { output, input } = await far.attach(id);
     const near = await engine.attach(id);
     await far.start(id);
     const ended = far.ended(id, SOON());
-    const attached = all(output);
-    const printed = all(await far.printed(id, SOON()));
-    const broken = [attached, printed].map((each) => fails(each, 'engine-unreachable'));
+    await new Promise<void>((resolve, reject) => {
+      all(near.output, () => resolve()).catch(reject);
+    });
+    // Whoever does not read yet learns of it when he does.
+    const unread = [await far.printed(id, SOON()), (await far.attach(id)).output];
+    const reading = [output, await far.printed(id, SOON())].map((each) => all(each));
+    const file = await far.readFile(id, '/big');
+    const broken = reading.map((each) => fails(each, 'engine-unreachable'));
     await between.cut();
+    for (const late of unread) await fails(all(late), 'engine-unreachable');
+    await fails(md5Of(file), 'engine-unreachable');
     await Promise.all(broken);
     assert.equal(await closed(input), true);
     near.input.end();
@@ -185,10 +192,9 @@ describe('jobs on a real engine', { skip: NO_ENGINE ?? false, concurrency: 4 }, 
       'ln -s circle /out/circle && mkfifo /out/fifo && md5sum < /out/real/data && cat',
     ];
     const { id, input, output } = await run(script.join(' && '));
-    const first = new Promise<string>((resolve) => {
-      void all(output, (text) => resolve(text.slice(0, 32)));
+    const md5 = await new Promise<string>((resolve, reject) => {
+      all(output, (text) => resolve(text.slice(0, 32))).catch(reject);
     });
-    const md5 = await first;
     const read = async (path: string) => md5Of(await engine.readFile(id, path));
     assert.equal(await read('/out/real/data'), md5);
     input.end();
