@@ -16,7 +16,7 @@ const STEPS_PAUSE_MS = 200;
 /** Nothing is to be written until something changes. */
 const IDLE_MS = 60_000;
 const RETRY_MS = 1_000;
-const MAX_RETRY_MS = 30_000;
+const MAX_RETRY_MS = 10_000;
 
 /** What the store says of the run, to whom has it in his hands. */
 type Standing = 'mine' | 'over' | 'gone';
@@ -193,7 +193,8 @@ export class Attempt {
       this.#know({ value, revision: entry.modRevision });
       return 'mine';
     }
-    const isOver = entry !== undefined || (await input.store.get(keys.ended(this.id))) !== undefined;
+    // One that cannot be read was written by a newer gantryd: no reason to stop it.
+    const isOver = value !== undefined || (await input.store.get(keys.ended(this.id))) !== undefined;
     this.#dropped = true;
     if (isOver) this.fence(`attempt ${this.number} was taken from ${input.host}`);
     return isOver ? 'over' : 'gone';

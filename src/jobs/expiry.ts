@@ -15,6 +15,9 @@ import type { Surroundings } from './surroundings.ts';
 const LOOK_MS = 60_000;
 /** Each folder is asked for: a host may have thousands. */
 const FOLDERS_EVERY_MS = 10 * 60_000;
+/** The more records there are, the more seldom they are looked through. */
+const MS_FOR_EACH_RECORD = 100;
+const MAX_RECORDS_MS = 10 * 60_000;
 /** Who follows a run that is not kept may read its end. */
 const READ_WITHIN_MS = 10_000;
 /** etcd takes 128 operations in a transaction. */
@@ -25,6 +28,8 @@ export class Expiry {
   readonly #presence: Presence;
   readonly #own: OwnRuns;
   #foldersAt = Number.NEGATIVE_INFINITY;
+  /** They are not looked through before. */
+  #recordsAt = Number.NEGATIVE_INFINITY;
   /** Folders of no known run at the last look: their run may be about to be made. */
   #strange: ReadonlySet<string> = new Set();
   /** Runs of which nothing is kept, and when they go, by the steady clock. */
@@ -44,7 +49,8 @@ export class Expiry {
   async look(): Promise<number> {
     const { mirror } = this.#around;
     if (!mirror.current) return LOOK_MS;
-    await settled([this.#containers(), this.#records(), this.#folders(), this.#forget()]);
+    const parts = [this.#containers(), this.#records(), this.#folders(), this.#forget()];
+    await settled(parts).catch(this.#around.tellTrouble); // the next look is soon enough
     return this.#forgotten.size > 0 ? READ_WITHIN_MS : LOOK_MS;
   }
 
@@ -73,10 +79,12 @@ export class Expiry {
   /** One host looks through all of them. */
   async #records(): Promise<void> {
     const { input, keys, view, clock } = this.#around;
+    if (clock.steady() < this.#recordsAt) return;
     const order = (host: string) => spread('expiry', host);
     const others = this.#presence.others().map(({ executor }) => executor.host);
     if (others.some((host) => order(host) < order(input.host))) return;
     const { entries } = await input.store.list(keys.allEnded());
+    this.#recordsAt = clock.steady() + Math.min(MAX_RECORDS_MS, entries.length * MS_FOR_EACH_RECORD);
     const ended = entries.flatMap((entry) => readRun(entry) ?? []);
     const gone = expired({ ended, hasSchedule: (name) => view.schedules.has(name), now: clock.wall() });
     const revisions = new Map(entries.map(({ key, modRevision }) => [key, modRevision]));

@@ -12,7 +12,7 @@ export interface JobClock {
 
 export function jobClock(wall: () => number): JobClock {
   return {
-    wall,
+    wall: () => Math.round(wall()), // what is written is whole milliseconds
     steady: steadyNow,
     after(delayMs, run) {
       const timer = setTimeout(run, delayMs);

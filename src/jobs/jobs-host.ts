@@ -62,6 +62,8 @@ const SESSION_TTL_MS = 15_000;
 const END_LOOK_MS = 1_000;
 /** The same trouble, met again and again, is told once in so long. */
 const TROUBLE_TOLD_MS = 60_000;
+/** Different ones, in that time. */
+const MOST_TROUBLES = 100;
 
 export const runJobsHost: RunJobsHost = (input, signal) => runWithClock(input, jobClock(input.now), signal);
 
@@ -79,12 +81,14 @@ class JobsHost {
   readonly #session: Session;
   readonly #mirror: Mirror;
   readonly #view: JobsView;
+  readonly #presence: Presence;
   readonly #own: OwnRuns;
   readonly #expiry: Expiry;
   /** What is done about runs, about schedules, and whatever has time. */
   readonly #rounds: Readonly<Record<Part, Rounds>>;
   #busyAt: number;
-  #told = { message: '', at: 0 };
+  /** Troubles of late, by their words, and when they were told. */
+  readonly #told = new Map<string, number>();
 
   constructor(input: JobsHostInput, clock: JobClock) {
     this.#input = input;
@@ -101,6 +105,7 @@ class JobsHost {
       ...{ view: this.#view, mirror: this.#mirror, session: this.#session },
     };
     const presence = new Presence(around);
+    this.#presence = presence;
     this.#own = new OwnRuns(around, presence, (over) => {
       if (over !== undefined) this.#expiry.over(over);
       this.#rounds.own.poke();
@@ -131,7 +136,7 @@ class JobsHost {
     try {
       const parts = this.#parts().map((part) => part.run(this.#ended.signal));
       await Promise.all(parts);
-      await this.#own.left();
+      await Promise.all([this.#presence.leave(), this.#own.left()]);
       await this.#expiry.close();
     } finally {
       signal.removeEventListener('abort', end);
@@ -183,8 +188,9 @@ class JobsHost {
   #tellTrouble(error: unknown): void {
     const known = isGantryError(error) ? error : undefined;
     const [message, at] = [messageOf(error), this.#clock.steady()];
-    if (message === this.#told.message && at - this.#told.at < TROUBLE_TOLD_MS) return;
-    this.#told = { message, at };
+    for (const [words, toldAt] of this.#told) if (at - toldAt >= TROUBLE_TOLD_MS) this.#told.delete(words);
+    if (this.#told.has(message) || this.#told.size >= MOST_TROUBLES) return;
+    this.#told.set(message, at);
     const hint = known?.hint === undefined ? {} : { hint: known.hint };
     const trouble = { kind: 'trouble', code: known?.code ?? 'internal', message, ...hint } as const;
     this.#input.emit({ ...trouble, component: '', at: this.#clock.wall() });

@@ -60,9 +60,10 @@ export class OwnRuns {
     this.#fence();
     const { mirror, session } = this.#around;
     const lease = session.lease();
-    if (!mirror.current || lease === undefined || this.#presence.isTaken) return LOOK_MS;
+    if (!mirror.current || lease === undefined) return LOOK_MS;
     await this.#keepClaims(lease);
     await settled(this.#orphans().map((run) => this.#adopt(run, lease)));
+    if (this.#presence.isTaken) return LOOK_MS;
     const { runs, againInMs } = this.#chosen();
     await settled(runs.map((run) => this.#claim(run, lease)));
     return Math.min(LOOK_MS, againInMs ?? LOOK_MS);

@@ -13,7 +13,7 @@ const AGAIN_MS = 5_000;
 export class Presence {
   readonly #around: Surroundings;
   readonly #since: string;
-  #told: { readonly lease: string; readonly at: number } | undefined;
+  #told: { readonly lease: string; readonly revision: number; readonly at: number } | undefined;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -50,9 +50,18 @@ export class Presence {
     if (this.isTaken) throw nameTaken(input.host);
     if (this.#isTold(lease)) return AGAIN_MS;
     const [key, value] = [keys.jobs.executor(input.host), JSON.stringify(this.executor)];
-    await input.store.commit([], [{ kind: 'put', key, value, lease }]);
-    this.#told = { lease, at: this.#around.clock.steady() };
+    const { revision } = await input.store.commit([], [{ kind: 'put', key, value, lease }]);
+    this.#told = { lease, revision, at: this.#around.clock.steady() };
     return AGAIN_MS;
+  }
+
+  /** No run is left to this host from now on; what cannot be told ends with the lease. */
+  async leave(): Promise<void> {
+    const { input, keys, mirror } = this.#around;
+    if (this.#told === undefined || !mirror.current) return;
+    const key = keys.jobs.executor(input.host);
+    const asTold = [{ key, modRevision: this.#told.revision }];
+    await input.store.commit(asTold, [{ kind: 'delete', key }]).catch(() => undefined);
   }
 
   #isTold(lease: string): boolean {

@@ -17,6 +17,7 @@ import { type Deal, nextDeal } from './ticks.ts';
 const LOOK_MS = 1_000;
 /** Hosts come to a tick one after the other: mostly one deals with it. */
 const STAGGER_MS = 150;
+const HEAR_MS = 20;
 /** For so long what was written here is waited for in the mirror. */
 const HEARD_WITHIN_MS = 5_000;
 /** Of what a replaced run's end takes, that many fit one transaction. */
@@ -58,7 +59,8 @@ export class Scheduler {
       restMs = Math.min(restMs, Math.max(0, inMs));
     }
     await settled(due.map((deal) => deal()));
-    return restMs;
+    // The mirror hears of what was written, or lost to others, in between.
+    return due.length > 0 ? Math.max(restMs, HEAR_MS) : restMs;
   }
 
   /** When this host comes to its next tick; undefined: not before something changes. */
