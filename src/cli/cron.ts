@@ -63,7 +63,7 @@ export async function runPush(args: PushArguments): Promise<number> {
     await ensureExecuted(place);
     const checked = await checks(place, schedules, output);
     const pushed = checked.map((value) => pushedOf(value, created));
-    return endPush(place, pushed, output);
+    return endPush(place, pushed, output, args.json);
   });
 }
 
@@ -129,7 +129,7 @@ function pushedOf(value: ScheduleValue, created: ReadonlyMap<string, boolean>): 
 }
 
 /** What is wrong is told last, so that it is seen. */
-function endPush({ box }: Place, pushed: readonly Pushed[], output: Output): number {
+function endPush({ box }: Place, pushed: readonly Pushed[], output: Output, json: boolean): number {
   const bad = pushed.filter(({ trouble }) => trouble !== undefined);
   const open = pushed.filter(({ checked }) => !checked);
   const lines = [
@@ -137,9 +137,8 @@ function endPush({ box }: Place, pushed: readonly Pushed[], output: Output): num
     ...bad.map(({ schedule, trouble }) => `Schedule ${schedule} does not fire: ${trouble}`),
   ];
   if (open.length > 0 && box === undefined) lines.push('A host that runs jobs looks: see cron list.');
-  if (lines.length > 0)
+  if (lines.length > 0 || json)
     output.result({ kind: 'result', action: 'push', schedules: pushed }, lines.join('\n'));
-  else output.result({ kind: 'result', action: 'push', schedules: pushed }, '');
   return bad.length > 0 ? 1 : 0;
 }
 
@@ -163,7 +162,7 @@ export async function runCronList(args: JobArguments): Promise<number> {
 }
 
 function lastRun(runs: readonly RunValue[], name: string): RunValue | undefined {
-  return runs.find(({ schedule, state }) => schedule?.name === name && state !== 'skipped');
+  return runs.find(({ schedule, startedAt }) => schedule?.name === name && startedAt !== undefined);
 }
 
 export async function runGet(args: ScheduleArguments): Promise<number> {

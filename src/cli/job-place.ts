@@ -12,6 +12,7 @@ import { listExecutors } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
 import { BOX_PROJECT } from '../secrets/box.ts';
 import type { JobArguments } from './job-options.ts';
+import type { SealingOptions } from './sealing-key.ts';
 import { whoAsks } from './who-asks.ts';
 
 /** A box's own: its runs are executed by the command, or by its runner. */
@@ -24,6 +25,8 @@ export interface Box {
 export interface Place {
   readonly fleet: JobFleet;
   readonly box: Box | undefined;
+  /** How it is found out which key secrets of a fleet's job are sealed for. */
+  sealingFor(): Promise<SealingOptions>;
   /** What is on disk of a run, wherever that is. Throws output-gone, retryable while its host may come back. */
   files(run: RunValue): Promise<RunFiles>;
 }
@@ -48,6 +51,7 @@ async function boxPlace({ stateDir, docker }: JobArguments): Promise<OpenPlace> 
   const files = runFilesIn(path, BOX_PROJECT);
   return {
     ...{ store, box: { stateDir: path, hostId, docker }, files: async () => files },
+    sealingFor: async () => ({ stateDir: path, at: '', file: undefined, isPublishedTrusted: false }),
     fleet: { store, keys: keys(), project: BOX_PROJECT, by: whoAsks(), now: Date.now },
   };
 }
@@ -60,7 +64,15 @@ async function fleetPlace(args: JobArguments): Promise<OpenPlace> {
   try {
     const project = args.project ?? (await onlyProject(store, all));
     const fleet = { store, keys: all, project, by: whoAsks(), now: Date.now };
-    return { store, fleet, box: undefined, files: (run) => filesOf(fleet, run) };
+    const at = `${args.etcd} ${all.project(project).secretsKey}`;
+    return {
+      ...{ store, fleet, box: undefined, files: (run) => filesOf(fleet, run) },
+      sealingFor: async () => {
+        const { openStateDir } = await import('../agent/state-dir.ts');
+        const { path } = await openStateDir(args.stateDir);
+        return { stateDir: path, at, file: undefined, isPublishedTrusted: false };
+      },
+    };
   } catch (error) {
     await store.close();
     throw error;

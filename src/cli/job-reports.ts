@@ -6,7 +6,7 @@ import { isOver } from '../jobs/runs.ts';
 import { interruptible } from './interrupt.ts';
 import type { JobArguments, ListJobsArguments, RunIdArguments, RunIdsArguments } from './job-options.ts';
 import { type Place, withPlace } from './job-place.ts';
-import { ensureExecuted } from './job-run.ts';
+import { ensureExecuted, removeFiles } from './job-run.ts';
 import { written } from './job-sink.ts';
 import { whyPending } from './job-waiting.ts';
 import { renderRun, renderRuns, runDocument } from './job-words.ts';
@@ -77,17 +77,19 @@ function cancelWords(run: RunValue, before: RunValue): string {
 }
 
 export async function runRemove(args: RunIdsArguments): Promise<number> {
-  return withPlace(args, async ({ fleet }) => {
+  return withPlace(args, async (place) => {
     const removed: string[] = [];
-    for (const id of args.id) removed.push((await removeRun(fleet, id)).id);
+    for (const id of args.id) removed.push((await removeRun(place.fleet, id)).id);
+    await removeFiles(place, removed);
     outputOf(args).document({ removed }, removed.map((id) => `Removed ${id}`).join('\n'));
     return 0;
   });
 }
 
 export async function runPrune(args: JobArguments): Promise<number> {
-  return withPlace(args, async ({ fleet }) => {
-    const removed = await pruneRuns(fleet);
+  return withPlace(args, async (place) => {
+    const removed = await pruneRuns(place.fleet);
+    await removeFiles(place, removed);
     const words = removed.length === 1 ? 'Removed 1 run' : `Removed ${removed.length} runs`;
     outputOf(args).document({ removed }, words);
     return 0;

@@ -2,7 +2,7 @@
 import type { RunValue } from '../cluster/job-values.ts';
 import type { Job } from '../config/job.ts';
 import { GantryError, isGantryError } from '../errors.ts';
-import { cancelRun, findRun, listExecutors, removeRun, submitRun } from '../jobs/intents.ts';
+import { cancelRun, findRun, listExecutors, listRuns, removeRun, submitRun } from '../jobs/intents.ts';
 import { isOver } from '../jobs/runs.ts';
 import { interruptible } from './interrupt.ts';
 import { type Followed, followRun } from './job-follow.ts';
@@ -30,7 +30,10 @@ export async function runJob(args: RunJobArguments): Promise<number> {
     const kept = args.remove ? { ...job, remove: false, keepMs: KEPT_UNTIL_TOLD_MS } : job;
     const run = await attached(place, kept, given, sink);
     const code = sink.ended(run);
-    if (args.remove) await removeRun(place.fleet, run.id);
+    if (args.remove) {
+      await removeRun(place.fleet, run.id);
+      await removeFiles(place, [run.id]);
+    } else await haveExpiredRemoved(place);
     return code;
   });
 }
@@ -63,6 +66,23 @@ export async function runJobLog(args: JobLogArguments): Promise<number> {
     });
     return 0;
   });
+}
+
+/** On a box it goes from the disk at once; a host of a fleet sees to it itself. */
+export async function removeFiles({ fleet, box }: Place, runs: readonly string[]): Promise<void> {
+  if (box === undefined) return;
+  const { removeRunFolder, runFolder } = await import('../jobs/run-folder.ts');
+  for (const run of runs) await removeRunFolder(runFolder(box.stateDir, fleet.project, run));
+}
+
+/** On a box where no runner is ever needed nobody else would. */
+async function haveExpiredRemoved(place: Place): Promise<void> {
+  const { box, fleet } = place;
+  if (box === undefined) return;
+  const runs = await listRuns(fleet);
+  const isOld = ({ endedAt, job }: RunValue) =>
+    endedAt !== undefined && Date.parse(endedAt) + job.keepMs < fleet.now();
+  if (runs.some(isOld)) await ensureExecuted(place);
 }
 
 /** Follows a run that somebody else executes; Ctrl-C leaves it alone. Its last record. */

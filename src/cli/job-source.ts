@@ -83,21 +83,19 @@ async function sealed(value: Buffer, place: Place): Promise<string> {
 }
 
 /** Of the hosts that will run it. */
-async function publicKey({ box, fleet }: Place): Promise<string> {
+async function publicKey({ box, fleet, sealingFor }: Place): Promise<string> {
   if (box !== undefined) {
-    const [{ defaultKeyFile, ownKey }, { publicKeyText }] = await Promise.all([
-      import('../secrets/key-file.ts'),
-      import('../secrets/seal.ts'),
-    ]);
-    return publicKeyText(await ownKey(defaultKeyFile(box.stateDir)));
+    const { defaultKeyFile, ownKey, publicKeyOf } = await import('../secrets/key-file.ts');
+    return publicKeyOf(await ownKey(defaultKeyFile(box.stateDir)));
   }
-  const { publishedKey } = await import('../secrets/secret-store.ts');
+  const { sealingKey } = await import('./sealing-key.ts');
   const { store, keys, project } = fleet;
-  const key = await publishedKey({ store, keys: keys.project(project), project });
-  if (key !== undefined) return key;
-  throw new GantryError('secrets-key', `No host of ${project} has told a key to seal secrets for`, {
-    hint: `The first agent with a key tells it: gantryd secret keygen makes one, gantryd run ${project} reads it.`,
-  });
+  const { publicKey, warnings } = await sealingKey(
+    { store, keys: keys.project(project), project },
+    await sealingFor(),
+  );
+  for (const warning of warnings) process.stderr.write(`Warning: ${warning}\n`);
+  return publicKey;
 }
 
 async function readNamed(option: string, path: string): Promise<Buffer> {

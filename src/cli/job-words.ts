@@ -1,7 +1,6 @@
 /** Runs of jobs in words for people, and as documents. Pure. */
 import type { RunEnd, RunValue, StepStatus } from '../cluster/job-values.ts';
 import type { Job, Step } from '../config/job.ts';
-import { duration } from '../fleet/why.ts';
 import { printable, table } from './render.ts';
 
 /** Longest text in a table. */
@@ -139,7 +138,10 @@ export function at(iso: string | undefined): string {
 export function took(from: string | undefined, to: string | undefined, now: number): string {
   if (from === undefined) return '-';
   const ms = Math.max(0, (to === undefined ? now : Date.parse(to)) - Date.parse(from));
-  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms);
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  const s = Math.round(ms / 1000);
+  if (s < 120) return `${s} s`;
+  return s < 7200 ? `${Math.floor(s / 60)} min` : `${Math.floor(s / 3600)} h`;
 }
 
 function inTime(from: string | undefined, to: string, now: number): string {
