@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { GantryError } from '../errors.ts';
 import { attachTo } from './attachment.ts';
-import { type Connection, get, getStream } from './connection.ts';
+import { type Connection, get } from './connection.ts';
 import { awaitEnd } from './container-end.ts';
 import { readContainerFile } from './container-file.ts';
 import type { Piece } from './demux.ts';
@@ -16,7 +16,7 @@ import { isJoinedAlready, isNoSuchNetwork, statusOf } from './failures.ts';
 import { goneOr, short, undefinedFor404 } from './inspect.ts';
 import type { Attachment, JobContainer, JobEngine, JobFilter } from './job-engine.ts';
 import { jobContainerOf, jobLabelFilters } from './listing.ts';
-import { outputOf } from './output.ts';
+import { printedBy } from './printed.ts';
 import { pullImage } from './pull.ts';
 
 export class DockerJobEngine extends DockerEngine implements JobEngine {
@@ -59,18 +59,8 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
     return attachTo(this.#connection, id);
   }
 
-  async printed(id: string, signal: AbortSignal): Promise<AsyncIterable<Piece>> {
-    const connection = this.#connection;
-    const { address } = await connection.info();
-    const what = `tell what ${short(id)} printed`;
-    const call = { what, timeoutMs: DEADLINES.logsMs, slow: true, until: signal };
-    const path = `/containers/${encodeURIComponent(id)}/logs`;
-    const stream = await connection.open(call, (docker, opening) =>
-      getStream(docker, path, { follow: 1, stdout: 1, stderr: 1 }, opening).catch((error) =>
-        Promise.reject(goneOr(id, error)),
-      ),
-    );
-    return outputOf({ connection, address, id, stream, stop: signal });
+  printed(id: string, signal: AbortSignal): Promise<AsyncIterable<Piece>> {
+    return printedBy(this.#connection, id, signal);
   }
 
   ended(id: string, signal: AbortSignal): Promise<ExitReport | undefined> {

@@ -56,7 +56,8 @@ function failure({ connection, address, id, stop }: Source, error: unknown): Gan
   return brokenOff(`go on telling what ${short(id)} prints`, address, error);
 }
 
-function stopped(id: string, stop: AbortSignal): GantryError {
+/** Why the reading ended: whoever stopped it said, or `interrupted`. */
+export function stopped(id: string, stop: AbortSignal): GantryError {
   if (stop.reason instanceof GantryError) return stop.reason;
   const message = `Reading what the container ${short(id)} prints was interrupted.`;
   return new GantryError('interrupted', message, { cause: stop.reason });

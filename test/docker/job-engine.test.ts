@@ -119,6 +119,14 @@ describe('jobs on a real engine', { skip: NO_ENGINE ?? false, concurrency: 4 }, 
     assert.equal(attached.stdout.length, bytes.length + 3);
   });
 
+  test('printed, followed to the end, misses none of what came last', async () => {
+    const { id, input } = await run('cat; head -c 100000 /dev/zero; printf last >&2');
+    const whole = all(await engine.printed(id, SOON()));
+    input.end('x');
+    const { stdout, stderr } = await whole;
+    assert.deepEqual([stdout.length, `${stderr}`], [100_001, 'last']);
+  });
+
   test('printed follows until the end, and is let go of when aborted', async () => {
     const { id, input } = await run('echo first; cat');
     const over = new AbortController();
