@@ -91,7 +91,7 @@ function findBusybox() {
     const found = execFileSync('/bin/sh', ['-c', 'command -v busybox'], { encoding: 'utf8' }).trim();
     return realpathSync(found);
   } catch (cause) {
-    throw new Error('the images are made of this machine’s busybox: apt-get install busybox-static', {
+    throw new Error("the images are made of this machine's busybox: apt-get install busybox-static", {
       cause,
     });
   }
