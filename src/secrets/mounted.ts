@@ -40,10 +40,10 @@ export interface MountedSecrets extends SecretFiles {
 export function mountedSecrets({ stateDir, scope, folder, sparedMs = 0 }: MountedInput): MountedSecrets {
   const own = createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
   const scopeIn = (base: string) => join(base, own, scope);
-  /** undefined: no file can be anywhere. */
-  const there = () => {
+  /** undefined: nothing there is ours. What others could have put there must not lead a removal elsewhere. */
+  const there = async () => {
     const base = folder ?? folderIfAny();
-    return base === undefined ? undefined : scopeIn(base);
+    return base !== undefined && (await isOurs(base)) ? scopeIn(base) : undefined;
   };
 
   return {
@@ -60,15 +60,15 @@ export function mountedSecrets({ stateDir, scope, folder, sparedMs = 0 }: Mounte
       return [...values.keys()].map((name) => `${join(target, name)}:${SECRETS_FOLDER}/${name}:ro`);
     },
 
-    containers: () => namesIn(there()),
+    containers: async () => namesIn(await there()),
 
     async remove(container) {
-      const parent = there();
+      const parent = await there();
       if (parent !== undefined) await removeFolder(join(parent, container));
     },
 
     async keepOnly(containers) {
-      const parent = there();
+      const parent = await there();
       const gone = (await namesIn(parent)).filter((name) => !containers.includes(name));
       for (const name of gone) {
         if (parent !== undefined && (await ageOf(join(parent, name))) >= sparedMs) await this.remove(name);
@@ -114,13 +114,23 @@ async function prepareBase(folder: string): Promise<void> {
     if (type !== TMPFS && type !== RAMFS) {
       throw unfit(`Secrets are not written to a disk, and ${folder} is not in memory (no tmpfs)`);
     }
-    const { uid, mode } = await lstat(folder);
-    if (uid !== (process.getuid?.() ?? 0) || (mode & 0o077) !== 0) {
+    if (!(await isOurs(folder))) {
       throw unfit(`The folder ${folder} belongs to another user, or others may enter it`);
     }
   } catch (error) {
     if (isGantryError(error)) throw error;
     throw unfit(`The folder ${folder} for the files of secrets cannot be used: ${messageOf(error)}`, error);
+  }
+}
+
+/** And nobody else may enter it. */
+async function isOurs(folder: string): Promise<boolean> {
+  try {
+    const seen = await lstat(folder);
+    return seen.isDirectory() && seen.uid === (process.getuid?.() ?? 0) && (seen.mode & 0o077) === 0;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw stateWriteError(folder, error);
   }
 }
 

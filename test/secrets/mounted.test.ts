@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, stat, utimes } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { isGantryError } from '../../src/errors.ts';
@@ -97,6 +97,22 @@ describe('the files of secrets', () => {
     const files = mountedSecrets({ stateDir: '/state', scope: 'jobs/shop', folder });
     await assert.rejects(files.place('c1', SOME, ROOT), (error) => isGantryError(error, 'host-unfit'));
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  test('are not sought, nor anything removed, in a folder that others could have filled', async (t) => {
+    const folder = join(await inMemory(t), 'open');
+    const elsewhere = await inMemory(t);
+    await mkdir(join(elsewhere, 'precious'));
+    const files = mountedSecrets({ stateDir: '/state', scope: 'jobs', folder });
+    const [bind] = await files.place('c1', SOME, ROOT);
+    const scope = join(fileOf(bind), '..', '..');
+    await rm(scope, { recursive: true });
+    await symlink(elsewhere, scope);
+    await chmod(folder, 0o777);
+    assert.deepEqual(await files.containers(), []);
+    await files.keepOnly([]);
+    await files.remove('precious');
+    await stat(join(elsewhere, 'precious'));
   });
 
   test('are under /run for root, in the own runtime folder for others, and where the variable says', () => {
