@@ -9,7 +9,7 @@ import type { Schedule } from '../config/job.ts';
 
 /** A tick that is older was missed. */
 export const TOLERANCE_MS = 60_000;
-/** Runs of one schedule that wait for each other, or that one replaces. */
+/** Runs of one schedule that wait, for each other or for a host. */
 export const MOST_WAITING = 100;
 
 export type Deal =
@@ -65,16 +65,14 @@ function overlapDeal({ schedule, active }: TickInput, instant: number, late: num
   const run = { kind: 'run', instant, missed: Math.max(0, late - 1), after: [], replaces: false } as const;
   const why = late > 0 ? `made up for: no host could run it, ${countText(late)}` : 'its time has come';
   const newest = active.at(-1);
+  const waiting = active.filter(({ state }) => state === 'pending').length;
+  if (waiting >= MOST_WAITING) return { kind: 'skip', instant, why: `skipped: ${waiting} runs wait already` };
   if (newest === undefined || schedule.overlap === 'allow') return { ...run, why };
   if (schedule.overlap === 'forbid') {
     return { kind: 'skip', instant, why: `skipped: ${newest.id} is under way, and overlap is forbid` };
   }
-  if (active.length >= MOST_WAITING) {
-    return { kind: 'skip', instant, why: `skipped: ${active.length} runs wait already` };
-  }
-  if (schedule.overlap === 'queue') {
-    return { ...run, after: [newest.id], why: `it waits until ${newest.id} is over` };
-  }
+  // Of all of them: one in the middle may be cancelled while an earlier one is still at it.
   const ids = active.map(({ id }) => id);
+  if (schedule.overlap === 'queue') return { ...run, after: ids, why: `it waits until ${newest.id} is over` };
   return { ...run, after: ids, replaces: true, why: `it replaces ${ids.join(', ')}` };
 }

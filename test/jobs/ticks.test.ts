@@ -54,8 +54,10 @@ test('what is done while an earlier run is under way', () => {
     ['forbid', 1, 'skip 12:01 (skipped: r0 is under way, and overlap is forbid)'],
     ['allow', 3, 'run 12:01'],
     ['queue', 1, 'run 12:01 after r0'],
-    ['queue', 3, 'run 12:01 after r2'],
-    ['queue', MOST_WAITING, `skip 12:01 (skipped: ${MOST_WAITING} runs wait already)`],
+    ['queue', 3, 'run 12:01 after r0,r1,r2'],
+    ['queue', MOST_WAITING + 1, `skip 12:01 (skipped: ${MOST_WAITING} runs wait already)`],
+    ['allow', MOST_WAITING, 'run 12:01'],
+    ['allow', MOST_WAITING + 1, `skip 12:01 (skipped: ${MOST_WAITING} runs wait already)`],
     ['replace', 2, 'run 12:01 in place of r0,r1'],
     ['replace', 0, 'run 12:01'],
   ];
@@ -95,7 +97,8 @@ function deal({
   times = EACH_MINUTE,
   ...at
 }: Case): string {
-  const runs = Array.from({ length: active }, (_, i) => ({ id: `r${i}`, state: 'running' }) as const);
+  const state = (i: number) => (i === 0 ? 'running' : 'pending');
+  const runs = Array.from({ length: active }, (_, i) => ({ id: `r${i}`, state: state(i) }) as const);
   return told(nextDeal({ ...{ schedule: { overlap, missed }, times, active: runs }, ...at }));
 }
 
