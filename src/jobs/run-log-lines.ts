@@ -78,9 +78,11 @@ export function bytesIn({ text, base64 }: LogEntry): number {
   return text !== undefined ? Buffer.byteLength(text) : Buffer.byteLength(base64 ?? '', 'base64');
 }
 
-/** Text where it is such, else base64. */
+/** Text where it is such, else base64. Zeros are UTF-8, too, but no text, and JSON would make six bytes of each. */
 export function contentOf(bytes: Buffer): Pick<LogEntry, 'text' | 'base64'> {
-  return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { base64: bytes.toString('base64') };
+  return isUtf8(bytes) && !bytes.includes(0)
+    ? { text: bytes.toString('utf8') }
+    : { base64: bytes.toString('base64') };
 }
 
 /** How many of the first `limit` bytes do not end in the middle of a character: all, where they are no text. */

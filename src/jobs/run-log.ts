@@ -8,7 +8,7 @@ import { readSegments } from './run-log-reader.ts';
 import { segmentsIn } from './run-log-segments.ts';
 import { RunLogWriter } from './run-log-writer.ts';
 
-/** `gantryd`: what it did itself, as pulling an image. `text` where the bytes are UTF-8, else `base64`; joined they are what was printed. */
+/** `gantryd`: what it did itself, as pulling an image. `text` where the bytes are UTF-8 without zeros, else `base64`; joined they are what was printed. */
 export interface LogEntry {
   readonly run: string;
   /** 0-based index of the step. */

@@ -1,24 +1,29 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RunValue } from '../../src/cluster/job-values.ts';
+import type { Step } from '../../src/config/job.ts';
 import { jobContainerSpec } from '../../src/docker/job-spec.ts';
-import { execute } from '../../src/jobs/execution.ts';
+import { type ExecutionInput, execute } from '../../src/jobs/execution.ts';
 import { receiveInput, runFolder } from '../../src/jobs/run-folder.ts';
 import { NO_ENGINE } from '../docker/real-ground.ts';
 import { until } from '../docker/until.ts';
 import { bytesOf, ExecutionGround, executed, HOST, logOf, outputBytes } from './execution-ground.ts';
 
 const COUNT = 600;
+/** It waits for a gate after so many. */
+const PART = 200;
 const NUMBERS = Array.from({ length: COUNT }, (_, i) => `${i} ä\n`).join('');
 /** To both streams; one of them is torn in the middle of a character, again and again. */
 const COUNTING = `i=0; while [ $i -lt ${COUNT} ]; do
-  printf '%d \\303' $i; printf '%d \\303\\244\\n' $i >&2; printf '\\244\\n'; i=$((i+1)); [ $((i % 20)) = 0 ] && sleep 0.05
-done; exit 0`;
+  printf '%d \\303' $i; printf '%d \\303\\244\\n' $i >&2; printf '\\244\\n'; i=$((i+1))
+  if [ $((i % ${PART})) = 0 ]; then while [ ! -e /gates/$i ]; do sleep 0.02; done; fi
+done`;
 
 describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurrency: 4 }, () => {
   const ground = new ExecutionGround();
@@ -40,32 +45,47 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
     const program = fileURLToPath(new URL('./execution-process.js', import.meta.url));
     return spawn(process.execPath, [program, given], { stdio: ['ignore', 'inherit', 'inherit'] });
   };
+  const progressOf = (run: RunValue) => {
+    const { state } = folderOf(run);
+    return existsSync(state) ? JSON.parse(readFileSync(state, 'utf8')) : {};
+  };
   const startedIn = (run: RunValue) =>
-    until('the container is started', () => {
-      const { state } = folderOf(run);
-      return existsSync(state) && JSON.parse(readFileSync(state, 'utf8')).started === true;
-    });
-
+    until('the container is started', () => progressOf(run).started === true);
+  /** Its last step. */
+  const fedIn = (run: RunValue) =>
+    until('the container is fed', () => progressOf(run).fed && progressOf(run).step === run.steps.length - 1);
   const upload = (run: RunValue, bytes: Buffer) =>
     receiveInput(folderOf(run), Readable.from([bytes]), new AbortController().signal);
 
+  /** A step that counts, from gate to gate. */
+  const counting = (script: string, over: Partial<Step> = {}) => {
+    const gates = mkdtempSync(join(ground.stateDir, 'gates-'));
+    const mounts = [{ source: gates, target: '/gates', readOnly: true }];
+    const open = (part: number) => writeFileSync(join(gates, String(part * PART)), '');
+    return { step: ground.step(script, { mounts, ...over }), open };
+  };
+  const printsMore = (run: RunValue, before: number) =>
+    until('it printed more', () => logSize(run) > before + 500);
+
   test('goes on with a container that was left, as often as it is: no byte is missed or doubled', async () => {
-    const run = ground.run({ steps: [ground.step(COUNTING)] });
+    const { step, open } = counting(COUNTING);
+    const run = ground.run({ steps: [step] });
     const printed: Buffer[] = [];
+    const onPrinted: ExecutionInput['onPrinted'] = ({ bytes, stream }) => {
+      if (stream === 'stderr') printed.push(bytes);
+    };
     for (let round = 0; round < 3; round++) {
       const before = logSize(run);
-      const going = ground.going(run, {
-        onPrinted: ({ bytes, stream }) => void (stream === 'stderr' && printed.push(bytes)),
-      });
+      open(round);
+      const going = ground.going(run, { onPrinted });
       const ending = execute(going.input);
-      await until('it printed more', () => logSize(run) > before + 2_000);
+      await printsMore(run, before);
       going.leave();
       assert.equal(await ending, undefined);
       assert.equal((await ground.containers(run)).length, 1);
     }
-    const going = ground.going(run, {
-      onPrinted: ({ bytes, stream }) => void (stream === 'stderr' && printed.push(bytes)),
-    });
+    open(3);
+    const going = ground.going(run, { onPrinted });
     assert.equal((await executed(going))?.exitCode, 0);
     assert.equal((await outputBytes(going.folder)).toString(), NUMBERS);
     const log = await logOf(going.folder);
@@ -75,22 +95,19 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
   });
 
   test('goes on after its process was killed; steps that were done are not run again', async () => {
-    const steps = [
-      ground.step('echo BEGIN; cat /proc/sys/kernel/random/uuid; echo END', {
-        name: 'once',
-        delimiters: { begin: 'BEGIN', end: 'END' },
-      }),
-      ground.step(`echo BEGIN; cat; { ${COUNTING.replace('exit 0', 'true')}; }; echo END`, {
-        delimiters: { begin: 'BEGIN', end: 'END' },
-      }),
-    ];
-    const run = ground.run({ steps });
-    for (let round = 0; round < 2; round++) {
+    const delimiters = { begin: 'BEGIN', end: 'END' };
+    const once = ground.step('echo BEGIN; cat /proc/sys/kernel/random/uuid; echo END', { delimiters });
+    const { step, open } = counting(`echo BEGIN; cat; ${COUNTING}; echo END`, { delimiters });
+    const run = ground.run({ steps: [once, step] });
+    for (let round = 0; round < 3; round++) {
       const before = logSize(run);
+      open(round);
       const child = inProcess(run);
-      await until('it printed more', () => logSize(run) > before + 4_000);
+      await fedIn(run);
+      await printsMore(run, before);
       await killed(child);
     }
+    open(3);
     const going = ground.going(run);
     assert.equal((await executed(going))?.exitCode, 0);
     const log = await logOf(going.folder);
