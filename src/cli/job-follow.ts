@@ -2,6 +2,7 @@
  * Follows a run to its end, wherever it is executed: tells what it prints as it comes, once each, across restarts of its
  * host and from one attempt to the next, gives it the input it waits for, and says what it waits for itself.
  */
+import type { Readable } from 'node:stream';
 import type { RunFiles } from '../api/job-server.ts';
 import type { RunValue } from '../cluster/job-values.ts';
 import { isGantryError } from '../errors.ts';
@@ -23,6 +24,8 @@ const RETRY_MS = 500;
 const PATIENCE_MS = 3_000;
 /** For the rest of the log of a run that is over, when its host does not answer. */
 const LAST_WAIT_MS = 10_000;
+
+const SPENT = 'its input came from a pipe, and was lost on the way to its host';
 
 export interface Followed {
   readonly place: Place;
@@ -84,7 +87,7 @@ class Follower {
     if (run?.state === 'pending') await this.#tellWait(run);
     if (run === undefined || run.state === 'pending') return { run, againInMs: LOOK_AGAIN_MS };
     this.#pendingSince = performance.now();
-    if (!isOver(run)) await this.#feed(run);
+    if (!isOver(run) && !(await this.#feed(run))) return { run, againInMs: RETRY_MS };
     if (this.#followed.untilFed === true || run.attempt === 0) return { run, againInMs: LOOK_AGAIN_MS };
     return { run, againInMs: await this.#tellLog(run) };
   }
@@ -107,25 +110,28 @@ class Follower {
     this.#say(`${run.id} is waiting: ${whyPending(run, executors, fleet.now())}`);
   }
 
-  /** Gives it its input, once for each attempt. */
-  async #feed(run: RunValue): Promise<void> {
+  /** Gives it its input, once for each attempt. False: its host could not take it yet. */
+  async #feed(run: RunValue): Promise<boolean> {
     const { input, place } = this.#followed;
-    if (input === undefined || run.input.kind !== 'upload' || this.#fed === run.attempt) return;
+    if (input === undefined || run.input.kind !== 'upload' || this.#fed === run.attempt) return true;
     const bytes = input.open();
-    if (bytes === undefined) {
-      this.#fed = run.attempt;
-      await cancelRun(place.fleet, run.id, 'its input cannot be read a second time');
-      return;
-    }
+    const why = bytes === undefined ? SPENT : await this.#uploaded(run, bytes);
+    if (why === undefined) return false;
+    this.#fed = run.attempt;
+    if (why !== '') await cancelRun(place.fleet, run.id, why);
+    return true;
+  }
+
+  /** '': it has it. undefined: not yet. Anything else is why it never will. */
+  async #uploaded(run: RunValue, bytes: Readable): Promise<string | undefined> {
     try {
-      await (await place.files(run)).input(run.id, bytes, this.#signal);
-      this.#fed = run.attempt;
+      await (await this.#followed.place.files(run)).input(run.id, bytes, this.#signal);
+      return '';
     } catch (error) {
       bytes.destroy();
       if (!isGantryError(error) || this.#signal.aborted) throw error;
-      if (error.code === 'run-unknown') return; // over meanwhile, or not begun: its record will tell
-      if (!error.retryable) await cancelRun(place.fleet, run.id, error.message);
-      this.#say(error.message);
+      if (error.code !== 'run-unknown') this.#say(error.message);
+      return error.retryable ? undefined : error.message;
     }
   }
 
