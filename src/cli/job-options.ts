@@ -152,7 +152,12 @@ export const withJobRun: Builder<RunJobArguments> = (parser, program) =>
 
 export const withSubmit: Builder<SubmitArguments> = (parser, program) =>
   reach(parser, program)
-    .positional('file', { type: 'string', demandOption: true, description: 'Job, JSON or YAML; - for stdin' })
+    .positional('file', {
+      type: 'string',
+      demandOption: true,
+      description: 'Job, JSON or YAML; - for stdin',
+      coerce: (word: string) => word || '-', // yargs takes a lone dash for an option without a name
+    })
     .options(input)
     .options(follow)
     .check(single('input'))
