@@ -58,12 +58,12 @@ async function openEngine({ docker }: Box): Promise<JobEngine> {
 }
 
 async function secretsFor({ stateDir }: Box, { store, project }: JobFleet) {
-  const [{ boxSecrets }, { mountedSecrets }] = await Promise.all([
+  const [{ boxSecrets }, { mountedSecrets, SPARED_MS }] = await Promise.all([
     import('../secrets/box.ts'),
     import('../secrets/mounted.ts'),
   ]);
   return {
     secrets: boxSecrets(stateDir, store),
-    secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}` }),
+    secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}`, sparedMs: SPARED_MS }),
   };
 }

@@ -14,7 +14,7 @@ import type { AgentEvent } from '../events.ts';
 import { execute } from '../jobs/execution.ts';
 import { runJobsHost } from '../jobs/jobs-host.ts';
 import { pause } from '../poke.ts';
-import { mountedSecrets } from '../secrets/mounted.ts';
+import { mountedSecrets, SPARED_MS } from '../secrets/mounted.ts';
 import type { Secrets } from '../secrets/secrets.ts';
 
 const RETRY_MS = 5_000;
@@ -62,7 +62,7 @@ async function once(input: RunJobsInput, signal: AbortSignal): Promise<void> {
     await runJobsHost(
       {
         ...{ store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets, execute },
-        secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}` }),
+        secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}`, sparedMs: SPARED_MS }),
         api: { address: input.apiAddress ?? input.address, port: api.port, token },
         alone: true,
         now: Date.now,

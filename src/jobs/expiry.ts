@@ -1,6 +1,7 @@
 /**
  * What is not needed any more goes: records of runs that are kept no longer, what this host has on disk of runs that
- * nobody knows, containers of attempts that are not this host's any more. Never anything of an attempt under way.
+ * nobody knows, containers of attempts that are not this host's any more, and the secrets that were placed for them.
+ * Never anything of an attempt under way.
  */
 import { type RunValue, readRun } from '../cluster/job-values.ts';
 import type { JobContainer } from '../docker/job-engine.ts';
@@ -61,10 +62,13 @@ export class Expiry {
   }
 
   async #containers(): Promise<void> {
-    const { engine, project, hostId } = this.#around.input;
+    const { engine, project, hostId, secretFiles } = this.#around.input;
+    const kept: string[] = [];
     for (const container of await engine.jobContainers({ project, host: hostId })) {
       if (await this.#isLeftOver(container)) await engine.remove(container.id);
+      else kept.push(container.name);
     }
+    await secretFiles.keepOnly(kept);
   }
 
   /** The store itself is asked: another process of this host may have claimed the run just now. */

@@ -13,6 +13,9 @@ import { type Owner, SECRETS_FOLDER, type SecretFiles } from './secrets.ts';
 /** Names a folder on a tmpfs for the files, where the usual one is none. */
 export const SECRETS_DIR_VARIABLE = 'GANTRYD_SECRETS_DIR';
 
+/** Far more than it takes from the files of a container to the container: `sparedMs` of who lets others work meanwhile. */
+export const SPARED_MS = 60_000;
+
 /** statfs(2) */
 const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;

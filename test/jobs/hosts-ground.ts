@@ -61,6 +61,8 @@ export class World {
   /** Images that can be had. */
   readonly images = new Set(['busybox:1']);
   registryIsAway = false;
+  /** Names of the containers whose secrets were to stay, at each look. */
+  readonly secretsKept: (readonly string[])[] = [];
   /** By how much the clocks of the hosts are wrong. */
   skewMs: (host: string) => number = () => 0;
 
@@ -235,7 +237,7 @@ export function hostInput(world: World, name: string): Omit<JobsHostInput, 'stor
   return {
     ...{ keys: KEYS, project: 'shop', host: name, hostId: `id-${name}`, labels: {} },
     ...{ stateDir: join('/nonexistent', name), slots: 4, alone: true, now: () => world.clock.now() },
-    ...{ engine: engineOf(world, name), secrets: NO_SECRETS, secretFiles: NO_FILES },
+    ...{ engine: engineOf(world, name), secrets: NO_SECRETS, secretFiles: filesOf(world) },
     emit: (event) => world.events.push({ ...event, host: name }),
     execute: (input) => execute(world, input),
   };
@@ -325,11 +327,15 @@ const NO_SECRETS: Secrets = {
   auth: async () => ({}),
 };
 
-const NO_FILES: SecretFiles = {
-  place: async () => [],
-  remove: async () => {},
-  keepOnly: async () => {},
-};
+function filesOf(world: World): SecretFiles {
+  return {
+    place: async () => [],
+    remove: async () => {},
+    keepOnly: async (containers) => {
+      world.secretsKept.push(containers);
+    },
+  };
+}
 
 /** Troubles that hosts told, but that the store was away. */
 export function troubles(world: World): readonly string[] {
