@@ -20,7 +20,7 @@ export interface SecretPort {
 
 /**
  * Before anything is made that needs them: all are set, this host can open them and has where to put them. What is
- * fetched now lasts for as long as the release. secret-unknown, secrets-key, host-unfit.
+ * fetched now lasts for as long as the release. secret-unknown, secrets-key, host-unfit, cluster-unreachable.
  */
 export async function requireSecrets(
   port: SecretPort | undefined,
@@ -29,7 +29,7 @@ export async function requireSecrets(
   if (secrets.length === 0) return;
   if (port === undefined) throw nothingOpens(name);
   await checkSecretsFolder();
-  await port.secrets.values(secrets.map((secret) => ({ name: secret })));
+  await port.secrets.renew(secrets);
 }
 
 export interface SecretMounts {

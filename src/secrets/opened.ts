@@ -22,19 +22,30 @@ export interface OpenedInput extends SecretPlace {
 
 /** Secrets that a release was prepared with, for as long as it runs. */
 export interface LastingSecrets extends Secrets {
+  /** Fetches what is to last, as the store has it now. As `values`, but while the store is away cluster-unreachable. */
+  renew(names: readonly string[]): Promise<void>;
   /** As `values`, from what was fetched last, if anything was: asks the store for the rest alone. */
   lasting(names: readonly string[]): Promise<ReadonlyMap<string, Buffer>>;
 }
+
+type Fetch = (name: string) => Promise<SecretValue | undefined>;
 
 export function openSecrets(input: OpenedInput): LastingSecrets {
   const { project, store, keys, stateDir, jobsOf = project } = input;
   const copies = new SealedCopies(stateDir, project);
 
   return {
-    values,
+    values: (uses) => openAll(uses, fromStoreOrCopy),
 
     async auth({ sealed }) {
       return authOf(open(await input.key(), sealed, jobContext(jobsOf)));
+    },
+
+    async renew(names) {
+      await openAll(
+        names.map((name) => ({ name })),
+        fromStore,
+      );
     },
 
     async lasting(names) {
@@ -44,16 +55,23 @@ export function openSecrets(input: OpenedInput): LastingSecrets {
         if (value !== undefined) kept.set(name, value);
       }
       const missing = names.filter((name) => !kept.has(name));
-      return new Map([...kept, ...(await values(missing.map((name) => ({ name }))))]);
+      const fetched = await openAll(
+        missing.map((name) => ({ name })),
+        fromStoreOrCopy,
+      );
+      return new Map([...kept, ...fetched]);
     },
   };
 
-  async function values(uses: readonly SecretUse[]): Promise<ReadonlyMap<string, Buffer>> {
+  async function openAll(uses: readonly SecretUse[], fetch: Fetch): Promise<ReadonlyMap<string, Buffer>> {
     if (uses.length === 0) return new Map();
     const stored = uses.filter((use) => use.sealed === undefined).map(({ name }) => name);
-    const fetched = await fetchAll(stored);
+    const fetched = await fetchAll(stored, fetch);
     const key = await input.key();
-    return new Map(uses.map((use) => [use.name, opened(key, use, fetched)]));
+    const values = new Map(uses.map((use) => [use.name, opened(key, use, fetched)]));
+    // Only now: what cannot be opened must not take the place of what could.
+    for (const [name, value] of fetched) await copies.write(name, value);
+    return values;
   }
 
   function opened(key: KeyObject, use: SecretUse, fetched: ReadonlyMap<string, SecretValue>): Buffer {
@@ -61,20 +79,22 @@ export function openSecrets(input: OpenedInput): LastingSecrets {
     return open(key, fetched.get(use.name)?.sealed ?? '', secretContext(project, use.name));
   }
 
-  async function fetchAll(names: readonly string[]): Promise<ReadonlyMap<string, SecretValue>> {
+  async function fetchAll(names: readonly string[], fetch: Fetch): Promise<ReadonlyMap<string, SecretValue>> {
     names.forEach(refuseSecretName);
-    const found = await Promise.all(names.map(async (name) => [name, await fetched(name)] as const));
+    const found = await Promise.all(names.map(async (name) => [name, await fetch(name)] as const));
     const unknown = found.filter(([, value]) => value === undefined).map(([name]) => name);
     if (unknown.length > 0) throw await secretUnknown(input, unknown);
     return new Map(found.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
   }
 
+  async function fromStore(name: string): Promise<SecretValue | undefined> {
+    return readSecret(await store.get(keys.secret(name)));
+  }
+
   /** While the store is away what it said last holds. */
-  async function fetched(name: string): Promise<SecretValue | undefined> {
+  async function fromStoreOrCopy(name: string): Promise<SecretValue | undefined> {
     try {
-      const value = readSecret(await store.get(keys.secret(name)));
-      if (value !== undefined) await copies.write(name, value);
-      return value;
+      return await fromStore(name);
     } catch (error) {
       const kept = isGantryError(error, 'cluster-unreachable') ? await copies.read(name) : undefined;
       if (kept === undefined) throw error;

@@ -83,6 +83,30 @@ describe('the values of secrets', () => {
     await assert.rejects(secrets.values([{ name: 'db' }]), (error) => isGantryError(error, 'secret-unknown'));
   });
 
+  test('are renewed from the store alone, and last from then on', async (t) => {
+    const { place, secrets, set, texts } = await ground(t);
+    await set('db', 'one');
+    await secrets.renew(['db']);
+    await set('db', 'two');
+    place.store.disconnect();
+    await assert.rejects(secrets.renew(['db']), (error) => isGantryError(error, 'cluster-unreachable'));
+    assert.deepEqual(texts(await secrets.lasting(['db'])), { db: 'one' });
+    place.store.connect();
+    await secrets.renew(['db']);
+    assert.deepEqual(texts(await secrets.lasting(['db'])), { db: 'two' });
+    await assert.rejects(secrets.renew(['db', 'x']), (error) => isGantryError(error, 'secret-unknown'));
+  });
+
+  test('that cannot be opened do not take the place of those that could', async (t) => {
+    const { place, secrets, set, texts } = await ground(t);
+    await set('db', 'one');
+    await secrets.renew(['db']);
+    const foreign = publicKeyText(generateKeyPairSync('x25519').privateKey);
+    await setSecret(place, { name: 'db', value: Buffer.from('two'), publicKey: foreign, by: 'eve', now: 0 });
+    await assert.rejects(secrets.renew(['db']), (error) => isGantryError(error, 'secrets-key'));
+    assert.deepEqual(texts(await secrets.lasting(['db'])), { db: 'one' });
+  });
+
   test('that were fetched for a key this host has no more are fetched again', async (t) => {
     const { place, stateDir, secrets, set, texts } = await ground(t);
     await set('db', 'one');
