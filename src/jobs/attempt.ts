@@ -57,6 +57,11 @@ export class Attempt {
     return this.#seen;
   }
 
+  /** Nothing is left of it but to be written: its claim may be gone with that. */
+  get isEnding(): boolean {
+    return this.#over.signal.aborted;
+  }
+
   get mayBeTriedAgain(): boolean {
     const { value } = this.#seen;
     return value.attempt <= value.job.retries && value.cancel === undefined;

@@ -105,7 +105,8 @@ export class OwnRuns {
       const isStrange = there !== undefined && there.revision > (held?.revision ?? 0);
       if (isStrange && there.value.hostId === input.hostId && !this.#mayTake(id)) attempt.handOver();
       const isMissing = there === undefined && mirror.revision >= (held?.revision ?? 0);
-      if (held?.lease !== lease || isMissing) keeping.push(this.#keep(attempt, there, lease));
+      if (held?.lease !== lease || (isMissing && !attempt.isEnding))
+        keeping.push(this.#keep(attempt, there, lease));
     }
     await settled(keeping);
   }
