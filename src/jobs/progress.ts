@@ -95,8 +95,8 @@ export class Progress {
 async function read(path: string): Promise<ProgressValue | undefined> {
   try {
     const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    const isProgress = typeof value === 'object' && value !== null && Reflect.get(value, 'format') === 1;
-    return isProgress ? (value as ProgressValue) : undefined;
+    const { format, steps } = Object(value) as Partial<ProgressValue>;
+    return format === 1 && Array.isArray(steps) ? (value as ProgressValue) : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || codeOf(error) === 'ENOENT') return undefined;
     throw stateWriteError(path, error);

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
+import type { Step } from '../../src/config/job.ts';
 import { openJobEngine } from '../../src/docker/dockerode.ts';
 import { execute } from '../../src/jobs/execution.ts';
 import { mountedSecrets } from '../../src/secrets/mounted.ts';
@@ -11,6 +12,7 @@ import { EngineApi } from '../docker/api.ts';
 import { ENGINE_ADDRESS, NO_ENGINE } from '../docker/real-ground.ts';
 import { until } from '../docker/until.ts';
 import { engineAddress } from '../ground/harness.ts';
+import { registry, skipWithoutRegistry } from '../ground/registry.ts';
 import { type Relay, relay } from '../ground/relay.ts';
 import {
   bytesOf,
@@ -157,5 +159,36 @@ describe('an execution on a bad day', { skip: NO_ENGINE ?? false, concurrency: 4
     );
     assert.equal((await executed(going))?.why, '');
     assert.equal((await outputBytes(going.folder)).toString(), '2\n');
+  });
+
+  test('pulls with the auth that came with the job, anew where it says so, and keeps no old image', {
+    skip: skipWithoutRegistry,
+  }, async (t) => {
+    const user = { username: 'ann', password: 'se:cret' };
+    const { address, publish } = await registry(t, user);
+    const auth = async () => ({ ...user, serveraddress: address });
+    const secrets = { values: async () => new Map(), auth };
+    const image = `${address}/app:1`;
+    const plain = ground.step('cat /content | wc -c', { image });
+    const sealed = { ...plain, registryAuth: { sealed: 'sealed' } };
+    const result = async (step: Step) => {
+      const going = ground.going(ground.run({ steps: [step] }), { secrets });
+      const end = await executed(going);
+      return { end, notes: bytesOf(await logOf(going.folder), 'gantryd').toString() };
+    };
+    const first = await publish(t, 'app', '1');
+    const refused = await result(plain);
+    assert.equal(refused.end?.kind, 'start');
+    assert.match(refused.end?.why ?? '', /refused the pull/);
+    const pulled = await result(sealed);
+    assert.equal(pulled.end?.why, '');
+    assert.equal(pulled.notes, `pulling ${image}\npulled ${image}\n`);
+    assert.equal((await result(plain)).notes, '', 'it is here');
+    assert.match((await result({ ...sealed, refresh: true })).notes, /up to date\n$/);
+    const second = await publish(t, 'app', '1');
+    await api.send('POST', `/images/${first}/tag?repo=${address}/app&tag=1`);
+    assert.equal((await result({ ...sealed, refresh: true })).end?.why, '');
+    assert.equal((await ground.engine.image(image))?.id, second);
+    assert.equal(await ground.engine.image(first), undefined);
   });
 });
