@@ -37,7 +37,7 @@ export class JobsView {
     this.#base = keys.followed().from;
   }
 
-  /** `changed`: the keys that may have; undefined: any. Answers what they are about. */
+  /** `changed`: the keys that may have; undefined: any. Answers what there is news about: how far a run is, is none. */
   apply(entries: ReadonlyMap<string, Entry>, changed: readonly string[] | undefined): ReadonlySet<JobKind> {
     if (changed === undefined) this.#clear();
     const kinds = new Set<JobKind>();
@@ -69,16 +69,23 @@ export class JobsView {
     if (!key.startsWith(this.#base)) return undefined;
     const [kind, name = '', ...more] = key.slice(this.#base.length).split('/');
     if (name === '' || more.length > 0 || !isKind(kind)) return undefined;
+    const before = this.runs.get(name)?.value;
     if (kind === 'runs') keep(this.runs, name, entry, readRun(entry));
     if (kind === 'claims') keep(this.claims, name, entry, readClaim(entry));
     if (kind === 'executors') keep(this.executors, name, entry, readExecutor(entry));
     if (kind === 'schedules') keep(this.schedules, name, entry, readSchedule(entry));
     if (kind === 'cursors') keep(this.cursors, name, entry, readCursor(entry));
-    return kind;
+    return kind === 'runs' && isOnlyFurther(before, this.runs.get(name)?.value) ? undefined : kind;
   }
 }
 
 const ALL_KINDS: readonly JobKind[] = ['runs', 'claims', 'executors', 'schedules', 'cursors'];
+
+function isOnlyFurther(before: RunValue | undefined, after: RunValue | undefined): boolean {
+  if (before === undefined || after === undefined) return false;
+  const isSame = before.state === after.state && before.attempt === after.attempt;
+  return isSame && before.hostId === after.hostId && before.cancel?.at === after.cancel?.at;
+}
 
 function isKind(text: string | undefined): text is JobKind {
   return ALL_KINDS.some((kind) => kind === text);
