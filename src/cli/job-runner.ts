@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GantryError, isGantryError } from '../errors.ts';
+import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { listRuns, listSchedules } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
@@ -21,8 +21,10 @@ import { openOutput } from './output.ts';
 
 /** Nothing to do for so long, and it ends. */
 const IDLE_MS = 10_000;
-/** Another runner that has just ended gives the lock back, and who only looks holds it for a moment. */
+/** Another runner that has just ended gives the lock back. */
 const LOCK_MS = 1_000;
+/** One that was asked to leave lets go of what runs first. */
+const RELIEVED_MS = 30_000;
 const LOCK = join('jobs', 'runner.lock');
 const LOG = join('jobs', 'runner.log');
 /** What of the starter's surroundings it needs: to find the engine, registries and its folders. */
@@ -37,6 +39,7 @@ export async function runRunner(args: RunnerArguments): Promise<number> {
     const output = openOutput({ json: args.json, level: args.logLevel });
     const emit = (event: AgentEvent) => (log === undefined ? output.event(event) : log.event(event));
     try {
+      if (args.foreground) await relieve(box.stateDir);
       await interruptible((signal) => untilNothingIsLeft({ box, fleet, emit, args, signal }));
       return 0;
     } catch (error) {
@@ -62,8 +65,9 @@ interface Running {
  */
 async function untilNothingIsLeft({ box, fleet, emit, args, signal }: Running): Promise<void> {
   const idle = args.foreground ? {} : { untilIdleMs: IDLE_MS };
+  const timeoutMs = args.foreground ? RELIEVED_MS : LOCK_MS;
   do {
-    await withLock(join(box.stateDir, LOCK), { timeoutMs: LOCK_MS, signal }, () =>
+    await withLock(join(box.stateDir, LOCK), { timeoutMs, signal }, () =>
       runBoxHost(box, fleet, { ...idle, emit }, signal),
     );
   } while (!signal.aborted && (await hasWork(fleet)));
@@ -74,6 +78,17 @@ async function hasWork(fleet: JobFleet): Promise<boolean> {
   return (
     runs.some(({ state }) => state === 'pending') || schedules.some(({ schedule }) => !schedule.suspended)
   );
+}
+
+/** Has one that was started on demand leave; this one goes on with what it ran. */
+async function relieve(stateDir: string): Promise<void> {
+  const pid = await runnerPid(stateDir);
+  if (pid === undefined || (await commandOf(pid)).includes('--foreground')) return;
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
 }
 
 /** Starts a runner unless there is one. Does not wait for it. */
@@ -100,6 +115,10 @@ export async function runnerPid(stateDir: string): Promise<number | undefined> {
   // Whoever takes the lock writes who he is, and takes it out before he gives it back.
   const pid = Number((await readFile(join(stateDir, LOCK), 'utf8').catch(() => '')).split(' ')[0]);
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
-  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return command.includes('\0runner\0') ? pid : undefined;
+  return (await commandOf(pid)).includes('\0runner\0') ? pid : undefined;
+}
+
+/** Its words, each with a NUL behind it; '': it has ended. */
+function commandOf(pid: number): Promise<string> {
+  return readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
 }
