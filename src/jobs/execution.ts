@@ -200,8 +200,10 @@ class Execution {
     });
   }
 
-  /** Files of the attempts before this one. */
+  /** Files of the attempts before this one; their log stays. */
   async #forgetOlder(): Promise<void> {
+    const { attempt } = this.#input.run;
+    if (attempt > 1 && this.#log.state.attempt !== attempt) await this.#log.note(0, `attempt ${attempt}`);
     await removeBetween(this.#folder);
     await removeIfThere(this.#folder.output);
   }

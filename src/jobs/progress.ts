@@ -41,6 +41,7 @@ export class Progress {
   ): Promise<Progress> {
     const known = await read(path);
     if (known?.attempt === run.attempt && known.steps.length === run.job.steps.length) {
+      onSteps(known.steps);
       return new Progress(path, known, onSteps);
     }
     const steps = run.job.steps.map((): StepStatus => ({ state: 'waiting' }));

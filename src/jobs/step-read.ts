@@ -35,12 +35,12 @@ export interface Reading {
 /** `pieces`: of the attachment; undefined: the container was started by another process. */
 export async function readAll(reading: Reading, pieces: AsyncIterable<Piece> | undefined): Promise<void> {
   const { intake, signal } = reading;
-  for (let source = pieces; ; source = undefined) {
+  for (let [source, broken] = [pieces, 0]; ; source = undefined) {
     source ??= await fromTheBeginning(reading);
     if (source === undefined || (await readOne(source, intake)) === 'ended') return;
     signal.throwIfAborted();
     intake.rewind();
-    if (pieces === undefined) await pause(AGAIN_PAUSE_MS, signal);
+    if (++broken > 1) await pause(AGAIN_PAUSE_MS, signal);
   }
 }
 

@@ -43,7 +43,8 @@ export async function runStep(context: StepContext): Promise<StepOutcome> {
   let container: StepContainer | undefined;
   try {
     const begun = await beginStep(context);
-    if (begun.kind === 'over') return begun;
+    if (begun.kind === 'over')
+      return cancelled.aborted ? { kind: 'over', end: cancelledEnd(context) } : begun;
     container = begun.container;
     return await new StepRun(context, begun).run();
   } catch (error) {

@@ -6,6 +6,8 @@ import { GRACE_MS, type StepContainer, type StepContext } from './step.ts';
 
 /** What a container that was stopped has printed is read for so long at most: its reader may wait for one that is stuck. */
 const READ_ON_MS = 5_000;
+/** What a timer takes. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export type StopReason = 'cancelled' | 'timeout';
 
@@ -31,9 +33,13 @@ export class Stopping {
     const { input, step } = this.#context;
     if (input.cancelled.aborted) this.#onCancel();
     else input.cancelled.addEventListener('abort', this.#onCancel, { once: true });
-    if (step.timeoutMs === undefined) return;
-    const left = startedAt + step.timeoutMs - input.now();
-    this.#timer = setTimeout(() => this.#stop('timeout'), Math.max(0, Math.min(left, MAX_TIMER_MS)));
+    if (step.timeoutMs !== undefined) this.#arm(Math.max(0, startedAt + step.timeoutMs - input.now()));
+  }
+
+  #arm(leftMs: number): void {
+    const atOnce = Math.min(leftMs, MAX_TIMER_MS);
+    const next = () => (atOnce < leftMs ? this.#arm(leftMs - atOnce) : this.#stop('timeout'));
+    this.#timer = setTimeout(next, atOnce);
   }
 
   get reason(): StopReason | undefined {
@@ -71,6 +77,3 @@ export class Stopping {
     if (!until.aborted) await discard(this.#context, this.#container);
   }
 }
-
-/** What a timer takes. */
-const MAX_TIMER_MS = 2 ** 31 - 1;

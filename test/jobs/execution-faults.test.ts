@@ -135,11 +135,13 @@ describe('an execution on a bad day', { skip: NO_ENGINE ?? false, concurrency: 4
     assert.deepEqual(await ground.containers(going.input.run), []);
   });
 
-  test('gives a step its secrets as files of its user, and takes them back', async () => {
+  test('gives a step its secrets as files of its user, and takes them back', async (t) => {
+    const shared = mkdtempSync('/dev/shm/gantryd-execution-');
+    t.after(() => rmSync(shared, { recursive: true, force: true }));
     const secretFiles = mountedSecrets({
       stateDir: ground.stateDir,
       scope: 'jobs/t',
-      folder: '/dev/shm/gantryd-test',
+      folder: shared,
     });
     const secrets = { values: async () => new Map([['key', Buffer.from('s3cret')]]), auth: async () => ({}) };
     const script = 'cat /run/secrets/key; stat -c " %a %u:%g" /run/secrets/key';
