@@ -2,9 +2,9 @@
 import { availableParallelism, hostname } from 'node:os';
 import type { JobEngine } from '../docker/job-engine.ts';
 import type { AgentEvent } from '../events.ts';
-import type { ExecutionInput } from '../jobs/execution.ts';
+import type { Execute, ExecutionInput } from '../jobs/execution.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
-import type { JobsHostInput } from '../jobs/jobs-host.ts';
+import type { JobsHostInput, RunJobsHost } from '../jobs/jobs-host.ts';
 import type { Box } from './job-place.ts';
 
 const LEAST_SLOTS = 4;
@@ -23,18 +23,32 @@ export interface BoxHostOptions {
   readonly onExecute?: (attempt: number) => void;
 }
 
+/** What executing runs takes. */
+export interface Executing {
+  readonly engine: JobEngine;
+  readonly runJobsHost: RunJobsHost;
+  readonly execute: Execute;
+}
+
+/** Loaded and dialled while a command still has other things to do. */
+export async function loadExecuting(box: Box): Promise<Executing> {
+  const [engine, { runJobsHost }, { execute }] = await Promise.all([
+    openEngine(box),
+    import('../jobs/jobs-host.ts'),
+    import('../jobs/execution.ts'),
+  ]);
+  return { engine, runJobsHost, execute };
+}
+
 /** Until aborted, or as the options say. */
 export async function runBoxHost(
   box: Box,
   fleet: JobFleet,
   { onExecute, ...options }: BoxHostOptions,
   signal: AbortSignal,
+  loading: Promise<Executing> = loadExecuting(box),
 ): Promise<void> {
-  const [{ runJobsHost }, { execute }, engine] = await Promise.all([
-    import('../jobs/jobs-host.ts'),
-    import('../jobs/execution.ts'),
-    openEngine(box),
-  ]);
+  const { engine, runJobsHost, execute } = await loading;
   try {
     const input: JobsHostInput = {
       ...{ store: fleet.store, keys: fleet.keys, project: fleet.project, now: fleet.now },
@@ -54,7 +68,10 @@ export async function runBoxHost(
 
 async function openEngine({ docker }: Box): Promise<JobEngine> {
   const { openJobEngine } = await import('../docker/dockerode.ts');
-  return openJobEngine(docker === undefined ? {} : { address: docker });
+  const engine = openJobEngine(docker === undefined ? {} : { address: docker });
+  // Whoever asks it next is told when it does not answer.
+  void engine.info().catch(() => undefined);
+  return engine;
 }
 
 async function secretsFor({ stateDir }: Box, { store, project }: JobFleet) {

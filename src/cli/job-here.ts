@@ -5,17 +5,21 @@
 import type { RunValue } from '../cluster/job-values.ts';
 import { findRun } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
-import { runBoxHost } from './job-box.ts';
+import { type Executing, runBoxHost } from './job-box.ts';
 import type { Box } from './job-place.ts';
-import { runnerPid } from './job-runner.ts';
 import type { Sink } from './job-sink.ts';
 
 /** How often it is looked whether somebody else was faster. */
 const LOOK_MS = 1_000;
 
 /** True: it is over, and all it printed was told. False: its present attempt is somebody else's. */
-export async function runHere(box: Box, fleet: JobFleet, run: RunValue, sink: Sink): Promise<boolean> {
-  if ((await runnerPid(box.stateDir)) !== undefined) return false;
+export async function runHere(
+  box: Box,
+  fleet: JobFleet,
+  run: RunValue,
+  sink: Sink,
+  loading: Promise<Executing>,
+): Promise<boolean> {
   const taken = new AbortController();
   const ours = new Set<number>();
   const looking = setInterval(() => void look().catch(() => undefined), LOOK_MS);
@@ -34,6 +38,7 @@ export async function runHere(box: Box, fleet: JobFleet, run: RunValue, sink: Si
         onExecute: (attempt) => void ours.add(attempt),
       },
       taken.signal,
+      loading,
     );
   } finally {
     clearInterval(looking);

@@ -22,13 +22,14 @@ const INTERRUPTED = 130;
 
 export async function runJob(args: RunJobArguments): Promise<number> {
   return withPlace(args, async (place) => {
+    const here = args.detach ? undefined : await readyHere(place);
     const job = await jobOfArguments(args, place);
     const given = await readInput(args.input);
     if (args.detach) return leave(args, place, await submitted(place, job, given), given);
     const sink = openSink({ json: args.json, level: args.logLevel, showLogs: args.showLogs });
     // Whoever waits for it is to learn how it ended, and removes it then.
     const kept = args.remove ? { ...job, remove: false, keepMs: KEPT_UNTIL_TOLD_MS } : job;
-    const run = await attached(place, kept, given, sink);
+    const run = await attached(place, kept, given, sink, here);
     const code = sink.ended(run);
     if (args.remove) {
       await removeRun(place.fleet, run.id);
@@ -158,25 +159,51 @@ async function leave(args: JobArguments, place: Place, run: RunValue, given: Giv
   return 0;
 }
 
+/** Executes a run in this process; false: it is somebody else's. */
+type RunHere = (run: RunValue, sink: Sink) => Promise<boolean>;
+
+/** On a box without a runner. What it takes is loaded while the rest goes on. */
+async function readyHere({ box, fleet }: Place): Promise<RunHere | undefined> {
+  if (box === undefined) return undefined;
+  const { runnerPid } = await import('./job-runner-pid.ts');
+  if ((await runnerPid(box.stateDir)) !== undefined) return undefined;
+  const [{ runHere }, { loadExecuting }] = await Promise.all([
+    import('./job-here.ts'),
+    import('./job-box.ts'),
+  ]);
+  const loading = loadExecuting(box);
+  loading.catch(() => undefined); // told to whoever awaits it
+  return (run, sink) => runHere(box, fleet, run, sink, loading);
+}
+
 /** Runs it and tells what it prints; Ctrl-C cancels it. Its last record. */
-function attached(place: Place, job: Job, given: GivenInput, sink: Sink): Promise<RunValue> {
+function attached(
+  place: Place,
+  job: Job,
+  given: GivenInput,
+  sink: Sink,
+  here: RunHere | undefined,
+): Promise<RunValue> {
   return interruptible(async (interrupted) => {
     const run = await submitted(place, job, given);
     const stopCancelling = cancelling(place, run, sink, interrupted);
     try {
-      return await untilEnd(place, run, given, sink);
+      return await untilEnd(place, run, given, sink, here);
     } finally {
       await stopCancelling();
     }
   }, INTERRUPTED);
 }
 
-async function untilEnd(place: Place, run: RunValue, given: GivenInput, sink: Sink): Promise<RunValue> {
-  if (place.box !== undefined) {
-    const { runHere } = await import('./job-here.ts');
-    if (await runHere(place.box, place.fleet, run, sink)) return findRun(place.fleet, run.id);
-    await ensureExecuted(place);
-  }
+async function untilEnd(
+  place: Place,
+  run: RunValue,
+  given: GivenInput,
+  sink: Sink,
+  here: RunHere | undefined,
+): Promise<RunValue> {
+  if (await here?.(run, sink)) return findRun(place.fleet, run.id);
+  await ensureExecuted(place);
   const { attempt, startedAt: since } = await findRun(place.fleet, run.id);
   // Earlier attempts were told of here.
   const rest = attempt > 1 && since !== undefined && place.box !== undefined ? { since } : {};

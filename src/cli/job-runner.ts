@@ -3,7 +3,6 @@
  * something for it, one for each state directory, and ends by itself when nothing is left; or kept by systemd.
  */
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
@@ -17,6 +16,7 @@ import { runBoxHost } from './job-box.ts';
 import type { RunnerArguments } from './job-options.ts';
 import { type Box, withPlace } from './job-place.ts';
 import { RunnerLog } from './job-runner-log.ts';
+import { commandOf, RUNNER_LOCK, runnerPid } from './job-runner-pid.ts';
 import { openOutput } from './output.ts';
 
 /** Nothing to do for so long, and it ends. */
@@ -25,7 +25,6 @@ const IDLE_MS = 10_000;
 const LOCK_MS = 1_000;
 /** One that was asked to leave lets go of what runs first. */
 const RELIEVED_MS = 30_000;
-const LOCK = join('jobs', 'runner.lock');
 const LOG = join('jobs', 'runner.log');
 /** What of the starter's surroundings it needs: to find the engine, registries and its folders. */
 const ENVIRONMENT =
@@ -67,7 +66,7 @@ async function untilNothingIsLeft({ box, fleet, emit, args, signal }: Running): 
   const idle = args.foreground ? {} : { untilIdleMs: IDLE_MS };
   const timeoutMs = args.foreground ? RELIEVED_MS : LOCK_MS;
   do {
-    await withLock(join(box.stateDir, LOCK), { timeoutMs, signal }, () =>
+    await withLock(join(box.stateDir, RUNNER_LOCK), { timeoutMs, signal }, () =>
       runBoxHost(box, fleet, { ...idle, emit }, signal),
     );
   } while (!signal.aborted && (await hasWork(fleet)));
@@ -108,17 +107,4 @@ export async function ensureRunner({ stateDir, docker }: Box): Promise<void> {
     });
   });
   child.unref();
-}
-
-/** The process that holds the lock; undefined: none does. */
-export async function runnerPid(stateDir: string): Promise<number | undefined> {
-  // Whoever takes the lock writes who he is, and takes it out before he gives it back.
-  const pid = Number((await readFile(join(stateDir, LOCK), 'utf8').catch(() => '')).split(' ')[0]);
-  if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
-  return (await commandOf(pid)).includes('\0runner\0') ? pid : undefined;
-}
-
-/** Its words, each with a NUL behind it; '': it has ended. */
-function commandOf(pid: number): Promise<string> {
-  return readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
 }
