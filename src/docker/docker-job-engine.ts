@@ -8,7 +8,6 @@ import { GantryError } from '../errors.ts';
 import { attachTo } from './attachment.ts';
 import { type Connection, get } from './connection.ts';
 import { awaitEnd } from './container-end.ts';
-import { readContainerFile } from './container-file.ts';
 import type { Piece } from './demux.ts';
 import { DEADLINES, DockerEngine, pathOf } from './docker-engine.ts';
 import type { ExitReport, PullOptions } from './engine.ts';
@@ -67,7 +66,9 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
     return awaitEnd(this.#connection, id, signal);
   }
 
-  readFile(id: string, path: string): Promise<Readable> {
+  async readFile(id: string, path: string): Promise<Readable> {
+    // Loaded late: few steps need it, and all would wait for the unpacker.
+    const { readContainerFile } = await import('./container-file.ts');
     return readContainerFile(this.#connection, id, path);
   }
 
