@@ -142,11 +142,15 @@ export const JOB_OPTION_NAMES: readonly string[] = [
   ...['registry', 'foreground'],
 ];
 
+const ENDS =
+  "Ends with the container's exit code; 124 when its time was over, 125 when it could not be started, 130 when it was cancelled.";
+
 type Builder<A> = (parser: Argv, program: Program) => Argv<A>;
 
 export const withJobRun: Builder<RunJobArguments> = (parser, program) =>
   reach(parser, program)
     .options(runJob)
+    .epilogue(ENDS)
     .check(single(...singles(runJob)))
     .check(whole('retries', 0, 1000)) as unknown as Argv<RunJobArguments>;
 
