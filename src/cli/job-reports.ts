@@ -47,8 +47,7 @@ export async function runOutput(args: RunIdArguments): Promise<number> {
       const { bytes } = await (await place.files(run)).output(run.id);
       try {
         for await (const part of bytes) {
-          await written(process.stdout, part);
-          if (signal.aborted || process.stdout.destroyed) break;
+          if (!(await written(process.stdout, part)) || signal.aborted) break;
         }
       } catch (error) {
         throw cutShort(run, error);

@@ -54,16 +54,21 @@ export async function runSubmit(args: SubmitArguments): Promise<number> {
 export async function runJobLog(args: JobLogArguments): Promise<number> {
   return withPlace(args, async (place) => {
     const run = await findRun(place.fleet, args.id);
-    const sink = openSink({ json: args.json, level: args.logLevel, showLogs: true });
+    const unread = new AbortController();
+    const onUnread = () => unread.abort();
+    const sink = openSink({ json: args.json, level: args.logLevel, showLogs: true, onUnread });
     const tail = args.tail === undefined ? {} : { tail: args.tail };
     if (args.follow && !isOver(run)) {
-      await watched(args, place, { run, sink, ...tail });
+      await watched(args, place, { run, sink, ...tail }, unread.signal);
       return 0;
     }
     await interruptible(async (signal) => {
       const query = { follow: false, ...tail };
       const files = await place.files(run);
-      for await (const { entry } of files.log(run.id, query, signal)) await sink.entry(entry);
+      for await (const { entry } of files.log(run.id, query, signal)) {
+        await sink.entry(entry);
+        if (unread.signal.aborted) break;
+      }
     });
     return 0;
   });
@@ -86,16 +91,19 @@ async function haveExpiredRemoved(place: Place): Promise<void> {
   if (runs.some(isOld)) await ensureExecuted(place);
 }
 
-/** Follows a run that somebody else executes; Ctrl-C leaves it alone. Its last record. */
+/** Follows a run that somebody else executes; Ctrl-C leaves it alone, and so does `unread`. Its last record. */
 export async function watched(
   { program }: JobArguments,
   place: Place,
   what: Omit<Followed, 'place'>,
+  unread = new AbortController().signal,
 ): Promise<RunValue> {
   await ensureExecuted(place);
-  const ended = await interruptible((signal) => followRun({ ...what, place }, signal));
-  if (ended === undefined) throw leftAlone(what.run.id, program);
-  return ended;
+  const ended = await interruptible((signal) =>
+    followRun({ ...what, place }, AbortSignal.any([signal, unread])),
+  );
+  if (ended === undefined && !unread.aborted) throw leftAlone(what.run.id, program);
+  return ended ?? what.run;
 }
 
 /** Has somebody on this box execute what was left to it. */

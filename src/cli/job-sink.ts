@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { once } from 'node:events';
+import type { Writable } from 'node:stream';
 import type { RunValue } from '../cluster/job-values.ts';
 import { GantryError } from '../errors.ts';
 import type { Printed } from '../jobs/execution.ts';
@@ -17,6 +18,8 @@ export interface SinkOptions {
   readonly level: LogLevel;
   /** Whether what containers print is shown. */
   readonly showLogs: boolean;
+  /** Called when nobody reads what is told any more, or it cannot be written. */
+  readonly onUnread?: () => void;
 }
 
 export interface Sink {
@@ -34,13 +37,13 @@ export function openSink(options: SinkOptions): Sink {
   return options.json ? jsonSink(options) : humanSink(options);
 }
 
-function humanSink({ level, showLogs }: SinkOptions): Sink {
+function humanSink({ level, showLogs, onUnread }: SinkOptions): Sink {
   const note = (words: string) => {
     if (level === 'info' || level === 'debug') process.stderr.write(`${words}\n`);
   };
   const show = async (stream: Printed['stream'], bytes: Buffer): Promise<void> => {
     if (stream === 'gantryd') note(printable(bytes.toString('utf8').trimEnd()));
-    else if (showLogs) await written(process[stream], bytes);
+    else if (showLogs && !(await written(process[stream], bytes)) && stream === 'stdout') onUnread?.();
   };
   return {
     printed: (_, { stream, bytes }) => show(stream, bytes),
@@ -54,8 +57,11 @@ function humanSink({ level, showLogs }: SinkOptions): Sink {
   };
 }
 
-function jsonSink({ showLogs }: SinkOptions): Sink {
-  const write = (value: unknown) => written(process.stdout, Buffer.from(`${JSON.stringify(value)}\n`));
+function jsonSink({ showLogs, onUnread }: SinkOptions): Sink {
+  const write = async (value: unknown) => {
+    const isRead = await written(process.stdout, Buffer.from(`${JSON.stringify(value)}\n`));
+    if (!isRead) onUnread?.();
+  };
   const isShown = (stream: LogEntry['stream']) => showLogs || stream === 'gantryd';
   return {
     printed: async (run, printed) => {
@@ -81,19 +87,22 @@ function entryOf(run: string, { step, stream, bytes }: Printed): LogEntry {
   return { run, step, stream, time: new Date().toISOString(), ...content };
 }
 
-/** Resolves when there is room for more. A reader that went away does not end what is under way. */
-export async function written(stream: NodeJS.WriteStream, bytes: Buffer): Promise<void> {
-  if (stream.destroyed || stream.errored) return;
-  if (stream.write(bytes)) return;
+/** Streams that take nothing any more. Those of a process forget it themselves, and fail with each write anew. */
+const broken = new WeakSet<Writable>();
+
+/**
+ * Resolves when there is room for more; false: nobody reads it any more, or it cannot be written, which main tells. Never
+ * rejects: a reader that went away does not end what is under way.
+ */
+export async function written(stream: Writable, bytes: Buffer): Promise<boolean> {
+  if (stream.destroyed || broken.has(stream)) return false;
+  const failed = (error: unknown) => error && broken.add(stream);
+  if (stream.write(bytes, failed)) return true;
   const either = new AbortController();
   const options = { signal: either.signal };
-  try {
-    await Promise.race([once(stream, 'drain', options), once(stream, 'close', options)]);
-  } catch (error) {
-    if (!stream.errored) throw error; // main tells of a stream that fails
-  } finally {
-    either.abort();
-  }
+  await Promise.race([once(stream, 'drain', options), once(stream, 'close', options)]).catch(failed);
+  either.abort();
+  return !broken.has(stream);
 }
 
 /** What a command that followed a run says when it is ended itself. */
