@@ -28,6 +28,8 @@ export interface Reading {
   readonly container: StepContainer;
   readonly intake: Intake;
   readonly absence: Absence;
+  /** The engine is back. */
+  readonly onBack: () => void;
   /** Ends the reading: it fails then. */
   readonly signal: AbortSignal;
 }
@@ -67,7 +69,7 @@ async function nextOf(source: AsyncIterator<Piece>): Promise<IteratorResult<Piec
 
 /** undefined: the container is gone. */
 async function fromTheBeginning(reading: Reading): Promise<AsyncIterable<Piece> | undefined> {
-  const { context, container, absence, signal } = reading;
+  const { context, container, absence, onBack, signal } = reading;
   const { engine } = context.input;
   let away = false;
   const onAway = async (error: unknown) => {
@@ -80,6 +82,7 @@ async function fromTheBeginning(reading: Reading): Promise<AsyncIterable<Piece> 
     const printed = await patiently(() => engine.printed(container.id, signal), signal, onAway);
     const report = await patiently(() => engine.exit(container.id), signal, onAway);
     if (away && report?.exitCode !== undefined) absence.endedMeanwhile = true;
+    if (away) onBack();
     return printed;
   } catch (error) {
     if (isGantryError(error, 'container-gone')) return undefined;

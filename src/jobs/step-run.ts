@@ -19,7 +19,7 @@ import {
   type StepContext,
   TIMED_OUT,
 } from './step.ts';
-import { type Fed, feed, inputOf, type StepInput } from './step-input.ts';
+import { feed, inputOf, type StepInput } from './step-input.ts';
 import { Intake } from './step-output.ts';
 import { type Absence, readAll } from './step-read.ts';
 import { startStep } from './step-start.ts';
@@ -102,7 +102,7 @@ class StepRun {
   readonly #absence: Absence = { away: false, endedMeanwhile: false, at: 0 };
   readonly #over = new AbortController();
   readonly #stopping: Stopping;
-  #feeding: Promise<Fed> = Promise.resolve('whole');
+  #feeding: Promise<void> = Promise.resolve();
   #fedAt = Number.POSITIVE_INFINITY;
 
   constructor(context: StepContext, begun: Begun) {
@@ -119,7 +119,7 @@ class StepRun {
       const ended = await this.#ended(intake);
       if (ended === 'left') return { kind: 'left' };
       await intake.finish();
-      return await this.#judged(ended.report, ended.fed, spool);
+      return await this.#judged(ended.report, spool);
     } finally {
       this.#over.abort();
       this.#stopping.close();
@@ -145,7 +145,7 @@ class StepRun {
     return new Intake({ log, step: index, spool: capture, limited: !isLast, onPrinted: input.onPrinted });
   }
 
-  async #ended(intake: Intake): Promise<{ report: ExitReport | undefined; fed: Fed } | 'left'> {
+  async #ended(intake: Intake): Promise<{ report: ExitReport | undefined } | 'left'> {
     const { context, container, attachment, input } = { context: this.#context, ...this.#begun };
     const { left, engine } = context.input;
     const signal = AbortSignal.any([left, this.#over.signal]);
@@ -153,7 +153,8 @@ class StepRun {
     this.#stopping.watch(await this.#startedAt());
     const end = quiet(engine.ended(container.id, signal));
     if (attachment !== undefined) this.#feeding = quiet(this.#feed(input, attachment));
-    const reading = { context, container, intake, absence: this.#absence, signal };
+    const onBack = () => this.#stopIfUnfed();
+    const reading = { context, container, intake, absence: this.#absence, onBack, signal };
     const read = quiet(readAll(reading, attachment?.output));
     // An input that cannot be read ends the step; one that is fed says nothing.
     const unfed = quiet(this.#feeding.then(() => read));
@@ -161,15 +162,20 @@ class StepRun {
     const report = await Promise.race([end, leaving]);
     if (report === 'left') return 'left';
     attachment?.close();
-    return { report, fed: await this.#feeding };
+    await this.#feeding;
+    return { report };
   }
 
-  async #feed(input: StepInput, attachment: Attachment): Promise<Fed> {
+  /** A container that lives on without the engine may wait for the rest of its input for ever. */
+  #stopIfUnfed(): void {
+    if (this.#mayHaveLostInput()) this.#stopping.stop('unfed');
+  }
+
+  async #feed(input: StepInput, attachment: Attachment): Promise<void> {
     const fed = await feed(input, attachment.input);
-    if (fed === 'refused' || input.kind === 'none') return fed;
+    if (fed === 'refused' || input.kind === 'none') return;
     this.#fedAt = this.#context.input.now();
     await this.#context.progress.note({ fed: true });
-    return fed;
   }
 
   async #startedAt(): Promise<number> {
@@ -180,36 +186,31 @@ class StepRun {
     return report?.startedAt ?? input.now();
   }
 
-  async #judged(report: ExitReport | undefined, fed: Fed, spool: Spool | undefined): Promise<StepOutcome> {
+  async #judged(report: ExitReport | undefined, spool: Spool | undefined): Promise<StepOutcome> {
     const { container } = this.#begun;
-    const end = await this.#endIfFailed(report, fed, spool);
+    const end = await this.#endIfFailed(report, spool);
     if (end !== undefined) return { kind: 'over', container, end };
     const outputBytes = spool?.size ?? (await this.#takeFile());
     return { kind: 'done', container, outputBytes };
   }
 
-  async #endIfFailed(
-    report: ExitReport | undefined,
-    fed: Fed,
-    spool: Spool | undefined,
-  ): Promise<RunEnd | undefined> {
+  async #endIfFailed(report: ExitReport | undefined, spool: Spool | undefined): Promise<RunEnd | undefined> {
     const context = this.#context;
     if (this.#stopping.reason === 'cancelled') return cancelledEnd(context);
     if (this.#stopping.reason === 'timeout') return this.#timedOut();
+    if (this.#stopping.reason === 'unfed') return halfFed(context);
     if (report === undefined) return vanished(context);
     if (report.exitCode !== 0) return this.#exited(report);
-    if (this.#mayHaveLostInput(fed)) return halfFed(context);
     if (!this.#absence.endedMeanwhile || spool === undefined) return undefined;
     const why = `${nameOf(context)} ended while the Docker engine was away: the end of its output may be lost`;
     return endOf(context, { kind: 'output', why });
   }
 
   /** What the engine had taken, and not yet given to the container, went with it. */
-  #mayHaveLostInput(fed: Fed): boolean {
+  #mayHaveLostInput(): boolean {
     const { input, attachment } = this.#begun;
     if (!this.#absence.away || attachment === undefined || input.kind === 'none') return false;
-    const arrived = input.bytes <= KEPT_INPUT_BYTES && this.#absence.at - this.#fedAt > ARRIVED_AFTER_MS;
-    return fed === 'refused' || !arrived;
+    return input.bytes > KEPT_INPUT_BYTES || this.#absence.at - this.#fedAt < ARRIVED_AFTER_MS;
   }
 
   async #timedOut(): Promise<RunEnd> {

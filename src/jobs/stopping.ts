@@ -1,4 +1,4 @@
-/** Ends a container early: when the run is cancelled, or the step's time is over. */
+/** Ends a container early: when the run is cancelled, the step's time is over, or some of its input was lost. */
 import { pause } from '../poke.ts';
 import { discard, sayAway } from './adopting.ts';
 import { patiently } from './patience.ts';
@@ -9,13 +9,13 @@ const READ_ON_MS = 5_000;
 /** What a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-export type StopReason = 'cancelled' | 'timeout';
+export type StopReason = 'cancelled' | 'timeout' | 'unfed';
 
 export class Stopping {
   readonly #context: StepContext;
   readonly #container: StepContainer;
   readonly #over = new AbortController();
-  readonly #onCancel = () => this.#stop('cancelled');
+  readonly #onCancel = () => this.stop('cancelled');
   #timer: NodeJS.Timeout | undefined;
   #reason: StopReason | undefined;
   #settle: (outcome: 'stopped' | { readonly error: unknown }) => void = () => {};
@@ -38,7 +38,7 @@ export class Stopping {
 
   #arm(leftMs: number): void {
     const atOnce = Math.min(leftMs, MAX_TIMER_MS);
-    const next = () => (atOnce < leftMs ? this.#arm(leftMs - atOnce) : this.#stop('timeout'));
+    const next = () => (atOnce < leftMs ? this.#arm(leftMs - atOnce) : this.stop('timeout'));
     this.#timer = setTimeout(next, atOnce);
   }
 
@@ -59,8 +59,9 @@ export class Stopping {
     this.#over.abort();
   }
 
-  #stop(reason: StopReason): void {
-    if (this.#reason !== undefined) return;
+  /** What asks first is the reason. */
+  stop(reason: StopReason): void {
+    if (this.#reason !== undefined || this.#over.signal.aborted) return;
     this.#reason = reason;
     this.#end().then(
       () => this.#settle('stopped'),
