@@ -177,7 +177,7 @@ class JobsHost {
     if (all || kinds.has('executors')) presence.poke();
     if (all || kinds.has('schedules') || kinds.has('cursors')) scheduler.poke();
     if (all || kinds.has('schedules')) images.poke();
-    if (changed === undefined) expiry.poke();
+    if (all) expiry.poke();
   }
 
   #onLease(): void {

@@ -235,11 +235,21 @@ class MemoryMirror implements Mirror, Watcher {
       if (!now()) return;
       this.entries = new Map(found.entries.map((entry) => [entry.key, entry]));
       this.revision = found.revision;
-      this.trouble = undefined;
       this.#first.happen();
       this.#options.onChange();
     };
-    this.#store.call(listing).then(arrived, () => now() && this.#store.connected && this.#again());
+    const failed = () => now() && this.#store.connected && this.#again();
+    // As with etcd: what is there is told first, and that it is current once the watch stands.
+    const stands = () => {
+      if (!now()) return;
+      this.trouble = undefined;
+      this.#options.onChange([]);
+    };
+    this.#store
+      .call(listing)
+      .then(arrived)
+      .then(() => this.#store.call(() => undefined))
+      .then(stands, failed);
   }
 
   changed(changes: readonly Change[]): void {

@@ -146,6 +146,19 @@ test('a host that is started anew goes on with what it had, and removes what is 
   await world.until('its secrets to go', () => world.secretsKept.at(-1)?.includes('stranger/1') === false);
 });
 
+test('what a host has of runs that others ended is removed soon after it is back', async (t) => {
+  const { world, h1 } = await fleet(t, 2);
+  world.script = () => ({ takesMs: 200 * SECOND });
+  world.submit('a', { constraints: [{ on: 'host', key: '', equals: true, value: 'h1' }] });
+  await world.until('it to run', () => world.boxes.length === 1);
+  h1.kill();
+  await world.until('it to be lost', () => world.run('a')?.state === 'lost');
+  assert.equal(world.boxesOf('a')[0]?.removed, false);
+  h1.start();
+  await world.clock.advance(5 * SECOND);
+  assert.equal(world.boxesOf('a')[0]?.removed, true);
+});
+
 test('told to end, a host lets go of what runs, and the next one finds it', async (t) => {
   const { world, h1 } = await fleet(t, 1);
   world.script = () => ({ takesMs: 60 * SECOND });
