@@ -89,10 +89,14 @@ export class Attempt {
     if (there?.revision === this.#seen.revision) return;
     if (there !== undefined && there.revision > this.#seen.revision && this.#isMine(there.value)) {
       this.#know(there);
-    } else if (!this.#dropped) {
-      this.#doubted = true;
-      this.#writer.poke();
-    }
+    } else this.doubt();
+  }
+
+  /** The store may have it otherwise than it is known here: it is asked. */
+  doubt(): void {
+    if (this.#dropped) return;
+    this.#doubted = true;
+    this.#writer.poke();
   }
 
   /** Lets go of it; whoever runs jobs here next finds it. */

@@ -115,6 +115,7 @@ export class OwnRuns {
     const put = () => this.#putClaim(attempt.seen, there, lease);
     const revision = await this.#unlessLost(attempt.id, put);
     if (revision !== undefined) this.#hold(attempt.id, lease, revision);
+    else attempt.doubt();
   }
 
   /** Runs that this host had in its hands, and nobody has now. */
@@ -166,8 +167,11 @@ export class OwnRuns {
     const { view, clock, input } = this.#around;
     if (input.only !== undefined) return this.#theOnly(input.only);
     const me: Candidate = { executor: this.#presence.executor, used: this.#attempts.size };
-    const pending = [...view.runs.values()].filter(({ value }) => value.state === 'pending');
-    this.#forgetWaits();
+    // One whose last attempt ends here still may be pending already: the answer to that write is under way.
+    const pending = [...view.runs.values()].filter(
+      ({ value }) => value.state === 'pending' && !this.has(value.id),
+    );
+    this.#forgetGone();
     if (pending.length === 0 || me.used >= me.executor.slots) return { runs: [], againInMs: undefined };
     const { claim, againInMs } = place({
       pending: pending.map(({ value }) => value).sort(inOrder),
@@ -200,10 +204,11 @@ export class OwnRuns {
     return now - since;
   }
 
-  #forgetWaits(): void {
+  #forgetGone(): void {
     if (this.#since.size <= this.#around.view.runs.size) return;
     const there = new Set([...this.#around.view.runs.values()].map(({ value }) => attemptKey(value)));
     for (const key of this.#since.keys()) if (!there.has(key)) this.#since.delete(key);
+    for (const run of this.#unsure) if (!this.#around.view.runs.has(run)) this.#unsure.delete(run);
   }
 
   async #claim({ value: run, revision: modRevision }: Seen<RunValue>, lease: string): Promise<void> {

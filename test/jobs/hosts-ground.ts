@@ -219,14 +219,15 @@ export class TestHost {
     this.#running = undefined;
   }
 
-  /** The next commit of this kind happens, and its answer is lost. */
-  loseAnswer(concerns: (writes: readonly Write[]) => boolean): void {
+  /** The next commit of this kind happens, and its answer is lost, which shows after `afterMs`. */
+  loseAnswer(concerns: (writes: readonly Write[]) => boolean, { afterMs = 0 } = {}): void {
     const { store } = this;
     const commit = store.commit.bind(store);
     store.commit = async (conditions, writes) => {
       const answer = await commit(conditions, writes);
       if (!concerns(writes)) return answer;
       store.commit = commit;
+      if (afterMs > 0) await new Promise<void>((resolve) => void this.world.clock.after(afterMs, resolve));
       throw new GantryError('cluster-unreachable', 'the answer was lost', { retryable: true });
     };
   }

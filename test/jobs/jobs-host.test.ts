@@ -289,6 +289,40 @@ test('an answer that is lost leads to no second attempt', async (t) => {
   assert.deepEqual(troubles(world), []);
 });
 
+test('while an answer to the end of an attempt is awaited the next one is not begun here', async (t) => {
+  const { world, h1 } = await fleet(t, 1);
+  world.script = ({ attempt }) => ({ takesMs: 10 * SECOND, exitCode: attempt === 1 ? 1 : 0 });
+  h1.loseAnswer((writes) => writes.some((w) => w.kind === 'delete' && w.key === PROJECT.jobs.claim('a')), {
+    afterMs: 5 * SECOND,
+  });
+  world.submit('a', { retries: 1 });
+  await world.until('its end', () => world.run('a')?.state === 'complete', 60 * SECOND);
+  const begun = world.events.flatMap((e) =>
+    e.kind === 'run-changed' && e.state === 'running' ? [`${e.attempt} ${e.why}`] : [],
+  );
+  assert.deepEqual(begun, ['1 claimed by h1', '2 claimed by h1']);
+});
+
+for (const retries of [0, 1]) {
+  test(`a store that was restored takes no run away from its host (${retries} retries)`, async (t) => {
+    const { world } = await fleet(t, 2);
+    world.script = () => ({ takesMs: 300 * SECOND });
+    const constraints = [{ on: 'host', key: '', equals: true, value: 'h1' } as const];
+    world.submit('a', { constraints, retries });
+    await world.until('it to run', () => world.active('a').steps[0]?.state === 'running');
+    // As the store was before the leases of now were granted.
+    const isLeased = (key: string) => /[/](claims|executors)[/]/.test(key);
+    const { revision, entries } = world.cluster.snapshot();
+    const kept = [...entries].filter(([key]) => !isLeased(key));
+    for (let i = 0; i < 200; i++) world.put('/other', { i });
+    world.put(PROJECT.jobs.run('a'), world.active('a'));
+    await world.clock.advance(SECOND);
+    world.cluster.restore({ revision, entries: new Map(kept), leases: new Map() });
+    await world.until('its end', () => world.ended().length === 1, 400 * SECOND);
+    assert.deepEqual([world.run('a')?.state, world.boxes.length], ['complete', 1]);
+  });
+}
+
 test('a command that waits for one run takes that one alone, full or not, and ends with it', async (t) => {
   const world = new World();
   t.after(() => world.close());
