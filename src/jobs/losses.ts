@@ -5,11 +5,14 @@
 import type { RunEnd, RunValue } from '../cluster/job-values.ts';
 import type { Seen } from './jobs-view.ts';
 import { LOST_AFTER_MS } from './own-runs.ts';
+import { settled } from './rounds.ts';
 import { ended, endWrites } from './runs.ts';
 import { spread } from './spread.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const LOOK_MS = 1_000;
+/** Who did not look for so long was stopped, and what it sees may be as old. */
+const BLIND_AFTER_MS = 10_000;
 /** All see it at once: mostly one writes it. */
 const STAGGER_MS = 2_000;
 
@@ -17,6 +20,7 @@ export class Losses {
   readonly #around: Surroundings;
   /** Since when a run has had no claim, by attempt. */
   #since: ReadonlyMap<string, number> = new Map();
+  #lookedAt = Number.NEGATIVE_INFINITY;
 
   constructor(around: Surroundings) {
     this.#around = around;
@@ -26,11 +30,15 @@ export class Losses {
     const { mirror, view, clock, input } = this.#around;
     const unclaimed = mirror.current ? [...view.runs.values()].filter((run) => this.#isUnclaimed(run)) : [];
     const now = clock.steady();
-    this.#since = new Map(unclaimed.map(({ value }) => [keyOf(value), this.#since.get(keyOf(value)) ?? now]));
-    for (const run of unclaimed) {
-      const waitMs = LOST_AFTER_MS + spread(run.value.id, input.host) * STAGGER_MS;
-      if (now - (this.#since.get(keyOf(run.value)) ?? now) >= waitMs) await this.#end(run);
-    }
+    const before = now - this.#lookedAt < BLIND_AFTER_MS ? this.#since : new Map<string, number>();
+    this.#since = new Map(unclaimed.map(({ value }) => [keyOf(value), before.get(keyOf(value)) ?? now]));
+    const lost = unclaimed.filter(({ value }) => {
+      const waitMs = LOST_AFTER_MS + spread(value.id, input.host) * STAGGER_MS;
+      return now - (this.#since.get(keyOf(value)) ?? now) >= waitMs;
+    });
+    await settled(lost.map((run) => this.#end(run))).finally(() => {
+      this.#lookedAt = clock.steady();
+    });
     return LOOK_MS;
   }
 
