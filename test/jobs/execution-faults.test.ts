@@ -29,9 +29,12 @@ const NO_ROOT = process.getuid?.() === 0 ? undefined : 'only root may mount a sm
 
 describe('an execution on a bad day', { skip: NO_ENGINE ?? false, concurrency: 4 }, () => {
   const ground = new ExecutionGround();
-  const folder = mkdtempSync(join(tmpdir(), 'gantryd-bad-day-'));
+  let folder = '';
   const api = new EngineApi(ENGINE_ADDRESS);
-  before(() => ground.setUp());
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'gantryd-bad-day-'));
+    await ground.setUp();
+  });
   after(async () => {
     await ground.tearDown();
     rmSync(folder, { recursive: true, force: true });

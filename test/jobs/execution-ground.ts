@@ -30,11 +30,13 @@ export interface Going {
 export class ExecutionGround {
   readonly image = uniqueTag();
   readonly project = `t${randomBytes(4).toString('hex')}`;
-  readonly stateDir = mkdtempSync(join(tmpdir(), 'gantryd-execution-'));
+  /** From setUp on. */
+  stateDir = '';
   readonly engine: JobEngine = openJobEngine(ENGINE_ADDRESS === undefined ? {} : { address: ENGINE_ADDRESS });
   #runs = 0;
 
   async setUp(): Promise<void> {
+    this.stateDir = mkdtempSync(join(tmpdir(), 'gantryd-execution-'));
     await busyboxImage(ENGINE_ADDRESS, this.image);
   }
 
