@@ -4,9 +4,10 @@
  */
 import type { Readable } from 'node:stream';
 import type { RunFiles } from '../api/job-server.ts';
-import type { RunValue } from '../cluster/job-values.ts';
+import { type RunValue, readRun } from '../cluster/job-values.ts';
 import { isGantryError } from '../errors.ts';
 import { cancelRun, findRun, listExecutors } from '../jobs/intents.ts';
+import type { ReadEntry } from '../jobs/run-log.ts';
 import { isOver } from '../jobs/runs.ts';
 import { Poke, pause } from '../poke.ts';
 import type { RunInputSource } from './job-input.ts';
@@ -46,8 +47,12 @@ export async function followRun(followed: Followed, signal: AbortSignal): Promis
   const poke = new Poke();
   const { fleet } = followed.place;
   const key = fleet.keys.project(fleet.project).jobs.run(followed.run.id);
-  const mirror = fleet.store.follow({ range: { from: key, to: `${key}\0` }, onChange: () => poke.poke() });
   const follower = new Follower(followed, signal);
+  const onChange = () => {
+    if (mirror.current) follower.heed(readRun(mirror.entries.get(key)));
+    poke.poke();
+  };
+  const mirror = fleet.store.follow({ range: { from: key, to: `${key}\0` }, onChange });
   try {
     while (!signal.aborted) {
       poke.clear();
@@ -71,6 +76,10 @@ class Follower {
   #fed = 0;
   #pendingSince = performance.now();
   #said = '';
+  /** The attempt whose log is followed, and what ends that. */
+  #reading: { readonly attempt: number; readonly left: AbortController } | undefined;
+  /** The newest attempt that is known to be over, though its log may never say so: another one follows it. */
+  #overUntil = 0;
 
   constructor(followed: Followed, signal: AbortSignal) {
     this.#followed = followed;
@@ -81,6 +90,13 @@ class Follower {
     return this.#followed.untilFed === true && this.#fed > 0;
   }
 
+  /** The record as it is while it is not over; undefined: it is. */
+  heed(run: RunValue | undefined): void {
+    const isUnderWay = run?.state === 'running';
+    this.#overUntil = run === undefined ? Number.POSITIVE_INFINITY : run.attempt - (isUnderWay ? 1 : 0);
+    if (this.#reading !== undefined && this.#reading.attempt <= this.#overUntil) this.#reading.left.abort();
+  }
+
   /** The record, once all that it printed so far was told, and when to look again; undefined: not known now. */
   async look(): Promise<{ readonly run: RunValue | undefined; readonly againInMs: number }> {
     const run = await this.#record();
@@ -88,7 +104,8 @@ class Follower {
     if (run === undefined || run.state === 'pending') return { run, againInMs: LOOK_AGAIN_MS };
     this.#pendingSince = performance.now();
     if (!isOver(run) && !(await this.#feed(run))) return { run, againInMs: RETRY_MS };
-    if (this.#followed.untilFed === true || run.attempt === 0) return { run, againInMs: LOOK_AGAIN_MS };
+    const isNowhere = run.hostId === undefined; // cancelled before it was begun, or begun again
+    if (this.#followed.untilFed === true || isNowhere) return { run, againInMs: LOOK_AGAIN_MS };
     return { run, againInMs: await this.#tellLog(run) };
   }
 
@@ -153,11 +170,36 @@ class Follower {
     }
   }
 
+  /** To its end, which it may lack: then until the record says that the attempt is over. */
   async #copyLog(files: RunFiles, run: RunValue): Promise<void> {
+    const isFollowed = !isOver(run) && run.attempt > this.#overUntil;
+    if (isFollowed && (await this.#copyWhileUnderWay(files, run))) return;
+    await this.#copy(files.log(run.id, { follow: false, ...this.#begin() }, this.#signal));
+  }
+
+  /** False: there may be more of it. */
+  async #copyWhileUnderWay(files: RunFiles, { id, attempt }: RunValue): Promise<boolean> {
+    const left = new AbortController();
+    this.#reading = { attempt, left };
+    try {
+      const signal = AbortSignal.any([this.#signal, left.signal]);
+      await this.#copy(files.log(id, { follow: true, ...this.#begin() }, signal));
+    } catch (error) {
+      if (!left.signal.aborted) throw error;
+    } finally {
+      this.#reading = undefined;
+    }
+    return !left.signal.aborted;
+  }
+
+  #begin(): { readonly from?: string; readonly tail?: number } {
     const { tail } = this.#followed;
-    const begin = tail === undefined ? {} : { tail };
-    const query = { follow: !isOver(run), ...(this.#position === '' ? begin : { from: this.#position }) };
-    for await (const { entry, next } of files.log(run.id, query, this.#signal)) {
+    if (this.#position !== '') return { from: this.#position };
+    return tail === undefined ? {} : { tail };
+  }
+
+  async #copy(log: AsyncIterable<ReadEntry>): Promise<void> {
+    for await (const { entry, next } of log) {
       if (entry.time >= (this.#followed.since ?? '')) await this.#followed.sink.entry(entry);
       this.#position = next;
       this.#said = '';

@@ -150,6 +150,38 @@ describe('who follows a run', () => {
     assert.equal((await following.ended)?.attempt, 2);
   });
 
+  test('leaves a log that nobody ends, once it has told all of it', async (t) => {
+    const { fleet, cluster, run, log, files } = await begun({ kind: 'none' }, 1);
+    const first = claim(cluster, run);
+    log.lines.push('first\n');
+    const following = follow(t, fleet, run, files);
+    await until(() => following.printed() === 'first\n', WAIT);
+    const again = ended(first, anEnd({ exitCode: 1 }), AT).run;
+    const second = claimed(again, { host: 'h2', hostId: 'id-2', at: AT });
+    const other = new Log();
+    other.lines.push('second\n');
+    other.isOver = true;
+    files.log = (id, { from = '', follow }, signal) =>
+      (from === '' ? other : log).read(id, from, follow, signal);
+    log.lines.push('last of it\n');
+    putIn(cluster, AT_KEYS.jobs.run(run.id), second);
+    end(cluster, second);
+    assert.equal((await following.ended)?.attempt, 2);
+    assert.equal(following.printed(), 'first\nlast of it\nsecond\n');
+  });
+
+  test('ends with a run that is cancelled between two attempts', async (t) => {
+    const { fleet, cluster, run, log, files } = await begun({ kind: 'none' }, 1);
+    const first = claim(cluster, run);
+    log.lines.push('first\n');
+    const following = follow(t, fleet, run, files);
+    await until(() => following.printed() === 'first\n', WAIT);
+    putIn(cluster, AT_KEYS.jobs.run(run.id), ended(first, anEnd({ exitCode: 1 }), AT).run);
+    await cancelRun(fleet, run.id);
+    assert.equal((await following.ended)?.state, 'cancelled');
+    assert.equal(following.printed(), 'first\n');
+  });
+
   test('gives it its input once its host takes it', async (t) => {
     const { fleet, cluster, run, log, files } = await begun({ kind: 'upload' });
     const running = claim(cluster, run);
