@@ -28,6 +28,7 @@ import { type Place, withPlace } from './job-place.ts';
 import { ensureExecuted, watched } from './job-run.ts';
 import { openSink } from './job-sink.ts';
 import { schedulesOfFile } from './job-source.ts';
+import { refuseElsewhere } from './job-waiting.ts';
 import { runDocument } from './job-words.ts';
 import { type Output, outputOf } from './output.ts';
 
@@ -53,6 +54,7 @@ export async function runPush(args: PushArguments): Promise<number> {
   const output = outputOf(args);
   return withPlace(args, async (place) => {
     const schedules = await schedulesOfFile(file);
+    if (place.box !== undefined) for (const { job } of schedules) refuseElsewhere(job);
     const created = new Map<string, boolean>();
     for (const schedule of schedules) {
       const pushed = await pushSchedule(place.fleet, schedule);

@@ -11,7 +11,7 @@ import type { JobArguments, JobLogArguments, RunJobArguments, SubmitArguments } 
 import { type Place, withPlace } from './job-place.ts';
 import { leftAlone, openSink, type Sink } from './job-sink.ts';
 import { jobOfArguments, jobOfFile } from './job-source.ts';
-import { noHost } from './job-waiting.ts';
+import { noHost, refuseElsewhere } from './job-waiting.ts';
 import { runDocument } from './job-words.ts';
 import { outputOf } from './output.ts';
 
@@ -47,7 +47,7 @@ export async function runSubmit(args: SubmitArguments): Promise<number> {
     const sink = openSink({ json: args.json, level: args.logLevel, showLogs: true });
     const run = await submitted(place, job, given);
     sink.note(`Run ${run.id}`);
-    return sink.ended(await watched(args, place, { run, sink, ...inputOf(given) }));
+    return sink.ended(await watched(args, place, { run, sink, ...stillToGive(place, given) }));
   });
 }
 
@@ -117,6 +117,7 @@ export async function ensureExecuted({ box }: Place): Promise<void> {
 async function submitted(place: Place, job: Job, { input, source }: GivenInput): Promise<RunValue> {
   const { fleet, box } = place;
   if (box === undefined) await refuseNowhere(place, job);
+  else refuseElsewhere(job);
   const run = await submitRun(fleet, job, { input });
   if (box === undefined || source === undefined) return run;
   return uploaded(place, run, source);
@@ -215,13 +216,14 @@ async function untilEnd(
   const { attempt, startedAt: since } = await findRun(place.fleet, run.id);
   // Earlier attempts were told of here.
   const rest = attempt > 1 && since !== undefined && place.box !== undefined ? { since } : {};
-  const followed = { place, run, sink, ...rest, ...inputOf(given) };
+  const followed = { place, run, sink, ...rest, ...stillToGive(place, given) };
   const ended = await followRun(followed, new AbortController().signal);
   return ended ?? findRun(place.fleet, run.id);
 }
 
-function inputOf({ source }: GivenInput): Pick<Followed, 'input'> {
-  return source === undefined ? {} : { input: source };
+/** To whoever claims it; on a box it was put where it is read when the run was submitted. */
+function stillToGive({ box }: Place, { source }: GivenInput): Pick<Followed, 'input'> {
+  return box !== undefined || source === undefined ? {} : { input: source };
 }
 
 /** The first Ctrl-C cancels the run, and its end is waited for. Answers what takes that back. */

@@ -1,5 +1,8 @@
-/** Why a run waits to be claimed, in words. Pure. */
+/** Why a run waits to be claimed, or always would, in words. */
+import { hostname } from 'node:os';
 import type { ExecutorValue, RunValue } from '../cluster/job-values.ts';
+import type { Job } from '../config/job.ts';
+import { GantryError } from '../errors.ts';
 import { canRunOn } from '../jobs/runs.ts';
 
 /** Hosts that are named one by one. */
@@ -27,6 +30,15 @@ export function noHost(run: Pick<RunValue, 'job'>, executors: readonly ExecutorV
   if (fitting(run, executors).length > 0) return undefined;
   const why = executors.map((executor) => canRunOn(run, executor) ?? '');
   return `no live host may run it: ${named(why, '; ')}`;
+}
+
+/** On one box: what its constraints keep away from here would wait for ever. Throws usage. */
+export function refuseElsewhere(job: Job): void {
+  const why = canRunOn({ job }, { host: hostname(), labels: {} });
+  if (why === undefined) return;
+  throw new GantryError('usage', `This box would never run it: ${why}`, {
+    hint: 'Without etcd there is this host alone, and it has no labels. Leave the constraint out.',
+  });
 }
 
 function fitting(run: Pick<RunValue, 'job'>, executors: readonly ExecutorValue[]): string[] {

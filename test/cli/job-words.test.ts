@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { nextTicks, renderSchedule, renderSchedules } from '../../src/cli/cron-words.ts';
-import { noHost, whyPending } from '../../src/cli/job-waiting.ts';
+import { noHost, refuseElsewhere, whyPending } from '../../src/cli/job-waiting.ts';
 import { exitCodeOf, renderRun, renderRuns, runDocument, toldAtTheEnd } from '../../src/cli/job-words.ts';
 import type { ExecutorValue, RunValue, ScheduleValue } from '../../src/cluster/job-values.ts';
 import { claimed, ended } from '../../src/jobs/runs.ts';
@@ -137,6 +137,10 @@ describe('a run waits', () => {
       noHost(run, hosts),
       'no live host may run it: host==h3 does not hold for h1; label.disk!=slow does not hold for h2',
     );
+  });
+  test('for ever on one box that it may not run on, and is refused there', () => {
+    assert.throws(() => refuseElsewhere(aRun({ constraints: [onH3] }).job), /host==h3 does not hold for/);
+    refuseElsewhere(aRun({ constraints: [slow] }).job);
   });
   test('because those that may are busy', () => {
     const run = aRun({ constraints: [slow] });

@@ -141,6 +141,12 @@ describe('a job on one box', { skip: skipWithoutEngine }, () => {
     assert.equal(runners().length, 1);
   });
 
+  test('is given a large input from a pipe also while that process is there', async () => {
+    await must(run('true', '--detach'));
+    const args = ['job', 'run', '-i', tag, '-d', 'wc -c', '--input', '-'];
+    assert.equal(await must(box.gantry(args, { input: 'x'.repeat(700_000) })), '700000\n');
+  });
+
   test('is taken up again when the process that ran it is killed, and no line is missed', async () => {
     const counting = `sh -c 'i=0; while [ $i -lt 30 ]; do echo $i; i=$((i+1)); sleep 0.1; done'`;
     const id = (await must(run(counting, '--detach', '--name', 'orphan'))).trim();
