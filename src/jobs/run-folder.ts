@@ -3,7 +3,7 @@
  * output of each step until the next one has read it, the last one's output, and how far the attempt is. Paths, making,
  * listing and removing; what is in the files is their writers' business.
  */
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { makeFolder, removeIfThere, stateWriteError } from '../durable-file.ts';
@@ -94,27 +94,37 @@ export async function outputOf({
   }
 }
 
-/** Takes the input of a run that waits for it; there at once, and whole. Fails as the bytes do, or with state-write. */
+/**
+ * Takes the input of a run that waits for it; there at once, and whole. Fails as the bytes do, or with state-write. One
+ * that comes later takes the place of one under way: whoever sent that may be gone, without anybody knowing yet.
+ */
 export async function receiveInput(folder: RunFolder, bytes: Readable, signal: AbortSignal): Promise<void> {
   const part = inputOnItsWay(folder);
   await makeRunFolder(folder);
+  await removeIfThere(part);
+  const failed = (error: unknown) => Promise.reject(stateWriteError(part, error));
+  const file = await open(part, 'w', 0o600).catch(failed);
   try {
-    await write(part, addAbortSignal(signal, bytes));
-    await rename(part, folder.input);
+    for await (const chunk of addAbortSignal(signal, bytes)) await file.writeFile(chunk).catch(failed);
+    if (!(await isAt(part, file))) throw replaced();
+    await rename(part, folder.input).catch(failed);
   } catch (error) {
-    await removeIfThere(part);
+    if (await isAt(part, file)) await removeIfThere(part);
     throw error;
-  }
-}
-
-async function write(path: string, bytes: Readable): Promise<void> {
-  const failed = (error: unknown) => Promise.reject(stateWriteError(path, error));
-  const file = await open(path, 'w', 0o600).catch(failed);
-  try {
-    for await (const chunk of bytes) await file.writeFile(chunk).catch(failed);
   } finally {
     await file.close();
   }
+}
+
+async function isAt(path: string, file: FileHandle): Promise<boolean> {
+  const [own, there] = [await file.stat(), await stat(path).catch(() => undefined)];
+  return there !== undefined && there.ino === own.ino && there.dev === own.dev;
+}
+
+function replaced(): GantryError {
+  return new GantryError('output-gone', 'the input of this run is being sent by somebody else', {
+    retryable: true,
+  });
 }
 
 /** Where it gathers until it is whole. */
