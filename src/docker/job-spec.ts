@@ -109,6 +109,8 @@ function ownLabels({ project, host, run, attempt, index }: JobSpecInput): Readon
   return {
     [LABELS.project]: project,
     [LABELS.host]: host,
+    // An image may bear it, as one that was committed from a component's container: what it makes here is none.
+    [LABELS.component]: '',
     [JOB_LABELS.run]: run,
     [JOB_LABELS.attempt]: String(attempt),
     [JOB_LABELS.step]: String(index),

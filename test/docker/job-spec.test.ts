@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Step } from '../../src/config/job.ts';
 import { JOB_LABELS, JOB_LOG } from '../../src/docker/job-engine.ts';
-import { isOurs } from '../../src/docker/listing.ts';
+import { identityOf, isOurs, jobIdentityOf } from '../../src/docker/listing.ts';
 import { LABELS } from '../../src/docker/spec.ts';
 import { jobSpecOf } from './steps.ts';
 
@@ -16,6 +16,7 @@ const engine = (config: Raw, hostConfig: Raw = {}, networkingConfig: Raw = {}): 
 const OURS = {
   [LABELS.project]: 'shop',
   [LABELS.host]: 'host-1',
+  [LABELS.component]: '',
   [JOB_LABELS.run]: 'r1',
   [JOB_LABELS.attempt]: '1',
   [JOB_LABELS.step]: '0',
@@ -105,6 +106,9 @@ test('labels of a create body are kept, but none that is gantryd’s', () => {
   assert.deepEqual(labels, { team: 'a', n: '1', ...OURS });
   assert.deepEqual(body.Labels, labels);
   assert.equal(isOurs(labels), true);
+  const ofImage: Readonly<Record<string, string>> = { ...raw, n: '1' };
+  const onSuchAnImage = { ...ofImage, ...labels }; // as Docker merges them
+  assert.deepEqual([identityOf(onSuchAnImage), jobIdentityOf(onSuchAnImage)?.run], [undefined, 'r1']);
 });
 
 test('binds and mounts of a create body are kept where the step puts nothing else', () => {
