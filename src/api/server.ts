@@ -68,7 +68,8 @@ export async function openApi(options: ApiOptions): Promise<Api> {
 
 function listening(server: Server, { address, port }: ApiOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) =>
+    // Later ones are of connections that could not be accepted, and end nothing.
+    server.on('error', (error) =>
       reject(
         new GantryError('port-taken', `the API cannot listen on ${address}:${port}: ${messageOf(error)}`, {
           hint: 'Give it another address with --api-address, or another port with --api-port.',
