@@ -75,7 +75,10 @@ export class Expiry {
   async #isLeftOver({ run: id, attempt }: JobContainer): Promise<boolean> {
     if (this.#own.has(id, attempt)) return false;
     const { input, keys } = this.#around;
-    const run = readRun(await input.store.get(keys.jobs.run(id)));
+    const entry = await input.store.get(keys.jobs.run(id));
+    const run = readRun(entry);
+    // One that cannot be read was written by a newer gantryd: no reason to end it.
+    if (entry !== undefined && run === undefined) return false;
     const isOurs = run?.state === 'running' && run.hostId === input.hostId && run.attempt === attempt;
     return !isOurs && !this.#own.has(id, attempt);
   }
