@@ -242,7 +242,10 @@ class StepRun {
       const spool = await Spool.open(folder.between(index), false);
       try {
         const read = () => input.engine.readFile(this.#begun.container.id, path);
-        for await (const bytes of await patiently(read, input.left)) await spool.take(bytes);
+        for await (const bytes of await patiently(read, input.left)) {
+          input.left.throwIfAborted();
+          await spool.take(bytes);
+        }
         await spool.finish();
         return spool.size;
       } catch (error) {
