@@ -161,10 +161,11 @@ async function readHolder(file: FileHandle): Promise<string | undefined> {
   return line === undefined || line === '' ? undefined : line;
 }
 
-/** Without options and `--set` values, which may be secret. */
+/** Without options and their values, which may be secret. */
 function ownCommand(): string {
   const [, script = 'node', ...args] = process.argv;
-  const plain = args.filter((arg) => !arg.startsWith('-') && !arg.includes('='));
+  const isPlain = (arg: string) => !arg.startsWith('-') && !arg.includes('=');
+  const plain = args.filter((arg, i) => isPlain(arg) && !args[i - 1]?.startsWith('-'));
   const words = [basename(script), ...plain].join(' ').replace(/\p{Cc}/gu, ' ');
   return words.slice(0, HOLDER_CHARACTERS / 2);
 }

@@ -209,6 +209,17 @@ test('the lock file names its holder and is empty when free', async (t) => {
   assert.equal(await readFile(path, 'utf8'), '');
 });
 
+test('of the options of a command the lock file says nothing', async (t) => {
+  const path = await lockPath(t);
+  const { argv } = process;
+  t.after(() => {
+    process.argv = argv;
+  });
+  process.argv = ['node', '/bin/gantry.js', 'job', 'run', '--registry-auth', 'eyJwYXNzIjoxfQ', '-e', 'A=b'];
+  const inside = await withLock(path, LONG, () => readFile(path, 'utf8'));
+  assert.equal(inside, `${process.pid} gantry.js job run\n`);
+});
+
 async function lockPath(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'gantryd-lock-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
