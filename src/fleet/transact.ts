@@ -3,7 +3,7 @@
  * again. What does not fit into one transaction goes in several, in the order given. An answer that was lost is no
  * reason to ask twice: the next look tells whether the write happened.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { apart, lookAfterLoss, TRIES, tried } from '../cluster/asking.ts';
 import type { Condition, Write } from '../cluster/store.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import type { Fleet } from './look.ts';
@@ -36,12 +36,6 @@ export type Look<T extends Change> = (
 /** etcd's own limits are 128 operations and 1.5 MiB a request (--max-txn-ops, --max-request-bytes). */
 export const MAX_OPERATIONS = 120;
 export const MAX_BYTES = 1_200_000;
-/** Others write at the same time; each try loses only to one that won. */
-const TRIES = 20;
-const PAUSE_MS = 20;
-/** How long a new leader, or another member, is waited for after an answer was lost. */
-const LOST_TRIES = 4;
-const LOST_PAUSE_MS = 500;
 
 /** All changes, in the order of the first look. Throws with what was done before, when some was. */
 export async function carryOut<T extends Change>(fleet: Fleet, look: Look<T>): Promise<readonly T[]> {
@@ -63,16 +57,18 @@ export async function carryOut<T extends Change>(fleet: Fleet, look: Look<T>): P
 async function untilDone<T extends Change>(fleet: Fleet, look: Look<T>, done: Map<string, T>): Promise<void> {
   let lost: ReadonlyMap<string, T> = new Map();
   for (let tries = 0; tries < TRIES; tries++) {
-    const steps = lost.size === 0 ? await look(done, lost) : await lookAfterLoss(() => look(done, lost));
+    const steps =
+      lost.size === 0 ? await look(done, lost) : await lookAfterLoss(() => look(done, lost), unknownWhether);
     for (const { result, writes } of steps) if (writes.length === 0) done.set(result.component, result);
     const left = steps.filter((s) => s.writes.length > 0);
     const batch = fitting(left);
-    const answer = batch.length === 0 ? 'written' : await written(fleet, batch);
-    const tried = new Map(batch.map(({ result }) => [result.component, result]));
-    if (answer === 'lost') lost = tried;
-    if (answer === 'refused') await delay(PAUSE_MS * Math.random() * (tries + 1));
+    const answer =
+      batch.length === 0 ? 'written' : await tried(fleet.store, conditionsOf(batch), writesOf(batch));
+    const asked = new Map(batch.map(({ result }) => [result.component, result]));
+    if (answer === 'refused') await apart(tries);
+    else if (answer !== 'written') lost = asked;
     if (answer !== 'written') continue;
-    for (const [name, result] of tried) done.set(name, result);
+    for (const [name, result] of asked) done.set(name, result);
     if (batch.length === left.length) return;
     lost = new Map();
     tries = -1;
@@ -81,30 +77,6 @@ async function untilDone<T extends Change>(fleet: Fleet, look: Look<T>, done: Ma
     hint: 'Look with `gantryd list`, then run the command again.',
     retryable: true,
   });
-}
-
-/** refused: something changed since the look. lost: whether it was written is not known. */
-async function written(fleet: Fleet, batch: readonly Step[]): Promise<'written' | 'refused' | 'lost'> {
-  try {
-    const { done } = await fleet.store.commit(conditionsOf(batch), writesOf(batch));
-    return done ? 'written' : 'refused';
-  } catch (error) {
-    if (isGantryError(error, 'cluster-unreachable')) return 'lost';
-    throw error;
-  }
-}
-
-/** Whether something was written is worth waiting for, but not for ever. */
-async function lookAfterLoss<T>(look: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await look();
-    } catch (error) {
-      if (!isGantryError(error, 'cluster-unreachable')) throw error;
-      if (tries >= LOST_TRIES) throw unknownWhether(error);
-      await delay(LOST_PAUSE_MS);
-    }
-  }
 }
 
 function unknownWhether(error: GantryError): GantryError {
