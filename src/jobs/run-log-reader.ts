@@ -8,7 +8,7 @@ import { codeOf, GantryError, messageOf } from '../errors.ts';
 import { Poke } from '../poke.ts';
 import type { LogEntry, LogPosition, ReadEntry, ReadLogOptions } from './run-log.ts';
 import { bytesIn, lineIn, MARK_BEGINS, SEGMENT_BYTES, SEGMENTS_KEPT } from './run-log-lines.ts';
-import { segmentPath, segmentsIn } from './run-log-segments.ts';
+import { isSegment, segmentPath, segmentsIn } from './run-log-segments.ts';
 
 const READ_BYTES = 256 * 1024;
 /** A change is told by the file system; where it is not, as on some network file systems, it is seen after this. */
@@ -51,6 +51,7 @@ class Reader {
   readonly #run: string;
   #place: Place = { segment: 0, offset: 0 };
   #file: FileHandle | undefined;
+  #buffer = Buffer.allocUnsafe(READ_BYTES);
   /** Bytes that were printed before the place; undefined: not known, for it began in the middle. */
   #before: number | undefined = 0;
   #ended = false;
@@ -125,9 +126,9 @@ class Reader {
   }
 
   async *#lines(): AsyncGenerator<ReadEntry, void, undefined> {
-    let buffer = Buffer.allocUnsafe(READ_BYTES);
     for (let held = 0; this.#file !== undefined; ) {
       const { segment, offset } = this.#place;
+      const buffer = this.#buffer;
       const { bytesRead } = await this.#file.read(buffer, held, buffer.length - held, offset + held);
       const filled = held + bytesRead;
       let start = 0;
@@ -144,7 +145,7 @@ class Reader {
       if (bytesRead === 0) return;
       buffer.copyWithin(0, start, filled);
       held = filled - start;
-      if (held === buffer.length) buffer = Buffer.concat([buffer, Buffer.allocUnsafe(buffer.length)]);
+      if (held === buffer.length) this.#buffer = Buffer.concat([buffer, Buffer.allocUnsafe(buffer.length)]);
     }
   }
 
@@ -184,7 +185,10 @@ class Changes {
 
   constructor(folder: string) {
     try {
-      this.#watcher = watch(folder, { persistent: false }, () => this.#poke.poke());
+      // Outputs are written in the same folder, all the time, and are none of its business.
+      this.#watcher = watch(folder, { persistent: false }, (_, name) => {
+        if (name === null || isSegment(name)) this.#poke.poke();
+      });
       this.#watcher.on('error', () => this.close());
     } catch {
       // No watches are left on this machine: it is polled.

@@ -9,6 +9,10 @@ export function segmentPath(folder: string, segment: number): string {
   return join(folder, `log.${segment}.jsonl`);
 }
 
+export function isSegment(name: string): boolean {
+  return NAME.test(name);
+}
+
 /** Their numbers, the oldest first; undefined: the folder is not there. */
 export async function segmentsIn(folder: string): Promise<readonly number[] | undefined> {
   try {
