@@ -115,7 +115,7 @@ export async function listExecutors(fleet: JobFleet): Promise<ExecutorValue[]> {
 /** A new run for nobody to have made before: `make` is asked anew where its id was taken meanwhile. */
 async function createRun(fleet: JobFleet, make: () => RunValue): Promise<RunValue> {
   let run = make();
-  refuseTooLarge('the job', JSON.stringify(run));
+  refuseTooLarge('the job', run, run.job);
   return carryOut(fleet, async (lost): Promise<Step<RunValue>> => {
     const found = (await runAt(fleet, run.id))?.run;
     if (found !== undefined && lost !== undefined && isSame(found, run))

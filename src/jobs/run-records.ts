@@ -2,12 +2,18 @@
 import { type RunValue, readRun } from '../cluster/job-values.ts';
 import type { ProjectKeys } from '../cluster/keys.ts';
 import type { Condition, Entry } from '../cluster/store.ts';
+import type { Job } from '../config/job.ts';
 import { GantryError } from '../errors.ts';
 import type { JobFleet } from './job-fleet.ts';
 import type { Step } from './transact.ts';
 
-/** Of a run or schedule, as JSON: etcd takes requests of 1.5 MiB, and a record grows by how its attempts ended. */
-export const MAX_RECORD_BYTES = 1_000_000;
+/**
+ * Of a run or schedule, as JSON: etcd takes requests of 1.5 MiB, and a record grows: by how its attempts ended, with the
+ * last lines of each, and by what is told of each step. One that could not be written any more would never end.
+ */
+export const MAX_RECORD_BYTES = 800_000;
+/** What is told of a step that has ended. */
+const STATUS_BYTES = 300;
 
 export interface RunLook {
   readonly run: RunValue;
@@ -50,10 +56,10 @@ export function isSame(a: RunValue, b: RunValue): boolean {
 }
 
 /** usage, with what the sizes mean. `what`: as `the job`. */
-export function refuseTooLarge(what: string, record: string): void {
-  const bytes = Buffer.byteLength(record);
+export function refuseTooLarge(what: string, record: object, { steps }: Job): void {
+  const bytes = Buffer.byteLength(JSON.stringify(record)) + steps.length * STATUS_BYTES;
   if (bytes <= MAX_RECORD_BYTES) return;
-  const message = `${what} is too large: its record has ${bytes} bytes, and at most ${MAX_RECORD_BYTES} can be stored`;
+  const message = `${what} is too large: its record takes ${bytes} bytes, and at most ${MAX_RECORD_BYTES} can be stored`;
   throw new GantryError('usage', message, {
     hint: 'Give a large input with --input instead of in the file, and large values as files or secrets.',
   });

@@ -30,7 +30,7 @@ const MAX_NAMED = 3;
 /** Creates it, or replaces the one of that name. Ticks count from now on where it did not fire as it is now. */
 export function pushSchedule(fleet: JobFleet, schedule: Schedule): Promise<{ created: boolean }> {
   const value: ScheduleValue = { format: 1, schedule, by: fleet.by, at: iso(fleet) };
-  refuseTooLarge(`the schedule ${schedule.name}`, JSON.stringify(value));
+  refuseTooLarge(`the schedule ${schedule.name}`, value, schedule.job);
   return carryOut(fleet, async (lost) => {
     const look = await lookAt(fleet, schedule.name);
     if (lost !== undefined && look.schedule.entry?.value === JSON.stringify(value)) return done(lost);

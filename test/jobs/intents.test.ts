@@ -10,10 +10,11 @@ import {
   removeRun,
   submitRun,
 } from '../../src/jobs/intents.ts';
+import { claimed, ended, withSteps } from '../../src/jobs/runs.ts';
 import { fails } from '../cluster/contract.ts';
 import { meddled } from '../fleet/intents-ground.ts';
 import { AT_KEYS, claim, end, fleetOn, ground, keysIn, NO_INPUT, putIn } from './intents-ground.ts';
-import { aJob } from './job-values.ts';
+import { AT, aJob, anEnd, aStep } from './job-values.ts';
 
 describe('submitRun', () => {
   test('a run is there to be claimed, named by its job and the time', async () => {
@@ -36,8 +37,29 @@ describe('submitRun', () => {
   test('a record that the store could not take is refused, and says what to do', async () => {
     const { fleet, cluster } = ground();
     const input = { kind: 'inline', base64: 'A'.repeat(1_000_000) } as const;
-    await assert.rejects(submitRun(fleet, aJob(), { input }), /the job is too large: .* at most 1000000/);
+    await assert.rejects(submitRun(fleet, aJob(), { input }), /the job is too large: .* at most 800000/);
     assert.deepEqual(keysIn(cluster), []);
+  });
+
+  test('a record that was taken can be written however its attempts end', async () => {
+    const { fleet } = ground();
+    const steps = Array.from({ length: 500 }, () => aStep());
+    const input = { kind: 'inline', base64: 'A'.repeat(520_000) } as const;
+    let run = await submitRun(fleet, aJob({ steps, retries: 100 }), { input });
+    const lines = Array.from({ length: 20 }, () => '\u0001'.repeat(1_000));
+    const times = { startedAt: new Date(AT).toISOString(), endedAt: new Date(AT).toISOString() };
+    const status = { state: 'failed', exitCode: 255, inputBytes: 2 ** 40, outputBytes: 2 ** 40 } as const;
+    for (let i = 0; i <= 100; i++) {
+      run = claimed(run, { host: 'h'.repeat(253), hostId: 'i'.repeat(36), at: AT });
+      run = withSteps(
+        run,
+        steps.map(() => ({ ...status, ...times, container: 'c'.repeat(64) })),
+      );
+      run = ended(run, anEnd({ lines, why: 'w'.repeat(500) }), AT).run;
+    }
+    assert.equal(run.state, 'failed');
+    const bytes = Buffer.byteLength(JSON.stringify(run));
+    assert.ok(bytes < 1.5 * 1024 ** 2, `${bytes} bytes`);
   });
 
   test('an answer that is lost makes no second run', async () => {
