@@ -11,7 +11,7 @@ import { Rounds } from './rounds.ts';
 import { cancelledEnd, ended, endWrites, isOver, withSteps } from './runs.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Between two writes of how far a run is: at most five a second. */
+/** Before the first write of how far a run is, and between two: at most five a second, and none of one that soon ends. */
 const STEPS_PAUSE_MS = 200;
 /** Nothing is to be written until something changes. */
 const IDLE_MS = 60_000;
@@ -32,7 +32,7 @@ export class Attempt {
   readonly #over = new AbortController();
   #seen: Seen<RunValue>;
   #steps: readonly StepStatus[] | undefined;
-  #stepsAt = Number.NEGATIVE_INFINITY;
+  #stepsAt: number;
   #doubted = false;
   /** Its end is not to be written: it is not this host's to tell. */
   #dropped = false;
@@ -47,6 +47,7 @@ export class Attempt {
     this.number = seen.value.attempt;
     this.#seen = seen;
     this.#around = around;
+    this.#stepsAt = around.clock.steady();
     const look = () => this.#write();
     this.#writer = new Rounds({ look, clock: around.clock, onTrouble: around.tellTrouble });
     this.#heedCancel();
