@@ -110,7 +110,7 @@ export class DockerEngine implements Engine {
   }
 
   create(spec: ContainerSpec): Promise<string> {
-    const call = { what: `create the container ${spec.name}`, timeoutMs: DEADLINES.createMs };
+    const call = { what: `create the container ${spec.name}`, timeoutMs: DEADLINES.createMs, slow: true };
     return this.#connection.call(call, async (docker, abortSignal) => {
       const request = { _query: { name: spec.name }, _body: spec.body, abortSignal };
       const container = await docker
@@ -122,7 +122,7 @@ export class DockerEngine implements Engine {
   }
 
   async start(id: string): Promise<void> {
-    const call = { what: `start the container ${short(id)}`, timeoutMs: DEADLINES.startMs };
+    const call = { what: `start the container ${short(id)}`, timeoutMs: DEADLINES.startMs, slow: true };
     await this.#connection.call(call, (docker, abortSignal) =>
       docker
         .getContainer(id)

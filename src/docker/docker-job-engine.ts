@@ -43,7 +43,7 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
     // The engine takes any name for a container that does not run yet, and fails its start.
     if (!(await this.networkExists(network))) throw networkUnknown(network);
     const what = `join the container ${short(id)} to the network ${network}`;
-    const call = { what, timeoutMs: DEADLINES.createMs };
+    const call = { what, timeoutMs: DEADLINES.createMs, slow: true };
     await this.#connection.call(call, (docker, abortSignal) =>
       docker
         .getNetwork(encodeURIComponent(network))

@@ -51,6 +51,17 @@ async function ground(version?: unknown): Promise<{ daemon: FakeDockerd; engine:
   return { daemon, engine };
 }
 
+test('calls that hang for long, as many as they are, keep no short call waiting', async () => {
+  const { daemon, engine } = await ground();
+  daemon.answers.set('POST /containers/create', HANG);
+  daemon.answers.set(`POST /containers/${ID}/start`, HANG);
+  daemon.answers.set('GET /containers/json', json([]));
+  const hanging = Array.from({ length: 20 }, () => [engine.create(specOf()), engine.start(ID)]).flat();
+  for (const each of hanging) each.catch(() => undefined);
+  await until('all are asked', () => daemon.seen.filter((key) => key.startsWith('POST')).length === 40);
+  assert.deepEqual(await engine.containers({}), []);
+});
+
 test('nobody answers: engine-unreachable says where it looked and what to do', async () => {
   const engine = openEngine({ address: 'unix:///nowhere/docker.sock' });
   opened.push(engine);
