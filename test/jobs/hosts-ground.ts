@@ -24,6 +24,7 @@ import type { SecretFiles, Secrets } from '../../src/secrets/secrets.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
 import { MemoryStore } from '../cluster/memory-store.ts';
 import { ManualClock } from '../docker/fake-clock.ts';
+import { until } from '../ground/harness.ts';
 import { AT, aJob } from './job-values.ts';
 
 export const KEYS = keys();
@@ -145,6 +146,15 @@ export class World {
       if (passed > withinMs) throw new Error(`waited ${withinMs} ms in vain: ${what}`);
       await this.clock.advance(stepMs);
     }
+  }
+
+  /** For a host that ends by itself: it removes files at its end, which takes real time, whatever the clock says. */
+  async untilEnded(host: TestHost): Promise<void> {
+    const check = async () => {
+      await this.clock.advance(100);
+      return host.hasEnded;
+    };
+    await until(check, { timeoutMs: 10_000, what: 'the host to end by itself' });
   }
 
   boxesOf(run: string): readonly Box[] {

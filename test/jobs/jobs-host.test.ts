@@ -330,7 +330,7 @@ test('a command that waits for one run takes that one alone, full or not, and en
   world.submit('b');
   const host = world.host('h1', { only: 'a', slots: 0, alone: false });
   host.start();
-  await world.until('it to end', () => host.hasEnded);
+  await world.untilEnded(host);
   assert.deepEqual([world.run('a')?.state, world.active('b').state], ['complete', 'pending']);
   const [now] = world.ended();
   assert.ok(world.clock.now() - Date.parse(now?.endedAt ?? '') < 200);
@@ -353,7 +353,7 @@ test('beside another process of its host a runner leaves alone what that one has
   await world.until('its end', () => world.run('a')?.state === 'complete');
   assert.equal(world.boxes.length, 1);
   assert.equal(runner.hasEnded, false);
-  await world.until('the runner to end', () => runner.hasEnded, 10 * SECOND);
+  await world.untilEnded(runner);
 });
 
 test('what is kept no longer is removed, and a schedule keeps its newest runs', async (t) => {
