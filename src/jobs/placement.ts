@@ -5,7 +5,7 @@
  * vain. Pure.
  */
 import type { ExecutorValue, RunValue } from '../cluster/job-values.ts';
-import { canRunOn } from './runs.ts';
+import { canRunOn, MAX_PAUSE_MS } from './runs.ts';
 import { spread } from './spread.ts';
 
 /** What a host leaves to each that ranks before it. */
@@ -45,7 +45,9 @@ export function startsInMs(
   now: number,
 ): number | undefined {
   if (run.state !== 'pending' || run.after?.some(isUnderWay) === true) return undefined;
-  return Math.max(0, (run.notBefore ?? 0) - now);
+  const leftMs = (run.notBefore ?? 0) - now;
+  // Longer than any pause: the clock was set back meanwhile.
+  return leftMs > MAX_PAUSE_MS ? 0 : Math.max(0, leftMs);
 }
 
 export interface Placing {

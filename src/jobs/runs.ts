@@ -19,7 +19,8 @@ export const MAX_PAST = 20;
 /** Last lines of an attempt that was followed by another. */
 export const MAX_PAST_LINES = 5;
 const FIRST_PAUSE_MS = 1000;
-const MAX_PAUSE_MS = 60_000;
+/** Before another attempt. */
+export const MAX_PAUSE_MS = 60_000;
 /** What a shell says of a command that Ctrl-C ended. */
 export const CANCELLED_EXIT_CODE = 130;
 

@@ -59,6 +59,9 @@ test('a pause before the next attempt is kept, and so is the order of a queue', 
   const queued = aRun({}, { id: 'queued', after: ['first'] });
   const hosts = [host('h1', 0, 4)];
   assert.deepEqual(placed({ hosts, runs: [later] }), { claims: [], againInMs: 4_000 });
+  // Its clock was wrong, and has been set back since.
+  const never = aRun({}, { id: 'never', notBefore: AT + 365 * 86_400_000 });
+  assert.deepEqual(placed({ hosts, runs: [never] }).claims, ['never']);
   assert.deepEqual(placed({ hosts, runs: [queued], underWay: ['first'] }), {
     claims: [],
     againInMs: undefined,
