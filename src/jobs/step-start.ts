@@ -10,6 +10,7 @@ import { type JobSpecInput, jobContainerSpec } from '../docker/job-spec.ts';
 import { GantryError } from '../errors.ts';
 import { findOwner, ROOT } from '../secrets/owner.ts';
 import { discard } from './adopting.ts';
+import { isAway } from './patience.ts';
 import { note, type StepContainer, type StepContext } from './step.ts';
 import type { StepInput } from './step-input.ts';
 
@@ -33,14 +34,17 @@ export async function startStep(
   signal.throwIfAborted();
   const plain = specInput(context, image);
   const { name } = jobContainerSpec(plain);
+  let isMade = false;
   try {
     const { secretFiles } = context.input;
     const binds = secrets.size === 0 ? [] : await secretFiles.place(name, secrets, ROOT);
     const spec = jobContainerSpec({ ...plain, binds });
     const id = await context.input.engine.create(spec);
+    isMade = true;
     return await started(context, { id, name }, { spec, image, secrets, input, signal });
   } catch (error) {
-    await context.input.secretFiles.remove(name);
+    // They go with the container.
+    if (!isMade) await context.input.secretFiles.remove(name);
     throw error;
   }
 }
@@ -67,7 +71,8 @@ async function started(context: StepContext, container: StepContainer, made: Pre
     return { container, attachment };
   } catch (error) {
     attachment?.close();
-    await discard(context, container);
+    // It may run although nobody said so: whoever begins anew finds it, and goes on with it.
+    if (!isAway(error)) await discard(context, container);
     throw error;
   }
 }

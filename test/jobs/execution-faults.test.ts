@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Step } from '../../src/config/job.ts';
 import { openJobEngine } from '../../src/docker/dockerode.ts';
+import { GantryError } from '../../src/errors.ts';
 import { execute } from '../../src/jobs/execution.ts';
 import { mountedSecrets } from '../../src/secrets/mounted.ts';
 import { EngineApi } from '../docker/api.ts';
@@ -111,6 +112,25 @@ describe('an execution on a bad day', { skip: NO_ENGINE ?? false, concurrency: 4
     await way.mend();
     assert.equal((await ending)?.exitCode, 0);
   });
+
+  for (const answer of ['engine-timeout', 'engine-unreachable'] as const) {
+    test(`runs a step once though the answer to its start was lost (${answer})`, async () => {
+      let starts = 0;
+      const start = async (id: string) => {
+        await ground.engine.start(id);
+        if (++starts === 1) throw new GantryError(answer, 'no answer', { retryable: true });
+      };
+      const own = (name: string | symbol) => (name === 'start' ? start : Reflect.get(ground.engine, name));
+      const engine = new Proxy(ground.engine, { get: (target, name) => own(name).bind(target) });
+      const going = ground.going(ground.run({ steps: [ground.step('echo once; sleep 0.3')] }), { engine });
+      assert.equal((await executed(going))?.why, '');
+      assert.deepEqual([starts, (await outputBytes(going.folder)).toString()], [1, 'once\n']);
+      starts = 0;
+      const fed = ground.run({ steps: [ground.step('cat')] }, { input: inline('bytes') });
+      assert.equal((await executed(ground.going(fed, { engine })))?.kind, 'input');
+      assert.equal(starts, 1);
+    });
+  }
 
   test('fails when the disk is full, says so, and leaves nothing of it', {
     skip: NO_ROOT ?? false,
