@@ -58,7 +58,8 @@ export interface EndDetails {
 export function endOf({ index }: Pick<StepContext, 'index'>, details: EndDetails): RunEnd {
   const { kind, exitCode = START_FAILED, why, hint, oomKilled, lines = [] } = details;
   return {
-    ...{ kind, exitCode, step: index, why },
+    // An engine may quote all that it was given.
+    ...{ kind, exitCode, step: index, why: why.slice(0, MAX_LINE_CHARS) },
     ...(hint === undefined ? {} : { hint }),
     ...(oomKilled === true ? { oomKilled } : {}),
     lines: lines.slice(-MAX_LINES).map((line) => line.slice(0, MAX_LINE_CHARS)),
