@@ -5,13 +5,15 @@
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import { codeOf, GantryError, isGantryError, messageOf } from '../errors.ts';
 import type { ReadEntry } from '../jobs/run-log.ts';
 import { errorIn, HEARTBEAT_MS, type LogQuery, logLineOf, MAX_LINE_BYTES, runPath } from './wire.ts';
 
 const ANSWER_TIMEOUT_MS = 10_000;
 /** A follower's connection on which nothing came for so long is dead. */
 const SILENCE_MS = 3 * HEARTBEAT_MS;
+/** Node says that it was aborted, that a socket hung up, or ECONNRESET. */
+const CUT = 'the connection was cut';
 const MAX_ERROR_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 
@@ -44,7 +46,7 @@ export async function* readLog(
   } finally {
     answer.destroy();
   }
-  throw away(peer, new Error('the connection ended in the middle'));
+  throw away(peer, new Error(CUT));
 }
 
 /** The bytes of a run's output. `size`: how many there are; the stream fails when fewer come. */
@@ -147,9 +149,10 @@ async function* linesOf(peer: Peer, answer: IncomingMessage): AsyncGenerator<str
 }
 
 function away(peer: Peer, cause: unknown): GantryError {
+  const why = codeOf(cause) === 'ECONNRESET' ? CUT : messageOf(cause);
   return new GantryError(
     'output-gone',
-    `${peer.host}, which has the run's log and output, does not answer at ${peer.address}:${peer.port}: ${messageOf(cause)}`,
+    `${peer.host}, which has the run's log and output, does not answer at ${peer.address}:${peer.port}: ${why}`,
     {
       hint: 'Its agent must run, and its API be reachable from here: see --api-address and --api-port of gantryd run.',
       retryable: true,

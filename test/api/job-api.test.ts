@@ -113,6 +113,7 @@ describe('the API for logs and outputs', () => {
     );
     const error = await cut;
     assert.deepEqual([error.code, error.retryable], ['output-gone', true]);
+    assert.match(error.message, /does not answer at \S+: the connection was cut$/);
     const second = await serve(t, { log: (_, { from }) => entries(6, from) }, port);
     const from = seen.at(-1)?.next ?? '';
     seen.push(...(await collected(readLog(second.peer, 'r1', { follow: true, from }, NEVER))));
