@@ -23,7 +23,7 @@ const SOON_MS = 100;
 const RETRY_MS = 500;
 /** What is said about a wait is said when it lasts. */
 const PATIENCE_MS = 3_000;
-/** For the rest of the log of a run that is over, when its host does not answer. */
+/** For the rest of the log of a run that is over, when its host does not answer; one that is lost was waited for. */
 const LAST_WAIT_MS = 10_000;
 
 const SPENT = 'its input came from a pipe, and was lost on the way to its host';
@@ -155,7 +155,7 @@ class Follower {
   /** All there is of its log: while it is under way, until that ends. Answers when to look again. */
   async #tellLog(run: RunValue): Promise<number> {
     if (this.#hostId !== run.hostId) [this.#hostId, this.#position] = [run.hostId ?? '', ''];
-    const end = performance.now() + (isOver(run) ? LAST_WAIT_MS : 0);
+    const end = performance.now() + (isOver(run) && run.state !== 'lost' ? LAST_WAIT_MS : 0);
     for (;;) {
       try {
         await this.#copyLog(await this.#followed.place.files(run), run);

@@ -9,7 +9,7 @@ import type { RunValue } from '../../src/cluster/job-values.ts';
 import { GantryError } from '../../src/errors.ts';
 import { cancelRun, findRun, submitRun } from '../../src/jobs/intents.ts';
 import type { ReadEntry } from '../../src/jobs/run-log.ts';
-import { claimed, ended } from '../../src/jobs/runs.ts';
+import { claimed, ended, endWrites } from '../../src/jobs/runs.ts';
 import { until } from '../ground/harness.ts';
 import { AT_KEYS, claim, end, ground, putIn } from '../jobs/intents-ground.ts';
 import { AT, aJob, anEnd } from '../jobs/job-values.ts';
@@ -44,6 +44,8 @@ class Log {
   }
 }
 
+/** What the log of a run that is over is waited for, and less. */
+const LAST_WAIT_MS = 8_000;
 const WAIT = { timeoutMs: 10_000, what: 'the log to go on' };
 
 interface Following {
@@ -116,6 +118,26 @@ describe('who follows a run', () => {
     end(cluster, running);
     await following.ended;
     assert.equal(following.printed(), 'one\ntwo\nthree\n');
+    assert.deepEqual(following.notes, ['h1 does not answer']);
+  });
+
+  test('does not wait for the log of a host that is lost', async (t) => {
+    const { fleet, cluster, run, log } = await begun();
+    const running = claim(cluster, run);
+    log.lines.push('one\n');
+    log.cutAfter = 1;
+    let calls = 0;
+    const read: RunFiles['log'] = (id, query, signal) => {
+      if (++calls > 1) throw AWAY();
+      return log.read(id, query.from ?? '', query.follow, signal);
+    };
+    const following = follow(t, fleet, run, { log: read });
+    await until(() => following.printed() === 'one\n', WAIT);
+    const over = ended(running, anEnd({ kind: 'lost' }), AT).run;
+    cluster.commit([], endWrites(AT_KEYS, over));
+    const began = performance.now();
+    assert.equal((await following.ended)?.state, 'lost');
+    assert.ok(performance.now() - began < LAST_WAIT_MS, 'it ends soon');
     assert.deepEqual(following.notes, ['h1 does not answer']);
   });
 
