@@ -255,14 +255,14 @@ describe('jobs of a fleet', { skip: skipWithoutFleet }, () => {
     const retried = await again.ended;
     exitedWith(0, retried);
     assert.equal(retried.stdout, `${second}\n${second}\ndone\n`);
-
-    // The host comes back: what they printed is there again, and their containers go.
-    await d.start();
-    await agentOn(d);
     const told = await lost.ended;
     exitedWith(1, told);
     assert.equal(told.stdout, `${first}\n`);
     assert.match(told.stderr, /Error: .*Host d went away with it/);
+
+    // The host comes back: what they printed is there again, and their containers go.
+    await d.start();
+    await agentOn(d);
     assert.equal(await jobs.must('job', 'log', first, ...QUIET), `${first}\n`);
     await jobs.untilNothingLeft();
   });
