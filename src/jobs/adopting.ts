@@ -15,7 +15,10 @@ export type Found =
 
 export async function findStep(context: StepContext): Promise<Found> {
   const { input, progress, index } = context;
-  const containers = await containersOf(context);
+  // One that nobody has begun yet may be cancelled while the engine is away: it has left nothing there.
+  const { left, cancelled } = input;
+  const until = progress.isUntouched ? AbortSignal.any([left, cancelled]) : left;
+  const containers = await containersOf(context, until);
   const isOurs = (c: JobContainer) => c.attempt === input.run.attempt && c.step === index;
   const ran = containers.find((c) => isOurs(c) && c.state !== 'created');
   for (const other of containers) if (other !== ran) await discard(context, other);
@@ -28,13 +31,13 @@ export async function findStep(context: StepContext): Promise<Found> {
 
 /** Of a run of which no step is to go on. */
 export async function removeAll(context: StepContext): Promise<void> {
-  for (const container of await containersOf(context)) await discard(context, container);
+  for (const container of await containersOf(context, context.input.left)) await discard(context, container);
 }
 
-function containersOf(context: StepContext): Promise<readonly JobContainer[]> {
-  const { engine, project, hostId, run, left } = context.input;
+function containersOf(context: StepContext, until: AbortSignal): Promise<readonly JobContainer[]> {
+  const { engine, project, hostId, run } = context.input;
   const look = () => engine.jobContainers({ project, host: hostId, run: run.id });
-  return patiently(look, left, (error) => sayAway(context, error));
+  return patiently(look, until, (error) => sayAway(context, error));
 }
 
 /** The container, running or not, and the files of its secrets. Gone is success. */

@@ -155,11 +155,12 @@ class Execution {
   /** On disk before the containers go, so that whoever is interrupted here still knows. Safe to be done again. */
   async #over(end: RunEnd, outcome?: StepOutcome): Promise<RunEnd> {
     const well = end.kind === 'exit' && end.exitCode === 0;
+    const isUntouched = end.kind === 'cancelled' && this.#progress.isUntouched;
     if (well) await this.#offerOutput();
     else await removeBetween(this.#folder);
     if (this.#progress.value.end === undefined) await this.#keepEnd(end, well);
     const context = this.#context(end.step);
-    if (context !== undefined) {
+    if (context !== undefined && !isUntouched) {
       if (outcome?.kind === 'over' && outcome.container !== undefined)
         await discard(context, outcome.container);
       await removeAll(context);

@@ -58,6 +58,11 @@ export class Progress {
     return this.#value.steps[this.#value.step] ?? { state: 'waiting' };
   }
 
+  /** The engine was asked for nothing yet that would leave something there. */
+  get isUntouched(): boolean {
+    return this.#value.steps.every(({ state }) => state === 'waiting');
+  }
+
   /** Survives the process. Throws state-write. */
   async note(change: ProgressChange): Promise<void> {
     this.#apply(change);

@@ -77,6 +77,16 @@ describe('an execution on a bad day', { skip: NO_ENGINE ?? false, concurrency: 4
     assert.equal(bytesOf(await logOf(going.folder), 'stderr').toString(), numbers);
   });
 
+  test('ends at once when it is cancelled before the engine was ever there', async (t) => {
+    const { engine, way } = await fragile(t, 'never');
+    await way.cut();
+    const going = ground.going(ground.run({ steps: [ground.step('true')] }), { engine });
+    const ending = execute(going.input);
+    await saysThatItWaits(going);
+    going.cancel('somebody cancelled it');
+    assert.equal((await ending)?.kind, 'cancelled');
+  });
+
   test('does not take an end for a success that came while the engine was away', async (t) => {
     const { engine, way } = await fragile(t, 'ended');
     const going = ground.going(ground.run({ steps: [ground.step('echo here; sleep 0.5')] }), { engine });
