@@ -59,8 +59,10 @@ export async function runPush(args: PushArguments): Promise<number> {
     for (const schedule of schedules) {
       const pushed = await pushSchedule(place.fleet, schedule);
       created.set(schedule.name, pushed.created);
-      const words = `${pushed.created ? 'Created' : 'Updated'} schedule ${schedule.name}`;
-      output.result({ kind: 'pushed', schedule: schedule.name, created: pushed.created }, words);
+      const { name } = schedule;
+      const still = pushed.staysSuspended ? `; it stays suspended: cron resume ${name}` : '';
+      const words = `${pushed.created ? 'Created' : 'Updated'} schedule ${name}${still}`;
+      output.result({ kind: 'pushed', schedule: name, ...pushed }, words);
     }
     await ensureExecuted(place);
     const checked = await checks(place, schedules, output);

@@ -166,6 +166,10 @@ export const withSubmit: Builder<SubmitArguments> = (parser, program) =>
     .options(follow)
     .check(single('input'))
     .check(({ file, input: from }) => {
+      // An empty name, as of a variable that is not set, is no lone dash.
+      if (file === '-' && !process.argv.includes('-')) {
+        throw new GantryError('usage', 'The name of the job file is empty', { hint: '- is stdin.' });
+      }
       if (file !== '-' || from !== '-') return true;
       throw new GantryError('usage', 'The job and its input cannot both come from stdin', {
         hint: 'Put one of them into a file.',

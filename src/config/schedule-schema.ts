@@ -43,7 +43,11 @@ export const SCHEDULE_SCHEMA = {
       description:
         'What is done about ticks that are more than a minute late, as when no host was there. `runOnce`: one run for all of them. `skip`: none.',
     },
-    suspended: { type: 'boolean', default: false, description: 'Makes no runs until it is resumed.' },
+    suspended: {
+      type: 'boolean',
+      default: false,
+      description: 'Makes no runs until it is resumed; a push does not resume it.',
+    },
     job: {
       type: 'object',
       additionalProperties: true,

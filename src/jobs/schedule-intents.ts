@@ -27,16 +27,28 @@ const MOST_REPLACED = 30;
 /** Runs that an error names. */
 const MAX_NAMED = 3;
 
-/** Creates it, or replaces the one of that name. Ticks count from now on where it did not fire as it is now. */
-export function pushSchedule(fleet: JobFleet, schedule: Schedule): Promise<{ created: boolean }> {
-  const value: ScheduleValue = { format: 1, schedule, by: fleet.by, at: iso(fleet) };
-  refuseTooLarge(`the schedule ${schedule.name}`, value, schedule.job);
+export interface Pushed {
+  readonly created: boolean;
+  /** It was suspended before, and is so still. */
+  readonly staysSuspended: boolean;
+}
+
+/**
+ * Creates it, or replaces the one of that name. Ticks count from now on where it did not fire as it is now. One that
+ * somebody suspended stays so, whatever the new one says: only a resume takes that back.
+ */
+export function pushSchedule(fleet: JobFleet, given: Schedule): Promise<Pushed> {
+  const at = iso(fleet);
+  refuseTooLarge(`the schedule ${given.name}`, given, given.job);
   return carryOut(fleet, async (lost) => {
-    const look = await lookAt(fleet, schedule.name);
+    const look = await lookAt(fleet, given.name);
+    const staysSuspended = look.schedule.value?.schedule.suspended === true;
+    const schedule = staysSuspended ? { ...given, suspended: true } : given;
+    const value: ScheduleValue = { format: 1, schedule, by: fleet.by, at };
     if (lost !== undefined && look.schedule.entry?.value === JSON.stringify(value)) return done(lost);
     const restarts = look.cursor.value === undefined || !firesAlike(look.schedule.value, schedule);
     return {
-      result: { created: look.schedule.entry === undefined },
+      result: { created: look.schedule.entry === undefined, staysSuspended },
       conditions: unchanged(look),
       writes: [
         put(look.schedule.key, value),

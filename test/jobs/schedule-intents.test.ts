@@ -54,7 +54,7 @@ async function inTrouble({ fleet, cluster }: Ground): Promise<ScheduleValue> {
 describe('pushSchedule', () => {
   test('a new one is there, and its ticks count from now on', async () => {
     const { fleet, cluster } = ground();
-    assert.deepEqual(await pushSchedule(fleet, aSchedule()), { created: true });
+    assert.deepEqual(await pushSchedule(fleet, aSchedule()), { created: true, staysSuspended: false });
     assert.deepEqual((await getSchedule(fleet, 'nightly')).schedule, aSchedule());
     assert.equal(cursorIn(cluster), 0);
   });
@@ -62,7 +62,10 @@ describe('pushSchedule', () => {
   test('another job for it: ticks that were not dealt with yet still count', async () => {
     const { fleet, cluster } = await pushed();
     const job = aJob({ retries: 3 });
-    assert.deepEqual(await pushSchedule(fleet, aSchedule({ job })), { created: false });
+    assert.deepEqual(await pushSchedule(fleet, aSchedule({ job })), {
+      created: false,
+      staysSuspended: false,
+    });
     assert.equal((await getSchedule(fleet, 'nightly')).schedule.job.retries, 3);
     assert.equal(cursorIn(cluster), 0);
   });
@@ -73,9 +76,16 @@ describe('pushSchedule', () => {
       await pushSchedule(fleet, aSchedule(over));
       assert.equal(cursorIn(cluster), MINUTE_MS);
     }
-    const suspended = await pushed({ suspended: true });
-    await pushSchedule(suspended.fleet, aSchedule());
-    assert.equal(cursorIn(suspended.cluster), MINUTE_MS);
+  });
+
+  test('one that is suspended stays so until it is resumed', async () => {
+    const { fleet } = await pushed({ suspended: true });
+    const again = await pushSchedule(fleet, aSchedule({ cron: '5 * * * *' }));
+    assert.deepEqual(again, { created: false, staysSuspended: true });
+    const { schedule } = await getSchedule(fleet, 'nightly');
+    assert.deepEqual([schedule.cron, schedule.suspended], ['5 * * * *', true]);
+    await suspendSchedule(fleet, 'nightly', false);
+    assert.equal((await getSchedule(fleet, 'nightly')).schedule.suspended, false);
   });
 
   test('what was wrong with the one before is forgotten', async () => {
@@ -89,7 +99,7 @@ describe('pushSchedule', () => {
   test('a tick in between, or an answer that is lost, changes nothing about what it says', async () => {
     const { store, cluster } = ground();
     const lossy = fleetOn(meddled(store, [{ answer: 'lost' }]));
-    assert.deepEqual(await pushSchedule(lossy, aSchedule()), { created: true });
+    assert.deepEqual(await pushSchedule(lossy, aSchedule()), { created: true, staysSuspended: false });
     const instant = new Date(AT + 1000).toISOString();
     const before = async () => putIn(cluster, jobs.cursor('nightly'), { format: 1, instant });
     const ticking = fleetOn(meddled(store, [{ before }]));
