@@ -105,6 +105,7 @@ describe('pushSchedule', () => {
     const ticking = fleetOn(meddled(store, [{ before }]));
     assert.deepEqual(await pushSchedule(ticking, aSchedule({ job: aJob({ retries: 1 }) })), {
       created: false,
+      staysSuspended: false,
     });
     assert.equal(cursorIn(cluster), 1000);
   });
