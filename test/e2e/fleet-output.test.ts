@@ -80,7 +80,9 @@ describe('the commands on a fleet', { skip: skipWithoutFleet }, () => {
     let why = '';
     const isTold = async () => {
       why = await shop.must('why', '-c', 'web');
-      return [/answered 503/, /\| example app v2 listens/, /this host is next/].every((told) => told.test(why));
+      return [/answered 503/, /\| example app v2 listens/, /this host is next/].every((told) =>
+        told.test(why),
+      );
     };
     await until(isTold, { timeoutMs: WAIT_MS, what: 'why to tell of check, log and turn' });
     assert.match(why, /^The rollout, begun .* ago, is running\.\na has its turn; b is next\.$/m);
