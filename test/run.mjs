@@ -13,7 +13,7 @@ import { ensureEngine, runCommand, runInside, stopRequest } from './ground/setup
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** One after the other; the groups of a stage side by side. */
 const STAGES = [
-  [{ title: 'unit and integration', concurrency: 2, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) }],
+  [{ title: 'unit and integration', concurrency: 3, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) }],
   [
     {
       title: 'end to end',
