@@ -16,6 +16,7 @@ const SCHEDULES = 1;
 const KILL_EVERY_MS = 12_000;
 const LEADER_EVERY_MS = 90_000;
 const FINISH_MS = 120_000;
+const TELL_EVERY_MS = 60_000;
 const SECOND = 1_000;
 
 export async function measureTicks(t: Ends, { ticks, say }: { ticks: number; say: Say }) {
@@ -36,15 +37,16 @@ export async function measureTicks(t: Ends, { ticks, say }: { ticks: number; say
     leaderEveryMs: LEADER_EVERY_MS,
     signal: over.signal,
   });
-  await until(
-    () => {
-      const left = last - Date.now();
-      if (Math.round(left / SECOND) % 60 === 0)
-        say(`${evidence.seen.length} runs, ${Math.round(left / SECOND)} s to go`);
-      return left <= 0;
-    },
-    { timeoutMs: perSchedule * SECOND + FINISH_MS, what: 'the last tick' },
-  );
+  let toldAt = 0;
+  const isOver = () => {
+    const leftMs = last - Date.now();
+    if (Date.now() - toldAt >= TELL_EVERY_MS) {
+      toldAt = Date.now();
+      say(`${evidence.seen.length} runs, ${Math.round(leftMs / SECOND)} s to go`);
+    }
+    return leftMs <= 0;
+  };
+  await until(isOver, { timeoutMs: perSchedule * SECOND + FINISH_MS, what: 'the last tick' });
   over.abort();
   const faults = await harassing;
   const wanted = new Map(
