@@ -3,6 +3,7 @@ import { openStore } from '../../src/cluster/etcd-store.ts';
 import { keys } from '../../src/cluster/keys.ts';
 import { listExecutors } from '../../src/jobs/intents.ts';
 import type { JobFleet } from '../../src/jobs/job-fleet.ts';
+import { pause } from '../../src/poke.ts';
 import { busyboxImage, uniqueTag } from '../docker/images.ts';
 import { type Agent, type FleetShop, openFleetShop, PROJECT } from '../e2e/fleet.ts';
 import { until } from '../ground/harness.ts';
@@ -47,14 +48,7 @@ export async function harass(
   let kills = 0;
   let leaderChanges = 0;
   let leaderAt = performance.now() + leaderEveryMs;
-  const rest = (ms: number) =>
-    new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+  const rest = (ms: number) => pause(ms, signal);
   while (!signal.aborted) {
     await rest(killEveryMs * (0.5 + Math.random()));
     if (signal.aborted) break;
