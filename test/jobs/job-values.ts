@@ -2,21 +2,12 @@
 import type { RunEnd, RunValue } from '../../src/cluster/job-values.ts';
 import type { Job, Schedule, Step } from '../../src/config/job.ts';
 import { newRun } from '../../src/jobs/runs.ts';
+import { stepOf } from '../docker/steps.ts';
 
 export const AT = Date.parse('2026-11-21T14:30:22.000Z');
 
 export function aStep(over: Partial<Step> = {}): Step {
-  return {
-    name: '',
-    image: 'busybox:1',
-    environment: [],
-    output: { kind: 'stdout' },
-    refresh: false,
-    networks: [],
-    mounts: [],
-    secrets: [],
-    ...over,
-  };
+  return stepOf({ image: 'busybox:1', ...over });
 }
 
 export function aJob(over: Partial<Job> = {}): Job {
