@@ -6,16 +6,11 @@ import { randomBytes } from 'node:crypto';
 import { jobRoutes } from '../api/job-server.ts';
 import { runFilesIn } from '../api/run-files.ts';
 import { type Api, openApi } from '../api/server.ts';
-import type { Keys } from '../cluster/keys.ts';
-import type { Store } from '../cluster/store.ts';
-import type { JobEngine } from '../docker/job-engine.ts';
 import { codeOf, isGantryError, messageOf } from '../errors.ts';
-import type { AgentEvent } from '../events.ts';
 import { execute } from '../jobs/execution.ts';
-import { runJobsHost } from '../jobs/jobs-host.ts';
+import { type JobsHostInput, runJobsHost } from '../jobs/jobs-host.ts';
 import { pause } from '../poke.ts';
 import { mountedSecrets, SPARED_MS } from '../secrets/mounted.ts';
-import type { Secrets } from '../secrets/secrets.ts';
 
 const RETRY_MS = 5_000;
 const TOKEN_BYTES = 32;
@@ -23,22 +18,15 @@ const TOKEN_BYTES = 32;
 const NOT_OURS = ['EADDRNOTAVAIL', 'ENOTFOUND'];
 const ALL_ADDRESSES = '0.0.0.0';
 
-export interface RunJobsInput {
-  readonly store: Store;
-  readonly keys: Keys;
-  readonly project: string;
-  readonly host: string;
-  readonly hostId: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly stateDir: string;
-  readonly engine: JobEngine;
-  readonly slots: number;
+type Passed =
+  | ('store' | 'keys' | 'project' | 'host' | 'hostId' | 'labels')
+  | ('stateDir' | 'engine' | 'slots' | 'secrets' | 'emit');
+
+export interface RunJobsInput extends Pick<JobsHostInput, Passed> {
   /** Where others reach this host, and what the API listens on unless `apiAddress` says otherwise. */
   readonly address: string;
   readonly apiAddress: string | undefined;
   readonly apiPort: number;
-  readonly secrets: Secrets;
-  readonly emit: (event: AgentEvent) => void;
 }
 
 /** Until aborted. Never rejects. */
