@@ -50,16 +50,37 @@ export function engineAddress(): string {
 export const skipWithoutEngine: string | false =
   process.env.GANTRYD_TEST_NO_ENGINE === '1' ? 'GANTRYD_TEST_NO_ENGINE=1: no Docker engine' : false;
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
+/**
+ * Below the ports that the kernel gives to whoever connects (ip_local_port_range begins at 32768), where any connection
+ * may take one between the look and its use. Each process has a slice of its own, so that two of them that run side by
+ * side do not find the same.
+ */
+const FIRST_PORT = 12_000;
+const SLICES = 250;
+const SLICE_PORTS = 80;
+let nextPort = 0;
+
+/**
+ * A TCP port that nothing of this network namespace listens on, and that no one else will be given while this process
+ * runs: it may be taken in another namespace as well.
+ */
 export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < SLICE_PORTS; tries++) {
+    const port = FIRST_PORT + (process.pid % SLICES) * SLICE_PORTS + (nextPort++ % SLICE_PORTS);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`all ${SLICE_PORTS} ports of this process are taken`);
+}
+
+function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(0, '127.0.0.1', resolve);
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false);
+      else reject(error);
+    });
+    server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)));
   });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
-  return address.port;
 }
 
 /** A fresh folder that is removed when the test ends. The path is short enough for unix sockets below it. */
