@@ -10,6 +10,8 @@ export interface Failure {
   readonly elsewhere: boolean;
   /** The request has certainly not reached etcd. */
   readonly unsent: boolean;
+  /** Members answer, and none leads: an election takes a second or two. */
+  readonly leaderless: boolean;
 }
 
 /** Said by grpc-js of calls that never had a connection. */
@@ -17,6 +19,7 @@ const UNSENT =
   /No connection established|Name resolution failed|Waiting for LB pick|Channel closed before call started/;
 /** etcd refuses these before it does anything. */
 const NOT_DONE = /etcdserver: (no leader|not capable|too many requests)/;
+const LEADERLESS = /etcdserver: (no leader|leader changed|request timed out)/;
 const UNREACHABLE =
   /\b(UNAVAILABLE|DEADLINE_EXCEEDED|CANCELLED|INTERNAL)\b|etcdserver: (no leader|leader changed|request timed out|too many requests|server stopped|not capable)/;
 /** What OpenSSL and Node say when the two sides do not trust each other, or do not both speak TLS. */
@@ -27,16 +30,19 @@ const TOKEN_REFUSED = /invalid auth token|user name is empty|revision of auth st
 /** Ends before a connection stands: by a member that is going down, or because only one side speaks TLS. */
 const CUT_AT_ONCE = /Failed to connect|disconnected before secure TLS connection/;
 
+const FINAL = { elsewhere: false, unsent: false, leaderless: false } as const;
+
 /** `urls`: the members that were asked. */
 export function failureOf(thrown: unknown, urls: readonly string[]): Failure {
-  if (isGantryError(thrown)) return { error: thrown, elsewhere: false, unsent: false };
+  if (isGantryError(thrown)) return { error: thrown, ...FINAL };
   const words = messageOf(thrown);
   const unsent = UNSENT.test(words) || NOT_DONE.test(words);
+  const elsewhere = { elsewhere: true, unsent, leaderless: LEADERLESS.test(words) };
   if (UNSENT.test(words) && TLS_REFUSED.test(words))
-    return { error: tlsRefused(words, urls, thrown), elsewhere: true, unsent };
-  if (REFUSED.test(words)) return { error: refused(words, urls, thrown), elsewhere: false, unsent: true };
-  if (UNREACHABLE.test(words)) return { error: unreachable(words, urls, thrown), elsewhere: true, unsent };
-  return { error: failed(words, urls, thrown), elsewhere: false, unsent: false };
+    return { error: tlsRefused(words, urls, thrown), ...elsewhere };
+  if (REFUSED.test(words)) return { error: refused(words, urls, thrown), ...FINAL, unsent: true };
+  if (UNREACHABLE.test(words)) return { error: unreachable(words, urls, thrown), ...elsewhere };
+  return { error: failed(words, urls, thrown), ...FINAL };
 }
 
 /** The token is no more; with a new one the same call may be made. etcd has not done what was asked. */

@@ -1,19 +1,15 @@
 /**
  * All members of etcd as one to ask: who answers is asked again, who does not is passed over. Reads are tried on
- * every member within the time of the call; a write goes to the next one only if it certainly was not sent.
+ * every member within the time of the call, and so is a write that cannot be done twice; any other write goes to the
+ * next one only if it certainly was not sent.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { GantryError } from '../errors.ts';
 import { type Failure, failureOf } from './etcd-failures.ts';
 import { type Call, Member } from './etcd-member.ts';
-import {
-  DEFAULT_CALL_TIMEOUT_MS,
-  endpointsOf,
-  ROUND_PAUSE_MS,
-  ROUNDS,
-  SHORTEST_TRY_MS,
-  type StoreOptions,
-} from './options.ts';
+import { Tries } from './etcd-tries.ts';
+import { insist, type Outcome } from './insist.ts';
+import { DEFAULT_CALL_TIMEOUT_MS, endpointsOf, type StoreOptions } from './options.ts';
 
 export class Members {
   readonly timeoutMs: number;
@@ -40,17 +36,38 @@ export class Members {
     return this.#ask(call, this.timeoutMs, (failure) => failure.elsewhere && failure.unsent);
   }
 
+  /**
+   * For a write that etcd refuses once it was done, whoever asks: while no answer comes, other members are asked too.
+   * Answers that it was not done only if that is certain; throws cluster-unreachable where an answer was lost.
+   */
+  async insist<T extends { readonly succeeded: boolean }>(call: Call<T>): Promise<T> {
+    this.#refuseClosed();
+    const tries = new Tries(this.#members.length, this.timeoutMs);
+    let late: Member | undefined;
+    const ask = async (): Promise<Outcome<T>> => {
+      if (late !== undefined) this.avoid(late);
+      const member = this.#place();
+      late = member;
+      const outcome = await this.#outcomeOf(member, call, tries.leftMs);
+      if (late === member) late = undefined;
+      return outcome;
+    };
+    return insist({
+      ask,
+      pauseMs: (failure) => tries.pauseMs(failure),
+      hedgeMs: () => tries.hedgeMs(),
+    });
+  }
+
   /** The member to ask now, for who wants to stay with one. */
   preferred(): Member {
     this.#refuseClosed();
-    const member = this.#members[this.#first % this.#members.length];
-    if (member === undefined) throw new GantryError('internal', 'etcd has no members');
-    return member;
+    return this.#place();
   }
 
   /** It did not answer: the others come first now. */
   avoid(member: Member): void {
-    if (member === this.#members[this.#first % this.#members.length]) this.#first += 1;
+    if (member === this.#place()) this.#first += 1;
   }
 
   /** What was thrown by one member, told of that member. */
@@ -64,32 +81,57 @@ export class Members {
   }
 
   async #ask<T>(call: Call<T>, timeoutMs: number, goesOn: (failure: Failure) => boolean): Promise<T> {
-    const end = performance.now() + timeoutMs;
+    const tries = new Tries(this.#members.length, timeoutMs);
     let refused: GantryError | undefined;
-    for (let asked = 1; ; asked++) {
+    for (;;) {
       const member = this.preferred();
       try {
-        return await member.call(call, this.#tryMs(end));
+        return await member.call(call, tries.tryMs);
       } catch (thrown) {
-        this.#refuseClosed();
-        const failure = failureOf(thrown, this.#urls);
-        if (failure.elsewhere) this.avoid(member);
+        const failure = this.#noted(thrown, member);
         if (failure.error.code === 'cluster-refused') refused = failure.error;
         if (!goesOn(failure)) throw failure.error;
-        if (asked % this.#members.length === 0) await delay(ROUND_PAUSE_MS);
+        const pauseMs = tries.pauseMs(failure);
         // A refusal says more than that another member is away.
-        if (asked >= ROUNDS * this.#members.length || performance.now() >= end)
-          throw refused ?? failure.error;
+        if (pauseMs === undefined) throw refused ?? failure.error;
+        if (pauseMs > 0) await delay(pauseMs);
       }
     }
   }
 
-  #tryMs(end: number): number {
-    const left = Math.max(1, end - performance.now());
-    return this.#members.length === 1 || left < SHORTEST_TRY_MS ? left : left / 2;
+  /** Whose turn it is. */
+  #place(): Member {
+    const member = this.#members[this.#first % this.#members.length];
+    if (member === undefined) throw new GantryError('internal', 'etcd has no members');
+    return member;
+  }
+
+  /** Never rejects. */
+  async #outcomeOf<T extends { readonly succeeded: boolean }>(
+    member: Member,
+    call: Call<T>,
+    timeoutMs: number,
+  ): Promise<Outcome<T>> {
+    try {
+      const answer = await member.call(call, timeoutMs);
+      return { kind: answer.succeeded ? 'done' : 'refused', answer };
+    } catch (thrown) {
+      return { kind: 'failed', failure: this.#noted(thrown, member) };
+    }
+  }
+
+  /** What it means; who does not answer is passed over from now on. */
+  #noted(thrown: unknown, member: Member): Failure {
+    const failure = failureOf(this.#closed ? wasClosed() : thrown, this.#urls);
+    if (failure.elsewhere) this.avoid(member);
+    return failure;
   }
 
   #refuseClosed(): void {
-    if (this.#closed) throw new GantryError('cluster-failed', 'the connection to etcd was closed');
+    if (this.#closed) throw wasClosed();
   }
+}
+
+function wasClosed(): GantryError {
+  return new GantryError('cluster-failed', 'the connection to etcd was closed');
 }

@@ -28,6 +28,17 @@ export function commitRequest(conditions: readonly Condition[], writes: readonly
   };
 }
 
+/**
+ * Whether etcd refuses the same commit once it was done: it changes a key that must be at a revision. Revisions never
+ * come again; absence does.
+ */
+export function happensOnce(conditions: readonly Condition[], writes: readonly Write[]): boolean {
+  const written = new Set(writes.map(({ key }) => key));
+  return conditions.some(
+    (condition) => 'modRevision' in condition && condition.modRevision > 0 && written.has(condition.key),
+  );
+}
+
 export function listingOf(answer: IRangeResponse): Listing {
   return { entries: answer.kvs.map(entryOf), revision: Number(answer.header.revision) };
 }

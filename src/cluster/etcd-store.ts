@@ -6,7 +6,7 @@ import type { CallOptions } from '@grpc/grpc-js';
 import type { Etcd3, IRangeRequest } from 'etcd3';
 import { Members } from './etcd-members.ts';
 import { EtcdMirror } from './etcd-mirror.ts';
-import { commitRequest, entryOf, keyRequest, listingOf, rangeRequest } from './etcd-requests.ts';
+import { commitRequest, entryOf, happensOnce, keyRequest, listingOf, rangeRequest } from './etcd-requests.ts';
 import { EtcdSession } from './etcd-session.ts';
 import type { StoreOptions } from './options.ts';
 import type {
@@ -53,7 +53,9 @@ class EtcdStore implements Store {
 
   async commit(conditions: readonly Condition[], writes: readonly Write[]): Promise<Committed> {
     const request = commitRequest(conditions, writes);
-    const answer = await this.#members.write(({ kv }, options) => kv.txn(request, options));
+    const ask = ({ kv }: Etcd3, options: CallOptions) => kv.txn(request, options);
+    const isOnce = happensOnce(conditions, writes);
+    const answer = await (isOnce ? this.#members.insist(ask) : this.#members.write(ask));
     return { done: answer.succeeded, revision: Number(answer.header.revision) };
   }
 

@@ -29,11 +29,20 @@ export interface Endpoint {
 export const DEFAULT_CALL_TIMEOUT_MS = 3000;
 export const DEFAULT_PORT = 2379;
 
-/** A read goes round the members this often, with a pause between: a member may only be restarting. */
+/**
+ * A call goes round the members this often, with a pause between: a member may only be restarting. While they answer
+ * that none of them leads, it goes on for as long as it may take.
+ */
 export const ROUNDS = 2;
 export const ROUND_PAUSE_MS = 150;
 /** With less left than this, a try gets all of it instead of sparing half for the next member. */
 export const SHORTEST_TRY_MS = 500;
+
+/**
+ * After so long without an answer, what may be asked twice is asked of the next member too: a member whose leader has
+ * died keeps a write to itself, and never answers it.
+ */
+export const HEDGE_MS = 500;
 
 /**
  * HTTP/2 pings while a call or watch is open: a member that hangs is noticed after the sum. etcd closes connections

@@ -106,8 +106,8 @@ export interface Store {
   /** How many keys the range has. */
   count(range: Range): Promise<number>;
   /**
-   * All writes at once if every condition holds. Tried once: when the answer is lost it throws cluster-unreachable and
-   * the writes may or may not have happened; whoever calls looks again. A put under a lease that has ended throws
+   * All writes at once if every condition holds. Done once at most: when the answer is lost it throws
+   * cluster-unreachable and the writes may or may not have happened; whoever calls looks again. A put under a lease that has ended throws
    * cluster-failed, and nothing is written. A key is written once in a commit; etcd takes 128 writes and 1.5 MB.
    */
   commit(conditions: readonly Condition[], writes: readonly Write[]): Promise<Committed>;

@@ -96,6 +96,24 @@ describe('A store on etcd', { skip: skipWithoutEtcd, concurrency: 4 }, () => {
     await soon('the store answers', () => store.get('/t/a'));
   });
 
+  test('a commit that cannot be done twice is asked of all, and its answer is that of whoever did it', async (t) => {
+    const etcd = await startEtcd(t, { members: 3 });
+    const lines = await Promise.all(etcd.endpoints.map((endpoint) => lineTo(t, endpoint)));
+    const store = opened(t, { endpoints: lines.map(({ endpoint }) => endpoint), callTimeoutMs: 10_000 });
+    await write(store, 'a', '1');
+    const { modRevision = 0 } = (await store.get('/t/a')) ?? {};
+    const commit = (value: string, revision: number) =>
+      store.commit([{ key: '/t/a', modRevision: revision }], [{ kind: 'put', key: '/t/a', value }]);
+    for (const line of lines) line.deafen();
+    const committed = commit('2', modRevision);
+    const other = opened(t, etcd);
+    await soon('it is done', async () => (await other.get('/t/a'))?.value === '2');
+    // Who was asked first has done it, and so the others refuse: only the first one's answer is true.
+    for (const line of lines) line.hear();
+    assert.equal((await committed).done, true);
+    assert.equal((await commit('3', modRevision)).done, false);
+  });
+
   test('while it was cut off thousands of writes came, and history was forgotten', async (t) => {
     const etcd = await startEtcd(t);
     const line = await lineTo(t, etcd.endpoints[0] ?? '');

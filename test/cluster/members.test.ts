@@ -28,6 +28,24 @@ describe('A store on three members', { skip: skipWithoutEtcd, concurrency: 2 }, 
     assert.ok(session.lease());
   });
 
+  test('a commit that cannot be done twice waits for the next leader, asked again where the last one kept it', async (t) => {
+    const etcd = await startEtcd(t, { members: 3 });
+    const leader = await etcd.leader();
+    const store = opened(t, { endpoints: etcd.endpoints.filter((_, member) => member !== leader) });
+    await write(store, 'n', '0');
+    let { modRevision = 0 } = (await store.get('/t/n')) ?? {};
+    await etcd.kill(leader);
+    for (let n = 1; n <= 3; n++) {
+      const conditions = [{ key: '/t/n', modRevision }];
+      const { done, revision } = await store.commit(conditions, [
+        { kind: 'put', key: '/t/n', value: String(n) },
+      ]);
+      assert.ok(done);
+      modRevision = revision;
+    }
+    assert.equal((await store.get('/t/n'))?.value, '3');
+  });
+
   test('passes over a member that hangs', async (t) => {
     const etcd = await startEtcd(t, { members: 3 });
     const stores = Array.from({ length: 6 }, () => opened(t, etcd));
