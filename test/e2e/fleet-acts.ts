@@ -35,10 +35,7 @@ export async function letQueue(shop: FleetShop, agents: readonly Agent[]): Promi
 /** In the order of the queue. */
 export async function turns(shop: FleetShop, component = 'web'): Promise<readonly TurnValue[]> {
   const prefix = keys().project(PROJECT).turns(component).from;
-  const sorted = ['--sort-by=CREATE', '--order=ASCEND'];
-  const text = await shop.etcd.control('get', '--prefix', prefix, '--print-value-only', ...sorted);
-  const lines = text.split('\n').filter((line) => line !== '');
-  return lines.map((line) => JSON.parse(line) as TurnValue);
+  return (await shop.etcd.values(prefix, 'made')).map((line) => JSON.parse(line) as TurnValue);
 }
 
 export async function rolloutOf(shop: FleetShop, component = 'web'): Promise<RolloutValue> {

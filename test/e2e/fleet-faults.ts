@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { keys } from '../../src/cluster/keys.ts';
 import type { RolloutValue, StatusValue } from '../../src/cluster/values.ts';
 import { dockerCall } from '../ground/docker.ts';
@@ -19,6 +20,8 @@ export const KEYS = keys().project(PROJECT);
 /** Of each engine its own, so that every host has a gate. */
 const VOLUME = 'gantryd-e2e-gate';
 const GATE = 'open';
+/** A host's turn takes ten times as long, and what it would show is the machine that looks. */
+const LOOK_EVERY_MS = 50;
 const IS_OPEN = `process.exit(require('node:fs').existsSync('/gate/${GATE}') ? 0 : 1)`;
 
 /** A `web` whose containers become ready once the gate of their host is open. */
@@ -84,7 +87,7 @@ export function watchTurns(t: Cleanup, shop: FleetShop, release: number): Watch 
   const runs = async (host: Host) =>
     (await shop.containers(host)).some((c) => c.state === 'running' && releaseOf(c) === release);
   const looking = (async () => {
-    while (!stopped) await look();
+    for (; !stopped; await delay(LOOK_EVERY_MS)) await look();
   })();
   looking.catch(() => undefined); // stop() meets it
   const stop = async () => {

@@ -8,6 +8,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Certificates, makeCertificates } from './certificates.ts';
+import { type Order, readBelow } from './etcd-reads.ts';
 import { type Cleanup, freePort, tempFolder, until } from './harness.ts';
 import { type Running, start } from './processes.ts';
 
@@ -51,6 +52,8 @@ export interface Etcd {
   leader(): Promise<number>;
   /** Forgets all history, also of what is to come until the call ends. */
   compact(): Promise<void>;
+  /** The values of all keys below a prefix, one line each, by their keys or as they were made. */
+  values(prefix: string, order?: Order): Promise<readonly string[]>;
   /** Deletes all keys below a prefix, as an operator would. */
   wipe(prefix: string): Promise<void>;
   snapshot(): Promise<Snapshot>;
@@ -168,6 +171,13 @@ class RealEtcd implements Etcd {
       header: { revision: number };
     };
     await this.control('compact', String(told.header.revision));
+  }
+
+  async values(prefix: string, order: Order = 'key'): Promise<readonly string[]> {
+    if (this.certificates === undefined && !this.#users) return readBelow(this.endpoints, prefix, order);
+    const sorted = order === 'made' ? ['--sort-by=CREATE', '--order=ASCEND'] : [];
+    const text = await this.control('get', '--prefix', prefix, '--print-value-only', ...sorted);
+    return text.split('\n').filter((line) => line !== '');
   }
 
   async wipe(prefix: string): Promise<void> {

@@ -16,6 +16,8 @@ import { openEvents, openTcp, openWebSocket, type Stream } from './streams.ts';
 import type { Tally } from './tally.ts';
 
 const WARM_UP_MS = 30_000;
+/** Of streams, where clients are eased: a cut is seen whenever it happens. */
+const EASED_TICK_MS = 250;
 
 export interface LoadOptions {
   readonly http: Place;
@@ -52,7 +54,11 @@ export class Load {
 
   /** Opens the long connections first, so that they are on the version that runs now. */
   async start({ http, tcp, slowMs = 5_000, easing = 1 }: LoadOptions): Promise<void> {
-    const streams = [openEvents(http), openWebSocket(http), ...(tcp === undefined ? [] : [openTcp(tcp)])];
+    const tickMs = easing === 1 ? undefined : EASED_TICK_MS;
+    const streams = [
+      ...[openEvents(http, tickMs), openWebSocket(http, tickMs)],
+      ...(tcp === undefined ? [] : [openTcp(tcp, tickMs)]),
+    ];
     for (const stream of streams) this.streams.push(await stream);
     this.sources = [
       ...Array.from({ length: 4 }, () => keepAliveClient(http, 20 * easing)),

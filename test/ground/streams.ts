@@ -12,6 +12,7 @@ import { Tally } from './tally.ts';
 
 const OPEN_TIMEOUT_MS = 10_000;
 const ECHO_TIMEOUT_MS = 10_000;
+/** Between two messages of a stream. */
 const TICK_MS = 100;
 
 /** A source whose connection the test can watch. */
@@ -21,9 +22,9 @@ export interface Stream extends Source {
 }
 
 /** Resolves once the first event is in. Every event must be the next in number. */
-export async function openEvents(place: Place): Promise<Stream> {
+export async function openEvents(place: Place, tickMs = TICK_MS): Promise<Stream> {
   const watch = new Watch('events');
-  const call = request({ ...place, path: `/events?every=${TICK_MS}`, agent: false });
+  const call = request({ ...place, path: `/events?every=${tickMs}`, agent: false });
   call.once('response', (answer) => {
     watch.container = String(answer.headers['x-container'] ?? '');
     if (answer.statusCode !== 200) watch.cut(new Error(`answered ${answer.statusCode}`));
@@ -39,8 +40,8 @@ export async function openEvents(place: Place): Promise<Stream> {
 }
 
 /** Resolves once the application has said its version; from then on echoes a message every tick. */
-export async function openWebSocket(place: Place): Promise<Stream> {
-  const watch = new Watch('websocket');
+export async function openWebSocket(place: Place, tickMs = TICK_MS): Promise<Stream> {
+  const watch = new Watch('websocket', tickMs);
   const socket = new WebSocket(`ws://${place.host}:${place.port}/ws`, { handshakeTimeout: OPEN_TIMEOUT_MS });
   socket.on('message', (data) => {
     const text = String(data);
@@ -60,8 +61,8 @@ export async function openWebSocket(place: Place): Promise<Stream> {
 }
 
 /** Resolves once the application has said hello; from then on echoes a line every tick. */
-export async function openTcp(place: Place): Promise<Stream> {
-  const watch = new Watch('tcp');
+export async function openTcp(place: Place, tickMs = TICK_MS): Promise<Stream> {
+  const watch = new Watch('tcp', tickMs);
   const socket = connect(place);
   const lines = createInterface({ input: socket });
   lines.on('error', (error: Error) => watch.cut(error));
@@ -87,6 +88,7 @@ class Watch {
   version = '';
   /** That answers; '': none has said so. */
   container = '';
+  private readonly tickMs: number;
   private readonly since = Date.now();
   private cutAt: number | undefined;
   private closing = false;
@@ -95,8 +97,9 @@ class Watch {
   private sentAt = 0;
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(name: string) {
+  constructor(name: string, tickMs = TICK_MS) {
     this.tally = new Tally(name);
+    this.tickMs = tickMs;
   }
 
   event(line: string): void {
@@ -111,7 +114,7 @@ class Watch {
   hello(version: string, send: (message: string) => void): void {
     this.version = version;
     this.say(send);
-    this.timer = setInterval(() => this.say(send), TICK_MS);
+    this.timer = setInterval(() => this.say(send), this.tickMs);
   }
 
   echo(version: string, text: string): void {
