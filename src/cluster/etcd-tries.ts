@@ -1,6 +1,6 @@
 /** How often, for how long and with what pauses the members of etcd are asked for one thing. */
 import type { Failure } from './etcd-failures.ts';
-import { HEDGE_MS, ROUND_PAUSE_MS, ROUNDS, SHORTEST_TRY_MS } from './options.ts';
+import { HEDGE_MS, HEDGES, ROUND_PAUSE_MS, ROUNDS, SHORTEST_TRY_MS } from './options.ts';
 
 export class Tries {
   readonly #members: number;
@@ -37,8 +37,7 @@ export class Tries {
 
   /** Before a try beside one that is late; undefined: none. */
   hedgeMs(): number | undefined {
-    this.#hedges += 1;
-    const isEnough = this.#members === 1 || this.#hedges >= ROUNDS * this.#members;
-    return isEnough || this.leftMs <= HEDGE_MS ? undefined : HEDGE_MS;
+    const hedgeMs = HEDGE_MS * 2 ** Math.max(0, ++this.#hedges - HEDGES);
+    return this.#members === 1 || this.leftMs <= hedgeMs ? undefined : hedgeMs;
   }
 }

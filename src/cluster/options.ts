@@ -43,6 +43,8 @@ export const SHORTEST_TRY_MS = 500;
  * died keeps a write to itself, and never answers it.
  */
 export const HEDGE_MS = 500;
+/** So many follow each other so soon, as long as an election takes; from then on each waits twice as long. */
+export const HEDGES = 4;
 
 /**
  * HTTP/2 pings while a call or watch is open: a member that hangs is noticed after the sum. etcd closes connections

@@ -31,7 +31,8 @@ describe('A store on three members', { skip: skipWithoutEtcd, concurrency: 2 }, 
   test('a commit that cannot be done twice waits for the next leader, asked again where the last one kept it', async (t) => {
     const etcd = await startEtcd(t, { members: 3 });
     const leader = await etcd.leader();
-    const store = opened(t, { endpoints: etcd.endpoints.filter((_, member) => member !== leader) });
+    const endpoints = etcd.endpoints.filter((_, member) => member !== leader);
+    const store = opened(t, { endpoints, callTimeoutMs: 10_000 }); // votes may be split, again and again
     await write(store, 'n', '0');
     let { modRevision = 0 } = (await store.get('/t/n')) ?? {};
     await etcd.kill(leader);
