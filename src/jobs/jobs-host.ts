@@ -119,7 +119,7 @@ class JobsHost {
       presence: rounds(presence),
       own: rounds(this.#own),
       losses: rounds(new Losses(around)),
-      scheduler: rounds(new Scheduler(around)),
+      scheduler: rounds(new Scheduler(around, presence, this.#own)),
       images: rounds(new ImageCheck(around, presence, this.#ended.signal)),
       expiry: rounds(this.#expiry),
       end: rounds({ look: () => this.#lookForEnd() }),

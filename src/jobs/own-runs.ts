@@ -3,10 +3,11 @@
  * started anew, keeps their claims under its lease, and ends in time what somebody else may begin again.
  */
 import type { ClaimValue, RunValue } from '../cluster/job-values.ts';
+import type { Committed, Write } from '../cluster/store.ts';
 import { isGantryError } from '../errors.ts';
 import { Attempt } from './attempt.ts';
 import type { Seen } from './jobs-view.ts';
-import { type Candidate, place, startsInMs } from './placement.ts';
+import { type Candidate, canTake, place, startsInMs } from './placement.ts';
 import type { Presence } from './presence.ts';
 import { settled } from './rounds.ts';
 import { canRunOn, claimed } from './runs.ts';
@@ -17,6 +18,9 @@ export const LOST_AFTER_MS = 45_000;
 /** What ending a container may take, and clocks may differ: an attempt is over so long before another one may begin. */
 const FENCE_MARGIN_MS = 15_000;
 const LOOK_MS = 1_000;
+
+/** Writes a claim and the run that it is of. */
+export type CommitClaim = (writes: readonly Write[]) => Promise<Committed>;
 
 /** A claim as this process wrote it. */
 interface Held {
@@ -33,6 +37,8 @@ export class OwnRuns {
   readonly #attempts = new Map<string, Attempt>();
   readonly #held = new Map<string, Held>();
   readonly #running = new Set<Promise<void>>();
+  /** Being claimed: their answer is under way. */
+  readonly #taking = new Set<string>();
   /** Claims whose answer was lost: they may be this process's own. */
   readonly #unsure = new Set<string>();
   /** Since when a run has been there to be claimed, by attempt. */
@@ -47,11 +53,19 @@ export class OwnRuns {
   }
 
   get size(): number {
-    return this.#attempts.size;
+    return this.#attempts.size + this.#taking.size;
+  }
+
+  /** This host, where it may claim runs now. */
+  get candidate(): Candidate | undefined {
+    const { mirror, session } = this.#around;
+    const mayClaim = mirror.current && session.lease() !== undefined && !this.#presence.isTaken;
+    return mayClaim ? { executor: this.#presence.executor, used: this.size } : undefined;
   }
 
   has(run: string, attempt?: number): boolean {
     const own = this.#attempts.get(run);
+    if (attempt === undefined && this.#taking.has(run)) return true;
     return own !== undefined && (attempt === undefined || own.number === attempt);
   }
 
@@ -67,6 +81,21 @@ export class OwnRuns {
     const { runs, againInMs } = this.#chosen();
     await settled(runs.map((run) => this.#claim(run, lease)));
     return Math.min(LOOK_MS, againInMs ?? LOOK_MS);
+  }
+
+  /**
+   * Makes a run that is not there yet, and claims it with that: `commit` writes it, with whatever else is to be written.
+   * Answers whether that was done; undefined: this host may not take it, and nothing was tried.
+   */
+  async takeNew(run: RunValue, commit: CommitClaim): Promise<boolean | undefined> {
+    const [me, lease] = [this.candidate, this.#around.session.lease()];
+    if (me === undefined || lease === undefined || !canTake(run, me)) return undefined;
+    try {
+      return await this.#take(run, lease, commit);
+    } catch (error) {
+      this.#onEnd(undefined); // it may be this host's all the same: then it is looked for
+      throw error;
+    }
   }
 
   /** Lets go of all, and of what is claimed from now on. */
@@ -166,7 +195,7 @@ export class OwnRuns {
   #chosen(): { readonly runs: readonly Seen<RunValue>[]; readonly againInMs: number | undefined } {
     const { view, clock, input } = this.#around;
     if (input.only !== undefined) return this.#theOnly(input.only);
-    const me: Candidate = { executor: this.#presence.executor, used: this.#attempts.size };
+    const me: Candidate = { executor: this.#presence.executor, used: this.size };
     // One whose last attempt ends here still may be pending already: the answer to that write is under way.
     const pending = [...view.runs.values()].filter(
       ({ value }) => value.state === 'pending' && !this.has(value.id),
@@ -212,23 +241,34 @@ export class OwnRuns {
   }
 
   async #claim({ value: run, revision: modRevision }: Seen<RunValue>, lease: string): Promise<void> {
-    const { input, keys, clock } = this.#around;
-    const [key, claimKey] = [keys.jobs.run(run.id), keys.jobs.claim(run.id)];
-    const value = claimed(run, { host: input.host, hostId: input.hostId, at: clock.wall() });
+    const { input, keys } = this.#around;
     const conditions = [
-      { key, modRevision },
-      { key: claimKey, createRevision: 0 },
+      { key: keys.jobs.run(run.id), modRevision },
+      { key: keys.jobs.claim(run.id), createRevision: 0 },
     ];
+    await this.#take(run, lease, (writes) => input.store.commit(conditions, writes)); // or another host was first
+  }
+
+  /** Answers whether it was claimed. */
+  async #take(run: RunValue, lease: string, commit: CommitClaim): Promise<boolean> {
+    const { input, keys, clock } = this.#around;
+    const value = claimed(run, { host: input.host, hostId: input.hostId, at: clock.wall() });
     const claim = JSON.stringify(this.#claimOf(value));
-    const { done, revision } = await this.#unlessLost(run.id, () =>
-      input.store.commit(conditions, [
-        { kind: 'put', key, value: JSON.stringify(value) },
-        { kind: 'put', key: claimKey, value: claim, lease },
-      ]),
-    );
-    if (!done) return; // another host was first
-    this.#begin({ value, revision }, lease, revision);
+    this.#taking.add(run.id);
+    try {
+      const { done, revision } = await this.#unlessLost(run.id, () =>
+        commit([
+          { kind: 'put', key: keys.jobs.run(run.id), value: JSON.stringify(value) },
+          { kind: 'put', key: keys.jobs.claim(run.id), value: claim, lease },
+        ]),
+      );
+      if (!done) return false;
+      this.#begin({ value, revision }, lease, revision);
+    } finally {
+      this.#taking.delete(run.id);
+    }
     this.#tell(value, `claimed by ${input.host}`);
+    return true;
   }
 
   async #unlessLost<T>(run: string, commit: () => Promise<T>): Promise<T> {

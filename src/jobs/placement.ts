@@ -8,7 +8,7 @@ import type { ExecutorValue, RunValue } from '../cluster/job-values.ts';
 import { canRunOn, MAX_PAUSE_MS } from './runs.ts';
 import { spread } from './spread.ts';
 
-/** What a host leaves to each that ranks before it. */
+/** What a host leaves to each that ranks before it: longer than a claim takes, and than clocks of hosts differ. */
 export const RANK_STEP_MS = 300;
 export const MAX_RANK_WAIT_MS = 3_000;
 
@@ -28,7 +28,8 @@ export function rankFor(
   return others.filter((other) => canTake(run, other) && isBefore(run, other, me)).length;
 }
 
-function canTake(run: Pick<RunValue, 'job'>, { executor, used }: Candidate): boolean {
+/** It has a slot free, and may run it. */
+export function canTake(run: Pick<RunValue, 'job'>, { executor, used }: Candidate): boolean {
   return used < executor.slots && canRunOn(run, executor) === undefined;
 }
 
@@ -36,6 +37,17 @@ function isBefore({ id }: Pick<RunValue, 'id'>, a: Candidate, b: Candidate): boo
   const difference = a.used / a.executor.slots - b.used / b.executor.slots;
   if (difference !== 0) return difference < 0;
   return spread(id, a.executor.host) < spread(id, b.executor.host);
+}
+
+/** What a host leaves of the time to those that rank before it; who cannot take the run, or `me` is not, to all that can. */
+export function leavesMs(
+  run: Pick<RunValue, 'id' | 'job'>,
+  me: Candidate | undefined,
+  others: readonly Candidate[],
+): number {
+  const rank = me === undefined ? undefined : rankFor(run, me, others);
+  const before = rank ?? others.filter((other) => canTake(run, other)).length;
+  return Math.min(MAX_RANK_WAIT_MS, before * RANK_STEP_MS);
 }
 
 /** Milliseconds until it may be claimed by the rules of its own; 0: now; undefined: something must happen first. */
@@ -76,9 +88,8 @@ export function place({ pending, me, others, isUnderWay, waitedMs, now }: Placin
     const mine = { ...me, used: me.used + claim.length };
     if (mine.used >= mine.executor.slots) break;
     const startMs = startsInMs(run, isUnderWay, now);
-    const rank = startMs === undefined ? undefined : rankFor(run, mine, others);
-    if (startMs === undefined || rank === undefined) continue;
-    const leftMs = Math.min(MAX_RANK_WAIT_MS, rank * RANK_STEP_MS) - (startMs > 0 ? 0 : waitedMs(run));
+    if (startMs === undefined || !canTake(run, mine)) continue;
+    const leftMs = leavesMs(run, mine, others) - (startMs > 0 ? 0 : waitedMs(run));
     if (startMs === 0 && leftMs <= 0) claim.push(run);
     else againInMs = Math.min(againInMs ?? Number.POSITIVE_INFINITY, startMs + Math.max(0, leftMs));
   }

@@ -1,11 +1,16 @@
 /**
  * Fires schedules: each tick is one transaction that compares the schedule and its cursor, and makes the run or passes
- * the tick by. All hosts race for it, mostly one wins, and to lose is normal. What is due is told by ticks.ts.
+ * the tick by. Who makes a run that may begin claims it with that. Hosts come to a tick in the order in which they would
+ * claim its run, so mostly the first deals with it; all may, and to lose is normal. What is due is told by ticks.ts.
  */
 import type { CursorValue, RunEnd, RunValue, ScheduleValue } from '../cluster/job-values.ts';
-import type { Condition, Write } from '../cluster/store.ts';
+import type { Committed, Condition, Write } from '../cluster/store.ts';
 import { type CronTimes, cronTimes } from '../config/cron.ts';
+import type { Schedule } from '../config/job.ts';
 import type { Seen } from './jobs-view.ts';
+import type { OwnRuns } from './own-runs.ts';
+import { type Candidate, canTake, leavesMs } from './placement.ts';
+import type { Presence } from './presence.ts';
 import { settled } from './rounds.ts';
 import { tickId } from './run-id.ts';
 import { cancelWanted, ended, endWrites, isOver, newRun } from './runs.ts';
@@ -15,7 +20,7 @@ import { type Deal, nextDeal } from './ticks.ts';
 
 /** Nobody sleeps longer, so that a clock that is set is noticed. */
 const LOOK_MS = 1_000;
-/** Hosts come to a tick one after the other: mostly one deals with it. */
+/** Hosts that cannot run a tick's job come to it after those that can, and one after the other. */
 const STAGGER_MS = 150;
 const HEAR_MS = 20;
 /** For so long what was written here is waited for in the mirror. */
@@ -33,16 +38,28 @@ interface Due {
   /** Epoch milliseconds. */
   readonly from: number;
   readonly next: number | undefined;
+  /** When this host comes to it, found once it is due: while hosts wait for each other their loads go on changing. */
+  at?: number;
+}
+
+/** Who may run what is due, as seen at one moment. */
+interface Hosts {
+  readonly me: Candidate | undefined;
+  readonly others: readonly Candidate[];
 }
 
 export class Scheduler {
   readonly #around: Surroundings;
+  readonly #presence: Presence;
+  readonly #own: OwnRuns;
   readonly #due = new Map<string, Due>();
   /** Revisions that the mirror must have come to before a schedule is looked at again, and until when that is waited for. */
   readonly #written = new Map<string, { readonly revision: number; readonly until: number }>();
 
-  constructor(around: Surroundings) {
+  constructor(around: Surroundings, presence: Presence, own: OwnRuns) {
     this.#around = around;
+    this.#presence = presence;
+    this.#own = own;
   }
 
   async look(): Promise<number> {
@@ -50,9 +67,10 @@ export class Scheduler {
     if (!mirror.current) return LOOK_MS;
     for (const name of this.#due.keys()) if (!view.schedules.has(name)) this.#due.delete(name);
     const due: (() => Promise<void>)[] = [];
+    const hosts = { me: this.#own.candidate, others: this.#presence.others() };
     let restMs = LOOK_MS;
     for (const schedule of view.schedules.values()) {
-      const ahead = this.#ahead(schedule);
+      const ahead = this.#ahead(schedule, hosts);
       if (ahead === undefined) continue;
       const inMs = ahead.at - clock.wall();
       if (inMs <= 0 && due.length < MOST_AT_ONCE) due.push(() => this.#deal(schedule, ahead.due));
@@ -64,13 +82,23 @@ export class Scheduler {
   }
 
   /** When this host comes to its next tick; undefined: not before something changes. */
-  #ahead(schedule: Seen<ScheduleValue>): { readonly due: Due; readonly at: number } | undefined {
-    const { name } = schedule.value.schedule;
-    if (!fires(schedule.value) || this.#isBehind(name)) return undefined;
-    const due = this.#dueOf(schedule);
+  #ahead(
+    { value, revision }: Seen<ScheduleValue>,
+    hosts: Hosts,
+  ): { readonly due: Due; readonly at: number } | undefined {
+    const { name } = value.schedule;
+    if (!fires(value) || this.#isBehind(name)) return undefined;
+    const due = this.#dueOf({ value, revision });
     if (due?.next === undefined) return undefined;
-    const staggerMs = STAGGER_MS * spread(name, String(due.next), this.#around.input.host);
-    return { due, at: due.next + staggerMs };
+    if (due.next > this.#around.clock.wall()) return { due, at: due.next };
+    due.at ??= due.next + this.#leavesMs(value.schedule, due.next, hosts);
+    return { due, at: due.at };
+  }
+
+  #leavesMs({ name, job }: Schedule, instant: number, { me, others }: Hosts): number {
+    const run = { id: tickId(name, instant), job };
+    const staggerMs = STAGGER_MS * spread(name, String(instant), this.#around.input.host);
+    return leavesMs(run, me, others) + (me !== undefined && canTake(run, me) ? 0 : staggerMs);
   }
 
   /** Of what this host wrote the mirror has not heard yet. */
@@ -91,7 +119,13 @@ export class Scheduler {
     try {
       const times = known?.schedule === revision ? known.times : cronTimes(schedule.cron, schedule.timeZone);
       const from = Date.parse(cursor?.value.instant ?? value.at);
-      const due = { schedule: revision, cursor: cursor?.revision ?? 0, times, from, next: times.next(from) };
+      const due: Due = {
+        schedule: revision,
+        cursor: cursor?.revision ?? 0,
+        times,
+        from,
+        next: times.next(from),
+      };
       this.#due.set(schedule.name, due);
       return due;
     } catch (error) {
@@ -110,13 +144,14 @@ export class Scheduler {
     });
     if (deal === undefined) return;
     const run = this.#runOf(schedule.value, deal);
-    const writes = [
-      this.#cursorWrite(name, deal),
-      ...this.#runWrites(run),
-      ...this.#cancelWrites(deal, active),
-    ];
-    if (await this.#commit(schedule, due, [...this.#absent(run), ...writes])) this.#tell(name, deal, run);
-    else await this.#passDone(schedule, due, deal, run);
+    const commit = async (made: readonly Write[]) => {
+      const rest = [this.#cursorWrite(name, deal), ...this.#cancelWrites(deal, active)];
+      const committed = await this.#commit(schedule, due, [...this.#absent(run), ...rest, ...made]);
+      if (committed.done) this.#tell(name, deal, run);
+      return committed;
+    };
+    const taken = mayBegin(run) ? await this.#own.takeNew(run, commit) : undefined;
+    if (!(taken ?? (await commit(this.#runWrites(run))).done)) await this.#passDone(schedule, due, deal, run);
   }
 
   #runOf({ schedule, by }: ScheduleValue, deal: Deal): RunValue {
@@ -136,7 +171,7 @@ export class Scheduler {
     return { kind: 'put', key: this.#around.keys.jobs.cursor(name), value: JSON.stringify(value) };
   }
 
-  #runWrites(run: RunValue): readonly Operation[] {
+  #runWrites(run: RunValue): readonly Write[] {
     const { keys } = this.#around;
     const key = isOver(run) ? keys.ended(run.id) : keys.jobs.run(run.id);
     return isOver(run) && run.job.remove ? [] : [{ kind: 'put', key, value: JSON.stringify(run) }];
@@ -166,7 +201,7 @@ export class Scheduler {
     { value, revision }: Seen<ScheduleValue>,
     due: Due,
     operations: readonly Operation[],
-  ): Promise<boolean> {
+  ): Promise<Committed> {
     const { keys, input } = this.#around;
     const { name } = value.schedule;
     const cursor = keys.jobs.cursor(name);
@@ -178,7 +213,7 @@ export class Scheduler {
       operations.filter(isWrite),
     );
     if (committed.done) this.#await(name, committed.revision);
-    return committed.done;
+    return committed;
   }
 
   #await(name: string, revision: number): void {
@@ -212,6 +247,10 @@ function isWrite(operation: Operation): operation is Write {
 
 function isCondition(operation: Operation): operation is Condition {
   return !isWrite(operation);
+}
+
+function mayBegin({ state, after }: RunValue): boolean {
+  return state === 'pending' && after === undefined;
 }
 
 function fires({ schedule, trouble }: ScheduleValue): boolean {

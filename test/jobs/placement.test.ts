@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunValue } from '../../src/cluster/job-values.ts';
 import type { Constraint } from '../../src/config/job.ts';
-import { type Candidate, place, RANK_STEP_MS, rankFor } from '../../src/jobs/placement.ts';
+import {
+  type Candidate,
+  leavesMs,
+  MAX_RANK_WAIT_MS,
+  place,
+  RANK_STEP_MS,
+  rankFor,
+} from '../../src/jobs/placement.ts';
 import { AT, aRun } from './job-values.ts';
 
 const HOSTS = ['h1', 'h2', 'h3'];
@@ -38,6 +45,16 @@ test('the first claims at once, the next ones later by their rank', () => {
   assert.deepEqual(when(1, 0), { claims: [], againInMs: RANK_STEP_MS });
   assert.deepEqual(when(2, 200), { claims: [], againInMs: 2 * RANK_STEP_MS - 200 });
   assert.deepEqual(when(2, 2 * RANK_STEP_MS), { claims: ['backup.1'], againInMs: undefined });
+});
+
+test('who cannot take a run leaves it to all that can, but never for longer than the longest wait', () => {
+  const [full, h2, h3] = [host('h1', 4, 4), host('h2', 1, 4), host('h3', 2, 4)];
+  assert.equal(leavesMs(aRun(), h2, [full, h3]), 0);
+  assert.equal(leavesMs(aRun(), h3, [full, h2]), RANK_STEP_MS);
+  assert.equal(leavesMs(aRun(), full, [h2, h3]), 2 * RANK_STEP_MS);
+  assert.equal(leavesMs(aRun(), undefined, [full]), 0);
+  const many = Array.from({ length: 50 }, (_, i) => host(`h${i}`, 0, 4));
+  assert.equal(leavesMs(aRun(), full, many), MAX_RANK_WAIT_MS);
 });
 
 test('a host never claims more than it has slots free, the first ones first', () => {

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunValue } from '../../src/cluster/job-values.ts';
+import type { Write } from '../../src/cluster/store.ts';
 import type { Schedule } from '../../src/config/job.ts';
+import { RANK_STEP_MS } from '../../src/jobs/placement.ts';
 import { PROJECT, troubles, World } from './hosts-ground.ts';
 import { aJob } from './job-values.ts';
 
@@ -28,6 +30,72 @@ test('each tick makes one run, close to its instant, whoever makes it', async (t
   assert.ok(new Set(ticks.map(({ host }) => host)).size === 3, 'all hosts make some');
   assert.deepEqual(troubles(world), []);
 });
+
+test('who would claim the run first makes it and claims it with that, at the instant', async (t) => {
+  const world = await fleet(t);
+  const first = firstRecords(world);
+  world.push({ name: 'often', cron: EACH_TEN, overlap: 'allow' });
+  await world.clock.advance(200 * SECOND);
+  assert.equal(first.length, 20);
+  for (const run of first) {
+    assert.deepEqual([run.state, skewMs(run)], ['running', 0]);
+    assert.equal(ticked(world).find((tick) => tick.run === run.id)?.host, run.host);
+  }
+});
+
+test('when the first one is dead the next one fires, and claims it, long before the death shows', async (t) => {
+  const world = await fleet(t);
+  const first = firstRecords(world);
+  world.push({ name: 'often', cron: '* * * * * * *', overlap: 'allow' });
+  world.hosts[0]?.kill();
+  await world.clock.advance(10 * SECOND);
+  const late = first.filter((run) => skewMs(run) > 0);
+  assert.ok(late.length > 0, 'h1 was to be the first of some');
+  for (const run of late) assert.deepEqual([run.state, skewMs(run)], ['running', RANK_STEP_MS]);
+  assert.ok(first.every((run) => run.host !== 'h1'));
+});
+
+test('a host that may not run the job leaves its ticks to those that may, and makes the run if they are dead', async (t) => {
+  const world = await fleet(t, 2);
+  const first = firstRecords(world);
+  const constraints = [{ on: 'host', key: '', equals: true, value: 'h2' }] as const;
+  world.push({ name: 'there', cron: EACH_TEN, overlap: 'allow', job: aJob({ constraints }) });
+  await world.clock.advance(100 * SECOND);
+  assert.deepEqual([...new Set(ticked(world).map(({ host }) => host))], ['h2']);
+  world.hosts[1]?.kill();
+  await world.clock.advance(10 * SECOND);
+  assert.equal(first.at(-1)?.state, 'pending');
+  assert.ok(world.clock.now() - Date.parse(first.at(-1)?.at ?? '') < 10 * SECOND);
+});
+
+test('more ticks at once than slots: those that are left wait for one', async (t) => {
+  const world = new World();
+  t.after(() => world.close());
+  await world.fleet(1, { slots: 2 });
+  for (let i = 0; i < 5; i++) world.push({ name: `s${i}`, cron: '0 * * * *' });
+  await world.until('all to be done', () => world.ended().length === 5, 3_700 * SECOND, SECOND / 2);
+  for (const box of world.boxes) {
+    const beside = world.boxes.filter((b) => b.startedAt <= box.startedAt && b.endsAt > box.startedAt);
+    assert.ok(beside.length <= 2);
+  }
+});
+
+for (const alone of [true, false])
+  test(`a tick whose answer was lost is found by the host that claimed it with that${alone ? '' : ', beside others of its name'}`, async (t) => {
+    const world = new World();
+    t.after(() => world.close());
+    const hosts = await world.fleet(2, { alone });
+    world.push({ name: 'often', cron: EACH_TEN });
+    for (const host of hosts) host.loseAnswer(isClaim, { afterMs: 200 });
+    await world.clock.advance(25 * SECOND);
+    const runs = ofSchedule(world, 'often');
+    assert.deepEqual(
+      runs.map(({ state, attempt }) => [state, attempt]),
+      runs.map(() => ['complete', 1]),
+    );
+    assert.deepEqual([runs.length, world.boxes.length], [2, 2]);
+    for (const box of world.boxes) assert.ok(box.startedAt % (10 * SECOND) < SECOND);
+  });
 
 test('overlap forbid: a tick that comes while one runs is passed by, and says which', async (t) => {
   const world = await overlapping(t, 'forbid');
@@ -147,6 +215,26 @@ async function overlapping(t: { after(run: () => Promise<void>): void }, overlap
   world.push({ name: 'slow', cron: EACH_TEN, overlap, job: aJob() });
   await world.clock.advance(30 * SECOND);
   return world;
+}
+
+function isClaim(writes: readonly Write[]): boolean {
+  return writes.some(({ kind, key }) => kind === 'put' && key.includes('/jobs/claims/'));
+}
+
+/** What is first written of each run, as it comes. */
+function firstRecords(world: World): RunValue[] {
+  const first: RunValue[] = [];
+  world.cluster.watchers.add({
+    changed: (changes) => {
+      for (const change of changes) {
+        if (change.kind !== 'put' || !change.entry.key.includes('/jobs/runs/')) continue;
+        const run: RunValue = JSON.parse(change.entry.value);
+        if (first.every(({ id }) => id !== run.id)) first.push(run);
+      }
+    },
+    reset: () => assert.fail('the store is another one'),
+  });
+  return first;
 }
 
 function ticked(world: World) {
