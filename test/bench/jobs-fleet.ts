@@ -6,11 +6,16 @@ import type { JobFleet } from '../../src/jobs/job-fleet.ts';
 import { pause } from '../../src/poke.ts';
 import { busyboxImage, uniqueTag } from '../docker/images.ts';
 import { type Agent, type FleetShop, openFleetShop, PROJECT } from '../e2e/fleet.ts';
+import type { Etcd } from '../ground/etcd.ts';
 import { until } from '../ground/harness.ts';
 import type { Ends } from './ends.ts';
 import { say } from './sections.ts';
 
 const READY_MS = 60_000;
+/** Of a member that is killed. */
+const DOWN_MS = 3_000;
+const PROBE_MS = 200;
+const PROBE_KEY = '/bench/probe';
 
 export interface JobsFleet {
   readonly shop: FleetShop;
@@ -33,43 +38,83 @@ export async function untilAllExecute({ shop, jobs }: JobsFleet): Promise<void> 
   await until(all, { timeoutMs: READY_MS, what: 'all hosts run jobs' });
 }
 
+/** Something that was broken on purpose. Epoch milliseconds. */
+export interface Fault {
+  readonly at: number;
+  /** Of a leader of etcd, until the others have one again; of an agent, until it is back. */
+  readonly over: number;
+  readonly kind: 'agent' | 'leader';
+  /** Its host, or its member of etcd. */
+  readonly who: string;
+}
+
 export interface Faults {
-  readonly kills: number;
-  readonly leaderChanges: number;
+  readonly faults: readonly Fault[];
+  /** All there were, those that were killed too. */
+  readonly agents: readonly Agent[];
+}
+
+export interface HarassOptions {
+  readonly killEveryMs: number;
+  readonly leaderEveryMs: number;
+  readonly signal: AbortSignal;
 }
 
 /** Until told to end: kills an agent every few seconds and starts it again, and now and then the leader of etcd. */
 export async function harass(
   { shop }: JobsFleet,
   agents: readonly Agent[],
-  { killEveryMs, leaderEveryMs, signal }: { killEveryMs: number; leaderEveryMs: number; signal: AbortSignal },
+  { killEveryMs, leaderEveryMs, signal }: HarassOptions,
 ): Promise<Faults> {
   const running = [...agents];
-  let kills = 0;
-  let leaderChanges = 0;
+  const all = [...agents];
+  const faults: Fault[] = [];
   let leaderAt = performance.now() + leaderEveryMs;
-  const rest = (ms: number) => pause(ms, signal);
   while (!signal.aborted) {
-    await rest(killEveryMs * (0.5 + Math.random()));
+    await pause(killEveryMs * (0.5 + Math.random()), signal);
     if (signal.aborted) break;
     if (performance.now() >= leaderAt) {
       leaderAt = performance.now() + leaderEveryMs;
-      const leader = await shop.etcd.leader();
-      await shop.etcd.kill(leader);
-      leaderChanges += 1;
-      say(`etcd's leader, member ${leader}, is killed`);
-      await rest(3_000);
-      await shop.etcd.start(leader);
+      faults.push(await leaderKilled(shop.etcd, signal));
       continue;
     }
-    const at = Math.floor(Math.random() * running.length);
-    const victim = running[at];
+    const place = Math.floor(Math.random() * running.length);
+    const victim = running[place];
     if (victim === undefined) break;
+    const at = Date.now();
     victim.signal('SIGKILL');
     await victim.ended;
-    kills += 1;
-    await rest(200 + Math.random() * 2_000);
-    running[at] = await shop.agent(victim.host);
+    await pause(200 + Math.random() * 2_000, signal);
+    const next = await shop.agent(victim.host);
+    faults.push({ at, over: Date.now(), kind: 'agent', who: victim.host.name });
+    running[place] = next;
+    all.push(next);
   }
-  return { kills, leaderChanges };
+  return { faults, agents: all };
+}
+
+async function leaderKilled(etcd: Etcd, signal: AbortSignal): Promise<Fault> {
+  const leader = await etcd.leader();
+  const at = Date.now();
+  await etcd.kill(leader);
+  await untilWritten(etcd.endpoints.filter((_, member) => member !== leader));
+  const over = Date.now();
+  say(`etcd's leader, member ${leader}, was killed: it took writes again ${over - at} ms later`);
+  await pause(Math.max(0, at + DOWN_MS - over), signal);
+  await etcd.start(leader);
+  return { at, over, kind: 'leader', who: `member ${leader}` };
+}
+
+/** Asked again and again, with little patience, so that what is seen is when etcd was ready and not who asked. */
+async function untilWritten(endpoints: readonly string[]): Promise<void> {
+  const store = openStore({ endpoints, callTimeoutMs: PROBE_MS });
+  const put = { kind: 'put', key: PROBE_KEY, value: '{}' } as const;
+  const isWritten = () =>
+    store.commit([], [put]).then(
+      () => true,
+      () => false,
+    );
+  await until(isWritten, { timeoutMs: READY_MS, what: 'etcd took writes again' }).finally(() =>
+    store.close(),
+  );
 }

@@ -1,14 +1,13 @@
 /** The tables of the part `jobs` as Markdown. Pure. */
+import { reportTicks } from './jobs-ticks-report.mjs';
 import { cells, loadWords, number, table, target } from './report.mjs';
-import { median, pairedRatio, quantile } from './stats.mjs';
+import { pairedRatio } from './stats.mjs';
 
 /** What is to be reached on a machine that does nothing else. */
 const ONE_SHOT_RATIO = 1.3;
 const PIPELINE_SPEED = 0.5;
 const PIPELINE_MIB = 1024;
 const PIPELINE_MEMORY_MB = 150;
-const TICKS = 1_000;
-const SKEW_MS = 1_000;
 const BURST = 200;
 const MIB_IN_MB = 2 ** 20 / 1e6;
 
@@ -119,33 +118,6 @@ function reportBurst({ jobs, submittedMs, wallMs, perHost, complete, others, ran
       `${BURST} jobs all finish, none twice`,
       jobs >= BURST && complete === jobs && ran === jobs && duplicates.length === 0,
       `${complete} complete, ${ran} ran, ${duplicates.length} twice`,
-    ),
-    '',
-  ];
-}
-
-function reportTicks({ ticks, ran, kills, leaderChanges, duplicates, misses, skewMs, unfinished, ...load }) {
-  const p99 = quantile(skewMs, 0.99);
-  return [
-    '### Ticks of a schedule under faults\n',
-    `A tick a second, three hosts with agents and engines of their own, etcd of three members. Meanwhile ${kills} agents were killed (SIGKILL) and started again, and etcd lost its leader ${leaderChanges} times. Skew: from the tick to what its container did, as this process saw it. ${loadWords(load)}`,
-    '',
-    table(
-      ['ticks', 'ran', 'twice', 'missed', 'skew p50 ms', 'p99 ms', 'max ms', 'runs left unfinished'],
-      [
-        [
-          ...[ticks, ran, duplicates.length, misses.length],
-          ...[median(skewMs), p99, Math.max(...skewMs)].map((ms) => number(ms, 0)),
-          unfinished,
-        ],
-      ],
-    ),
-    '',
-    ...[...duplicates, ...misses.map((run) => `${run} did not run`)].map((line) => `- ${line}`),
-    target(
-      `${number(TICKS, 0)} ticks, none twice, none missed, skew p99 under ${number(SKEW_MS, 0)} ms`,
-      ticks >= TICKS && duplicates.length === 0 && misses.length === 0 && p99 < SKEW_MS,
-      `${ran} of ${ticks}, ${duplicates.length} twice, p99 ${number(p99, 0)} ms`,
     ),
     '',
   ];

@@ -21,7 +21,12 @@ await runSections(
         say,
       }),
     burst: (t) => measureBurst(t, { jobs: sizeOf('GANTRYD_BENCH_BURST', 200), say }),
-    ticks: (t) => measureTicks(t, { ticks: sizeOf('GANTRYD_BENCH_TICKS', 1_000), say }),
+    ticks: (t) =>
+      measureTicks(t, {
+        ticks: sizeOf('GANTRYD_BENCH_TICKS', 1_000),
+        leaderEveryMs: 1_000 * sizeOf('GANTRYD_BENCH_LEADER_SECONDS', 90),
+        say,
+      }),
   },
   out,
   process.env.GANTRYD_BENCH_JOBS,

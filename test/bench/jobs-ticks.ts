@@ -1,42 +1,78 @@
 /**
- * Schedules of every second on three hosts while agents are killed and etcd changes its leader: has each tick exactly
- * one run, and how late does its container do its work?
+ * A schedule of every second on three hosts while agents are killed and etcd changes its leader: has each tick exactly
+ * one run, how late is it claimed by a host, and how late does its container do its work?
  */
 import type { Schedule } from '../../src/config/job.ts';
 import { deleteSchedule, listRuns, pushSchedule } from '../../src/jobs/intents.ts';
 import { tickId } from '../../src/jobs/run-id.ts';
+import type { Agent } from '../e2e/fleet.ts';
 import { until } from '../ground/harness.ts';
 import type { Ends } from './ends.ts';
 import { duplicates, Evidence } from './jobs-evidence.ts';
 import { harass, openJobsFleet, untilAllExecute } from './jobs-fleet.ts';
 import type { Say } from './jobs-stage.ts';
+import { firedBy, Timeline } from './jobs-timeline.ts';
 
-/** Ticks in a second: what two cores can start containers for, and have something left. */
-const SCHEDULES = 1;
+const NAME = 'every-second';
 const KILL_EVERY_MS = 12_000;
-const LEADER_EVERY_MS = 90_000;
 const FINISH_MS = 120_000;
 const TELL_EVERY_MS = 60_000;
 const SECOND = 1_000;
 
-export async function measureTicks(t: Ends, { ticks, say }: { ticks: number; say: Say }) {
+export interface TicksOptions {
+  readonly ticks: number;
+  readonly leaderEveryMs: number;
+  readonly say: Say;
+}
+
+/** A tick and what came of it. Milliseconds after the tick; undefined: not seen. */
+export interface Tick {
+  readonly run: string;
+  /** Epoch milliseconds. */
+  readonly instant: number;
+  readonly by: string | undefined;
+  readonly made: number | undefined;
+  readonly claimant: string | undefined;
+  readonly started: number | undefined;
+  readonly claimed: number | undefined;
+  readonly worked: number | undefined;
+}
+
+export async function measureTicks(t: Ends, { ticks, leaderEveryMs, say }: TicksOptions) {
   const fleet = await openJobsFleet(t);
   const { jobs, image, shop } = fleet;
   const evidence = await Evidence.gather(t);
   const agents = await shop.agents();
   await untilAllExecute(fleet);
-  const names = Array.from({ length: SCHEDULES }, (_, i) => `every-second-${i}`);
-  for (const name of names) await pushSchedule(jobs, everySecond(name, evidence.job(name, image)));
-  const perSchedule = Math.ceil(ticks / SCHEDULES);
-  // What comes before the first whole second after the push is not counted.
-  const first = Math.ceil(Date.now() / SECOND) * SECOND + 2 * SECOND;
-  const last = first + (perSchedule - 1) * SECOND;
+  const timeline = await Timeline.watch(t, shop.etcd.endpoints);
+  await pushSchedule(jobs, everySecond(evidence.job(NAME, image)));
+  const instants = instantsFrom(Date.now(), ticks);
+  const wanted = new Map(instants.map((instant) => [tickId(NAME, instant), instant]));
   const over = new AbortController();
-  const harassing = harass(fleet, agents, {
-    killEveryMs: KILL_EVERY_MS,
-    leaderEveryMs: LEADER_EVERY_MS,
-    signal: over.signal,
-  });
+  const options = { killEveryMs: KILL_EVERY_MS, leaderEveryMs, signal: over.signal };
+  const harassing = harass(fleet, agents, options);
+  await untilLast(instants.at(-1) ?? 0, evidence, say).finally(() => over.abort());
+  const { faults, agents: all } = await harassing;
+  const missing = () => missingOf(wanted, evidence);
+  await until(() => missing().length === 0, { timeoutMs: FINISH_MS, what: 'every tick had its run' }).catch(
+    () => undefined, // told below as misses
+  );
+  await deleteSchedule(jobs, NAME);
+  const counted = evidence.seen.filter(({ run }) => wanted.has(run));
+  return {
+    ...{ ticks: ticksOf(wanted, timeline, evidence, all), faults },
+    ...{ duplicates: duplicates(counted), misses: missing() },
+    unfinished: (await listRuns(jobs, { active: true })).length,
+  };
+}
+
+/** What comes before the second whole second from now is not counted. */
+function instantsFrom(now: number, ticks: number): readonly number[] {
+  const first = Math.ceil(now / SECOND) * SECOND + 2 * SECOND;
+  return Array.from({ length: ticks }, (_, i) => first + i * SECOND);
+}
+
+async function untilLast(last: number, evidence: Evidence, say: Say): Promise<void> {
   let toldAt = 0;
   const isOver = () => {
     const leftMs = last - Date.now();
@@ -46,38 +82,36 @@ export async function measureTicks(t: Ends, { ticks, say }: { ticks: number; say
     }
     return leftMs <= 0;
   };
-  await until(isOver, { timeoutMs: perSchedule * SECOND + FINISH_MS, what: 'the last tick' });
-  over.abort();
-  const faults = await harassing;
-  const wanted = new Map(
-    names.flatMap((name) =>
-      Array.from(
-        { length: perSchedule },
-        (_, i) => [tickId(name, first + i * SECOND), first + i * SECOND] as const,
-      ),
-    ),
-  );
-  const seenOf = () => new Set(evidence.seen.map(({ run }) => run));
-  const missing = () => {
-    const seen = seenOf();
-    return [...wanted.keys()].filter((run) => !seen.has(run));
-  };
-  await until(() => missing().length === 0, { timeoutMs: FINISH_MS, what: 'every tick had its run' }).catch(
-    () => undefined, // told below as misses
-  );
-  for (const name of names) await deleteSchedule(jobs, name);
-  const counted = evidence.seen.filter(({ run }) => wanted.has(run));
-  const skewMs = counted.map(({ run, at }) => at - (wanted.get(run) ?? at));
-  return {
-    ...{ ticks: wanted.size, ran: new Set(counted.map(({ run }) => run)).size, ...faults },
-    ...{ duplicates: duplicates(counted), misses: missing(), skewMs },
-    unfinished: (await listRuns(jobs, { active: true })).length,
-  };
+  await until(isOver, { timeoutMs: last - Date.now() + FINISH_MS, what: 'the last tick' });
 }
 
-function everySecond(name: string, job: Schedule['job']): Schedule {
+function missingOf(wanted: ReadonlyMap<string, number>, { seen }: Evidence): readonly string[] {
+  const ran = new Set(seen.map(({ run }) => run));
+  return [...wanted.keys()].filter((run) => !ran.has(run));
+}
+
+function ticksOf(
+  wanted: ReadonlyMap<string, number>,
+  timeline: Timeline,
+  { seen }: Evidence,
+  agents: readonly Agent[],
+): readonly Tick[] {
+  const fired = firedBy(agents);
+  const worked = new Map(seen.toReversed().map(({ run, at }) => [run, at])); // the first time counts
+  return [...wanted].map(([run, instant]) => {
+    const after = (at: number | undefined) => (at === undefined ? undefined : at - instant);
+    const { made, started, claimed, claimant } = timeline.of(run);
+    return {
+      ...{ run, instant, by: fired.get(run), claimant },
+      ...{ made: after(made), started: after(started), claimed: after(claimed) },
+      worked: after(worked.get(run)),
+    };
+  });
+}
+
+function everySecond(job: Schedule['job']): Schedule {
   return {
-    ...{ name, cron: '* * * * * * *', timeZone: 'UTC', suspended: false, job },
+    ...{ name: NAME, cron: '* * * * * * *', timeZone: 'UTC', suspended: false, job },
     // What is measured is whether ticks are lost, not what is done about slow runs.
     ...{ overlap: 'allow', missed: 'runOnce' },
   };
