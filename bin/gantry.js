@@ -1,4 +1,4 @@
 #!/usr/bin/env -S node --
-import { main } from '../dist/src/cli/main.js';
+import { gantry } from '../dist/src/cli/gantry.js';
 
-await main('gantry');
+await gantry();

@@ -4,8 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { access, constants, link, readFile, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import {
   makeFolder,
   removeAbandoned,
@@ -17,6 +16,7 @@ import {
 } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
 import { PROXY_SOCKET } from '../proxy/protocol.ts';
+import { defaultStateDir } from './state-path.ts';
 
 export interface StateDir {
   /** Absolute. */
@@ -43,18 +43,6 @@ export async function openStateDir(path: string = defaultStateDir()): Promise<St
   await refuseUnsafe(folder);
   await removeAbandoned(folder);
   return { path: folder, hostId: await hostIdIn(folder) };
-}
-
-/** /var/lib/gantryd for root, else gantryd in the XDG state folder. */
-export function defaultStateDir(
-  uid: number = ownUid(),
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): string {
-  if (uid === 0) return '/var/lib/gantryd';
-  const xdg = env.XDG_STATE_HOME;
-  // The XDG base directory specification has relative paths ignored.
-  const base = xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.local', 'state');
-  return join(base, 'gantryd');
 }
 
 function refuseLong(folder: string): void {

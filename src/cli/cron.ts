@@ -23,9 +23,10 @@ import {
   scheduleDocument,
 } from './cron-words.ts';
 import { interruptible } from './interrupt.ts';
+import { ensureExecuted } from './job-attended.ts';
 import type { JobArguments, PushArguments, RunScheduleArguments, ScheduleArguments } from './job-options.ts';
 import { type Place, withPlace } from './job-place.ts';
-import { ensureExecuted, watched } from './job-run.ts';
+import { watched } from './job-run.ts';
 import { openSink } from './job-sink.ts';
 import { schedulesOfFile } from './job-source.ts';
 import { refuseElsewhere } from './job-waiting.ts';

@@ -4,7 +4,7 @@
  */
 import { access, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { defaultStateDir } from '../agent/state-dir.ts';
+import { defaultStateDir } from '../agent/state-path.ts';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import type { ProxyStatus } from '../proxy/protocol.ts';

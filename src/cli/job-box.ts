@@ -16,7 +16,7 @@ export function defaultSlots(): number {
 
 export interface BoxHostOptions {
   readonly only?: string;
-  readonly untilIdleMs?: number;
+  readonly untilIdleMs?: () => number;
   readonly emit: (event: AgentEvent) => void;
   readonly onPrinted?: ExecutionInput['onPrinted'];
   /** Called before an attempt is executed. */

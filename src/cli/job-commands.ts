@@ -1,6 +1,7 @@
 /** The commands `job` and `cron` of both programs. Each imports what it needs when it runs. */
 import type { Argv } from 'yargs';
 import {
+  withAttach,
   withJobList,
   withJobLog,
   withJobRun,
@@ -86,12 +87,19 @@ function jobCommands(parser: Argv, program: Program, done: (code: number) => voi
       async (args) => done(await (await reports()).runPrune({ ...args, program })),
     );
   if (program === 'gantryd') return all;
-  return all.command(
-    'runner',
-    false,
-    (y) => withRunner(y, program),
-    async (args) => done(await (await import('./job-runner.ts')).runRunner({ ...args, program })),
-  );
+  return all
+    .command(
+      'attach <id>',
+      false,
+      (y) => withAttach(y, program),
+      async (args) => done(await (await import('./job-attended.ts')).runAttach({ ...args, program })),
+    )
+    .command(
+      'runner',
+      false,
+      (y) => withRunner(y, program),
+      async (args) => done(await (await import('./job-runner.ts')).runRunner({ ...args, program })),
+    );
 }
 
 function cronCommands(parser: Argv, program: Program, done: (code: number) => void): Argv {

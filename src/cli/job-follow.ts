@@ -38,6 +38,10 @@ export interface Followed {
   readonly tail?: number;
   /** Only what was printed since, as an ISO time. */
   readonly since?: string;
+  /** Where in its log: as it was told. */
+  readonly from?: string;
+  /** Called with each place in its log up to which all was told. */
+  readonly onTold?: (position: string) => void;
   /** Only until its host has its input. */
   readonly untilFed?: boolean;
 }
@@ -84,6 +88,8 @@ class Follower {
   constructor(followed: Followed, signal: AbortSignal) {
     this.#followed = followed;
     this.#signal = signal;
+    this.#position = followed.from ?? '';
+    if (followed.from !== undefined) this.#hostId = followed.place.box?.hostId ?? followed.run.hostId ?? '';
   }
 
   get isDone(): boolean {
@@ -202,6 +208,7 @@ class Follower {
     for await (const { entry, next } of log) {
       if (entry.time >= (this.#followed.since ?? '')) await this.#followed.sink.entry(entry);
       this.#position = next;
+      this.#followed.onTold?.(next);
       this.#said = '';
       if (this.#signal.aborted) return;
     }

@@ -1,5 +1,6 @@
 /** The words and options of `job` and `cron`, in one place so that they mean the same everywhere. */
 import type { Argv } from 'yargs';
+import { parseDuration } from '../config/quantities.ts';
 import { GantryError } from '../errors.ts';
 import { type EtcdArguments, single, whole, withEtcd } from './fleet-options.ts';
 import { refuseOdd } from './options.ts';
@@ -33,6 +34,16 @@ export interface RunJobArguments extends JobArguments {
   readonly remove: boolean;
   readonly detach: boolean;
   readonly input: string | undefined;
+  /** Of gantry alone. */
+  readonly linger: string | undefined;
+}
+
+/** Goes on with a run that `job run` had begun. */
+export interface AttachArguments extends JobArguments {
+  readonly id: string;
+  readonly from: string | undefined;
+  readonly showLogs: boolean;
+  readonly remove: boolean;
 }
 
 export interface SubmitArguments extends JobArguments {
@@ -60,6 +71,7 @@ export interface JobLogArguments extends RunIdArguments {
 
 export interface RunnerArguments extends JobArguments {
   readonly foreground: boolean;
+  readonly linger: string | undefined;
 }
 
 export interface PushArguments extends JobArguments {
@@ -129,6 +141,22 @@ const runJob = {
   detach: { type: 'boolean', default: false, description: 'Print its id and return' },
 } as const;
 
+const linger = {
+  linger: {
+    type: 'string',
+    default: process.env.GANTRYD_LINGER || undefined,
+    defaultDescription: '$GANTRYD_LINGER, 5m',
+    description: 'How long a process stays that runs the next one sooner; 0s: none',
+    requiresArg: true,
+  },
+} as const;
+
+const attach = {
+  from: text('Where in its log'),
+  'show-logs': runJob['show-logs'],
+  remove: runJob.remove,
+} as const;
+
 const list = { all: { type: 'boolean', default: false, description: 'Also those that are over' } } as const;
 
 const log = {
@@ -139,8 +167,10 @@ const log = {
 /** Every option by its long name, for "did you mean". */
 export const JOB_OPTION_NAMES: readonly string[] = [
   ...[project, runJob, follow, list, log].flatMap((group) => Object.keys(group)),
-  ...['registry', 'foreground'],
+  ...['registry', 'foreground', 'linger'],
 ];
+
+const DEFAULT_LINGER = '5m';
 
 const ENDS =
   "Ends with the container's exit code; 124 when its time was over, 125 when it could not be started, 130 when it was cancelled.";
@@ -150,8 +180,10 @@ type Builder<A> = (parser: Argv, program: Program) => Argv<A>;
 export const withJobRun: Builder<RunJobArguments> = (parser, program) =>
   reach(parser, program)
     .options(runJob)
+    .options(program === 'gantry' ? linger : {})
     .epilogue(ENDS)
-    .check(single(...singles(runJob)))
+    .check(single(...singles(runJob), 'linger'))
+    .check((args) => lingerOf(args.linger as string | undefined) >= 0)
     .check(whole('retries', 0, 1000)) as unknown as Argv<RunJobArguments>;
 
 export const withSubmit: Builder<SubmitArguments> = (parser, program) =>
@@ -197,7 +229,11 @@ export const withJobLog: Builder<JobLogArguments> = (parser, program) =>
 export const withRunner: Builder<RunnerArguments> = (parser, program) =>
   reach(parser, program).options({
     foreground: { type: 'boolean', default: false, description: 'Stay, and log to stdout' },
+    linger: text('How long it stays when it has nothing to do'),
   }) as unknown as Argv<RunnerArguments>;
+
+export const withAttach: Builder<AttachArguments> = (parser, program) =>
+  withRunId(parser, program).options(attach) as unknown as Argv<AttachArguments>;
 
 export const withPush: Builder<PushArguments> = (parser, program) =>
   reach(parser, program).positional('file', {
@@ -223,6 +259,13 @@ function reach(parser: Argv, program: Program): Argv {
     refuseOdd('project', args.project);
     return true;
   }) as unknown as Argv;
+}
+
+/** How long a runner that is left stays, in milliseconds. Throws usage. */
+export function lingerOf(text: string | undefined): number {
+  const ms = parseDuration(text ?? DEFAULT_LINGER, 1_000);
+  if (ms !== undefined && ms >= 0) return ms;
+  throw new GantryError('usage', `--linger: '${text}' is no time`, { hint: 'Give one as 90s, 5m or 0s.' });
 }
 
 function runIdOf() {

@@ -2,23 +2,25 @@
 import type { RunValue } from '../cluster/job-values.ts';
 import type { Job } from '../config/job.ts';
 import { GantryError, isGantryError } from '../errors.ts';
-import { cancelRun, findRun, listExecutors, listRuns, removeRun, submitRun } from '../jobs/intents.ts';
+import { cancelRun, findRun, listExecutors, listRuns, submitRun } from '../jobs/intents.ts';
 import { isOver } from '../jobs/runs.ts';
 import { interruptible } from './interrupt.ts';
+import { cancelling, ensureExecuted, INTERRUPTED, keptUntilTold, told } from './job-attended.ts';
 import { type Followed, followRun } from './job-follow.ts';
 import { type GivenInput, readInput } from './job-input.ts';
-import type { JobArguments, JobLogArguments, RunJobArguments, SubmitArguments } from './job-options.ts';
+import {
+  type JobArguments,
+  type JobLogArguments,
+  lingerOf,
+  type RunJobArguments,
+  type SubmitArguments,
+} from './job-options.ts';
 import { type Place, withPlace } from './job-place.ts';
 import { leftAlone, openSink, type Sink } from './job-sink.ts';
 import { jobOfArguments, jobOfFile } from './job-source.ts';
-import { noHost, refuseElsewhere } from './job-waiting.ts';
+import { hasRoom, noHost, refuseElsewhere } from './job-waiting.ts';
 import { runDocument } from './job-words.ts';
 import { outputOf } from './output.ts';
-
-/** Of a run of which nothing is to be kept, until it was told how it ended. */
-const KEPT_UNTIL_TOLD_MS = 600_000;
-/** What Ctrl-C ends a command with. */
-const INTERRUPTED = 130;
 
 export async function runJob(args: RunJobArguments): Promise<number> {
   return withPlace(args, async (place) => {
@@ -27,14 +29,9 @@ export async function runJob(args: RunJobArguments): Promise<number> {
     const given = await readInput(args.input);
     if (args.detach) return leave(args, place, await submitted(place, job, given), given);
     const sink = openSink({ json: args.json, level: args.logLevel, showLogs: args.showLogs });
-    // Whoever waits for it is to learn how it ended, and removes it then.
-    const kept = args.remove ? { ...job, remove: false, keepMs: KEPT_UNTIL_TOLD_MS } : job;
-    const run = await attached(place, kept, given, sink, here);
-    const code = sink.ended(run);
-    if (args.remove) {
-      await removeRun(place.fleet, run.id);
-      await removeFiles(place, [run.id]);
-    } else await haveExpiredRemoved(place);
+    const run = await attached(place, keptUntilTold(job, args.remove), given, sink, here);
+    const code = await told(place, run, sink, args.remove);
+    await leaveRunner(args, place);
     return code;
   });
 }
@@ -74,17 +71,12 @@ export async function runJobLog(args: JobLogArguments): Promise<number> {
   });
 }
 
-/** On a box it goes from the disk at once; a host of a fleet sees to it itself. */
-export async function removeFiles({ fleet, box }: Place, runs: readonly string[]): Promise<void> {
-  if (box === undefined) return;
-  const { removeRunFolder, runFolder } = await import('../jobs/run-folder.ts');
-  for (const run of runs) await removeRunFolder(runFolder(box.stateDir, fleet.project, run));
-}
-
-/** On a box where no runner is ever needed nobody else would. */
-async function haveExpiredRemoved(place: Place): Promise<void> {
+/** The next one is sooner run by a process that is there. Where none is wanted, it is only to remove what has expired. */
+async function leaveRunner({ linger }: RunJobArguments, place: Place): Promise<void> {
   const { box, fleet } = place;
   if (box === undefined) return;
+  const lingerMs = lingerOf(linger);
+  if (lingerMs > 0) return (await import('./job-runner-start.ts')).ensureRunner(box, { lingerMs });
   const runs = await listRuns(fleet);
   const isOld = ({ endedAt, job }: RunValue) =>
     endedAt !== undefined && Date.parse(endedAt) + job.keepMs < fleet.now();
@@ -104,13 +96,6 @@ export async function watched(
   );
   if (ended === undefined && !unread.aborted) throw leftAlone(what.run.id, program);
   return ended ?? what.run;
-}
-
-/** Has somebody on this box execute what was left to it. */
-export async function ensureExecuted({ box }: Place): Promise<void> {
-  if (box === undefined) return;
-  const { ensureRunner } = await import('./job-runner.ts');
-  await ensureRunner(box);
 }
 
 /** Refused when nobody could run it now. */
@@ -171,11 +156,11 @@ async function leave(args: JobArguments, place: Place, run: RunValue, given: Giv
 /** Executes a run in this process; false: it is somebody else's. */
 type RunHere = (run: RunValue, sink: Sink) => Promise<boolean>;
 
-/** On a box without a runner. What it takes is loaded while the rest goes on. */
+/** On a box without a runner that has time for it. What it takes is loaded while the rest goes on. */
 async function readyHere({ box, fleet }: Place): Promise<RunHere | undefined> {
   if (box === undefined) return undefined;
   const { runnerPid } = await import('./job-runner-pid.ts');
-  if ((await runnerPid(box.stateDir)) !== undefined) return undefined;
+  if ((await runnerPid(box.stateDir)) !== undefined && (await hasRoom(fleet))) return undefined;
   const [{ runHere }, { loadExecuting }] = await Promise.all([
     import('./job-here.ts'),
     import('./job-box.ts'),
@@ -224,21 +209,4 @@ async function untilEnd(
 /** To whoever claims it; on a box it was put where it is read when the run was submitted. */
 function stillToGive({ box }: Place, { source }: GivenInput): Pick<Followed, 'input'> {
   return box !== undefined || source === undefined ? {} : { input: source };
-}
-
-/** The first Ctrl-C cancels the run, and its end is waited for. Answers what takes that back. */
-function cancelling(place: Place, run: RunValue, sink: Sink, interrupted: AbortSignal): () => Promise<void> {
-  let asked: Promise<unknown> = Promise.resolve();
-  const cancel = () => {
-    sink.note('Cancelling it; Ctrl-C again leaves it as it is');
-    asked = cancelRun(place.fleet, run.id, 'interrupted').catch((error) =>
-      sink.note(`It could not be cancelled: ${error instanceof Error ? error.message : error}`),
-    );
-  };
-  if (interrupted.aborted) cancel();
-  else interrupted.addEventListener('abort', cancel, { once: true });
-  return async () => {
-    interrupted.removeEventListener('abort', cancel);
-    await asked;
-  };
 }

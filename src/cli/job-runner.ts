@@ -2,44 +2,40 @@
  * The process that runs what no command waits for on one box: detached runs and schedules. Started when there is
  * something for it, one for each state directory, and ends by itself when nothing is left; or kept by systemd.
  */
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { listRuns, listSchedules } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
 import { withLock } from '../lock.ts';
-import { PACKAGE_ROOT } from '../version.ts';
 import { keepYoungHeapSmall } from '../young-heap.ts';
 import { interruptible } from './interrupt.ts';
 import { runBoxHost } from './job-box.ts';
-import type { RunnerArguments } from './job-options.ts';
-import { type Box, withPlace } from './job-place.ts';
+import { lingerOf, type RunnerArguments } from './job-options.ts';
+import { withPlace } from './job-place.ts';
 import { RunnerLog } from './job-runner-log.ts';
 import { commandOf, RUNNER_LOCK, runnerPid } from './job-runner-pid.ts';
 import { openOutput } from './output.ts';
+import { type BoxPlace, Staying, serveRunner } from './runner-server.ts';
 
-/** Nothing to do for so long, and it ends. */
+/** Nothing to do for so long, and it ends, where nobody says. */
 const IDLE_MS = 10_000;
 /** Another runner that has just ended gives the lock back. */
 const LOCK_MS = 1_000;
 /** One that was asked to leave lets go of what runs first. */
 const RELIEVED_MS = 30_000;
 const LOG = join('jobs', 'runner.log');
-/** What of the starter's surroundings it needs: to find the engine, registries and its folders. */
-const ENVIRONMENT =
-  /^(PATH|HOME|TZ|LANG|TMPDIR|XDG_.*|DOCKER_.*|GANTRYD_SECRETS_DIR|NODE_EXTRA_CA_CERTS|https?_proxy|no_proxy)$/i;
-
 export async function runRunner(args: RunnerArguments): Promise<number> {
   keepYoungHeapSmall();
-  return withPlace(args, async ({ fleet, box }) => {
+  return withPlace(args, async (place) => {
+    const { box } = place;
     if (box === undefined) throw new GantryError('usage', 'A runner is for one box: gantry job runner');
     const log = args.foreground ? undefined : new RunnerLog(join(box.stateDir, LOG));
     const output = openOutput({ json: args.json, level: args.logLevel });
     const emit = (event: AgentEvent) => (log === undefined ? output.event(event) : log.event(event));
     try {
       if (args.foreground) await relieve(box.stateDir);
-      await interruptible((signal) => untilNothingIsLeft({ box, fleet, emit, args, signal }));
+      await interruptible((signal) => untilNothingIsLeft({ place: { ...place, box }, emit, args, signal }));
       return 0;
     } catch (error) {
       // One runs already: it sees what this one was started for.
@@ -51,8 +47,7 @@ export async function runRunner(args: RunnerArguments): Promise<number> {
 }
 
 interface Running {
-  readonly box: Box;
-  readonly fleet: JobFleet;
+  readonly place: BoxPlace;
   readonly emit: (event: AgentEvent) => void;
   readonly args: RunnerArguments;
   readonly signal: AbortSignal;
@@ -62,14 +57,21 @@ interface Running {
  * Who leaves work writes it before he looks whether a runner holds the lock; so a runner that has given the lock back
  * looks once more, and nothing is left lying.
  */
-async function untilNothingIsLeft({ box, fleet, emit, args, signal }: Running): Promise<void> {
-  const idle = args.foreground ? {} : { untilIdleMs: IDLE_MS };
+async function untilNothingIsLeft({ place, emit, args, signal }: Running): Promise<void> {
+  const lock = join(place.box.stateDir, RUNNER_LOCK);
   const timeoutMs = args.foreground ? RELIEVED_MS : LOCK_MS;
+  const staying = new Staying(args.linger === undefined ? IDLE_MS : lingerOf(args.linger));
   do {
-    await withLock(join(box.stateDir, RUNNER_LOCK), { timeoutMs, signal }, () =>
-      runBoxHost(box, fleet, { ...idle, emit }, signal),
-    );
-  } while (!signal.aborted && (await hasWork(fleet)));
+    await withLock(lock, { timeoutMs, signal }, async () => {
+      const server = await serveRunner({ place, staying, emit });
+      try {
+        const idle = args.foreground ? {} : { untilIdleMs: () => staying.patienceMs };
+        await runBoxHost(place.box, place.fleet, { ...idle, emit }, signal);
+      } finally {
+        await server.close();
+      }
+    });
+  } while (!signal.aborted && (await hasWork(place.fleet)));
 }
 
 async function hasWork(fleet: JobFleet): Promise<boolean> {
@@ -88,23 +90,4 @@ async function relieve(stateDir: string): Promise<void> {
   } catch (error) {
     if (codeOf(error) !== 'ESRCH') throw error;
   }
-}
-
-/** Starts a runner unless there is one. Does not wait for it. */
-export async function ensureRunner({ stateDir, docker }: Box): Promise<void> {
-  if ((await runnerPid(stateDir)) !== undefined) return;
-  const bin = join(PACKAGE_ROOT, 'bin', 'gantry.js');
-  const engine = docker === undefined ? [] : ['--docker', docker];
-  const child = spawn(process.execPath, [bin, 'job', 'runner', '--state-dir', stateDir, ...engine], {
-    cwd: '/',
-    detached: true,
-    stdio: 'ignore',
-    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => ENVIRONMENT.test(name))),
-  });
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve).once('error', (cause) => {
-      reject(new GantryError('state-dir', `the runner could not be started: ${cause.message}`, { cause }));
-    });
-  });
-  child.unref();
 }

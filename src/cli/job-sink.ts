@@ -12,6 +12,7 @@ import type { LogEntry } from '../jobs/run-log.ts';
 import { exitCodeOf, runDocument, toldAtTheEnd } from './job-words.ts';
 import type { LogLevel } from './options.ts';
 import { printable } from './render.ts';
+import type { Streams } from './streams.ts';
 
 export interface SinkOptions {
   readonly json: boolean;
@@ -20,6 +21,8 @@ export interface SinkOptions {
   readonly showLogs: boolean;
   /** Called when nobody reads what is told any more, or it cannot be written. */
   readonly onUnread?: () => void;
+  /** Absent: those of this process. */
+  readonly streams?: Streams;
 }
 
 export interface Sink {
@@ -37,13 +40,13 @@ export function openSink(options: SinkOptions): Sink {
   return options.json ? jsonSink(options) : humanSink(options);
 }
 
-function humanSink({ level, showLogs, onUnread }: SinkOptions): Sink {
+function humanSink({ level, showLogs, onUnread, streams = process }: SinkOptions): Sink {
   const note = (words: string) => {
-    if (level === 'info' || level === 'debug') process.stderr.write(`${words}\n`);
+    if (level === 'info' || level === 'debug') streams.stderr.write(`${words}\n`);
   };
   const show = async (stream: Printed['stream'], bytes: Buffer): Promise<void> => {
     if (stream === 'gantryd') note(printable(bytes.toString('utf8').trimEnd()));
-    else if (showLogs && !(await written(process[stream], bytes)) && stream === 'stdout') onUnread?.();
+    else if (showLogs && !(await written(streams[stream], bytes)) && stream === 'stdout') onUnread?.();
   };
   return {
     printed: (_, { stream, bytes }) => show(stream, bytes),
@@ -51,15 +54,15 @@ function humanSink({ level, showLogs, onUnread }: SinkOptions): Sink {
     note,
     ended(run) {
       const words = toldAtTheEnd(run);
-      if (words !== undefined && level !== 'silent') process.stderr.write(`${words}\n`);
+      if (words !== undefined && level !== 'silent') streams.stderr.write(`${words}\n`);
       return exitCodeOf(run);
     },
   };
 }
 
-function jsonSink({ showLogs, onUnread }: SinkOptions): Sink {
+function jsonSink({ showLogs, onUnread, streams = process }: SinkOptions): Sink {
   const write = async (value: unknown) => {
-    const isRead = await written(process.stdout, Buffer.from(`${JSON.stringify(value)}\n`));
+    const isRead = await written(streams.stdout, Buffer.from(`${JSON.stringify(value)}\n`));
     if (!isRead) onUnread?.();
   };
   const isShown = (stream: LogEntry['stream']) => showLogs || stream === 'gantryd';

@@ -12,7 +12,11 @@ import type { Place } from './job-place.ts';
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** Throws usage, secrets-key. */
-export async function jobOfArguments(args: RunJobArguments, place: Place): Promise<Job> {
+export async function jobOfArguments(
+  args: RunJobArguments,
+  place: Place,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<Job> {
   const { jobOfFlags } = await import('../config/job-flags.ts');
   const { image, name, env, mount, network, constraint, command, entrypoint } = args;
   const envFiles = args.envFile.map(async (path) => ({
@@ -23,7 +27,7 @@ export async function jobOfArguments(args: RunJobArguments, place: Place): Promi
     ...{ image, name, env, mount, network, constraint, command, entrypoint },
     ...{ user: args.user, memory: args.memory, cpus: args.cpus, timeout: args.timeout },
     ...{ retries: args.retries, keep: args.keep, remove: args.remove },
-    environment: process.env,
+    environment,
     envFiles: await Promise.all(envFiles),
     secret: await secretsOf(args.secret, place),
     registryAuth: args.registryAuth === undefined ? undefined : await authOf(args.registryAuth, place),

@@ -3,7 +3,15 @@ import { hostname } from 'node:os';
 import type { ExecutorValue, RunValue } from '../cluster/job-values.ts';
 import type { Job } from '../config/job.ts';
 import { GantryError } from '../errors.ts';
+import { listRuns } from '../jobs/intents.ts';
+import type { JobFleet } from '../jobs/job-fleet.ts';
 import { canRunOn } from '../jobs/runs.ts';
+import { defaultSlots } from './job-box.ts';
+
+/** Whether the runner of a box would begin one more now. */
+export async function hasRoom(fleet: JobFleet): Promise<boolean> {
+  return (await listRuns(fleet, { active: true })).length < defaultSlots();
+}
 
 /** Hosts that are named one by one. */
 const NAMED = 5;

@@ -17,20 +17,18 @@ import {
   withComponentOptions,
   withProxyOptions,
 } from './options.ts';
-import { openOutput, watchStreams } from './output.ts';
+import { openOutput } from './output.ts';
 import { withSecretCommands } from './secret-commands.ts';
+import { endProcess, watchStreams } from './streams.ts';
 import { type Program, usageError } from './usage.ts';
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 usage or config.';
 const WAIT_CODES = '3 the time is over, 4 no live host to wait for.';
 
-/** Runs the command in process.argv and exits: 0 done, 1 failed, 2 usage or config; 3 and 4 are ends of `--wait`. */
-export async function main(program: Program): Promise<void> {
+/** Runs the command and exits: 0 done, 1 failed, 2 usage or config; 3 and 4 are ends of `--wait`. */
+export async function main(program: Program, argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   const lost = watchStreams();
-  process.exitCode = await exitCodeOf(program, process.argv.slice(2));
-  // Whatever a library left open must not keep a finished command alive.
-  // Output that is lost is told a tick after its write.
-  process.stdout.write('', () => setImmediate(() => process.exit(process.exitCode || (lost() ? 1 : 0))));
+  endProcess(await exitCodeOf(program, argv), lost);
 }
 
 async function exitCodeOf(program: Program, argv: readonly string[]): Promise<number> {

@@ -3,16 +3,19 @@
  * value a line on stdout and nothing else. On a terminal one line is kept for what is waited for.
  */
 import { styleText } from 'node:util';
-import { codeOf, type GantryError, messageOf } from '../errors.ts';
+import type { GantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import type { LogLevel } from './options.ts';
 import { isBadNews, renderError, renderEvent, renderProgress } from './render.ts';
+import type { Streams } from './streams.ts';
 
 export interface OutputOptions {
   readonly json: boolean;
   readonly level: LogLevel;
   /** `many`: each line says which component it is about, and none is kept for what is waited for. */
   readonly components?: 'many';
+  /** Absent: those of this process. */
+  readonly streams?: Streams;
 }
 
 export interface Output {
@@ -27,9 +30,6 @@ export interface Output {
   /** Removes the line of what is waited for. */
   end(): void;
 }
-
-/** A reader that went away, or a terminal that was closed: nobody is there to be told. */
-const NOBODY_READS = new Set(['EPIPE', 'EIO', 'ERR_STREAM_DESTROYED']);
 
 const ERASE_LINE = '\r\u001b[2K';
 /** Of a terminal that does not tell. */
@@ -50,27 +50,12 @@ export function outputOf({
   return openOutput({ json, level: logLevel });
 }
 
-export function openOutput({ json, level, components }: OutputOptions): Output {
-  return json ? jsonOutput(level) : humanOutput(level, components === 'many');
+export function openOutput({ json, level, components, streams = process }: OutputOptions): Output {
+  return json ? jsonOutput(level, streams) : humanOutput(level, components === 'many', streams);
 }
 
-/**
- * Call once: output that cannot be written must not end a command that is changing something. Answers
- * whether any was lost (a full disk) that somebody would have read; that is told on stderr.
- */
-export function watchStreams(): () => boolean {
-  let lost = false;
-  process.stderr.on('error', () => undefined); // nowhere left to tell it
-  process.stdout.on('error', (error) => {
-    if (lost || NOBODY_READS.has(codeOf(error))) return;
-    lost = true;
-    process.stderr.write(`Error: the output could not be written: ${messageOf(error)}\n`);
-  });
-  return () => lost;
-}
-
-function jsonOutput(level: LogLevel): Output {
-  const write = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n`);
+function jsonOutput(level: LogLevel, { stdout }: Streams): Output {
+  const write = (value: unknown) => stdout.write(`${JSON.stringify(value)}\n`);
   let waitedFor = '';
   /** A long drain would otherwise be a line a second, each telling only that time passes. */
   const isOnlyOlder = (event: AgentEvent) => {
@@ -90,24 +75,25 @@ function jsonOutput(level: LogLevel): Output {
   };
 }
 
-function humanOutput(level: LogLevel, many: boolean): Output {
+function humanOutput(level: LogLevel, many: boolean, { stdout, stderr }: Streams): Output {
+  const terminal = stdout === process.stdout ? process.stdout : undefined;
   const debug = level === 'debug';
-  const live = !many && process.stdout.isTTY === true && (debug || level === 'info');
+  const live = !many && terminal?.isTTY === true && (debug || level === 'info');
   let shown = '';
   const clear = () => {
-    if (shown !== '') process.stdout.write(ERASE_LINE);
+    if (shown !== '') stdout.write(ERASE_LINE);
     shown = '';
   };
   const line = (words: string) => {
     clear();
-    process.stdout.write(`${words}\n`);
+    stdout.write(`${words}\n`);
   };
   const progress = (words: string) => {
-    const fitting = words.slice(0, Math.max(LEAST_COLUMNS, (process.stdout.columns || COLUMNS) - 1));
+    const fitting = words.slice(0, Math.max(LEAST_COLUMNS, (terminal?.columns || COLUMNS) - 1));
     if (!live || fitting === shown) return;
     clear();
     shown = fitting;
-    process.stdout.write(styleText('dim', shown));
+    stdout.write(styleText('dim', shown));
   };
   const toldOf = new Map<string, Set<string>>();
   return {
@@ -127,7 +113,7 @@ function humanOutput(level: LogLevel, many: boolean): Output {
     },
     error(error) {
       clear();
-      if (level !== 'silent') process.stderr.write(`${renderError(error, debug)}\n`);
+      if (level !== 'silent') stderr.write(`${renderError(error, debug)}\n`);
     },
     progress,
     end: clear,

@@ -2,12 +2,12 @@
 import { hostname, userInfo } from 'node:os';
 
 /** Who asks, as history shows it. Behind sudo it is the person. */
-export function whoAsks(): string {
-  return `${userName()}@${hostname()}`;
+export function whoAsks(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  return `${userName(env.SUDO_USER)}@${hostname()}`;
 }
 
-function userName(): string {
-  if (process.getuid?.() === 0 && process.env.SUDO_USER) return process.env.SUDO_USER;
+function userName(behindSudo: string | undefined): string {
+  if (process.getuid?.() === 0 && behindSudo) return behindSudo;
   try {
     return userInfo().username;
   } catch {

@@ -15,6 +15,7 @@ export type Found =
 
 export async function findStep(context: StepContext): Promise<Found> {
   const { input, progress, index } = context;
+  if (progress.isFirst && progress.isUntouched) return { kind: 'none' };
   // One that nobody has begun yet may be cancelled while the engine is away: it has left nothing there.
   const { left, cancelled } = input;
   const until = progress.isUntouched ? AbortSignal.any([left, cancelled]) : left;

@@ -133,12 +133,13 @@ class Execution {
     context: StepContext,
     { container, outputBytes }: Extract<StepOutcome, { kind: 'done' }>,
   ): Promise<RunEnd | undefined> {
-    const { index } = context;
+    const { index, isLast } = context;
     const endedAt = new Date(this.#input.now()).toISOString();
     const change = { state: 'complete', exitCode: 0, endedAt, outputBytes } as const;
     const steps = this.#progress.withStatus(index, change);
     try {
-      await this.#progress.keep({ step: index + 1, started: false, fed: false, steps });
+      const end = isLast ? { end: this.#wellEnded() } : {};
+      await this.#progress.keep({ step: index + 1, started: false, fed: false, steps, ...end });
     } catch (error) {
       return failed(context, 'output', error);
     }
@@ -163,7 +164,8 @@ class Execution {
     if (context !== undefined && !isUntouched) {
       if (outcome?.kind === 'over' && outcome.container !== undefined)
         await discard(context, outcome.container);
-      await removeAll(context);
+      // Of a run that nobody had begun before, all there was is known, and gone.
+      if (!(this.#progress.isFirst && end.kind === 'exit')) await removeAll(context);
     }
     await this.#closeFiles(end);
     return end;

@@ -44,7 +44,7 @@ export interface JobsHostInput {
   /** This run alone, and no schedules: of a command that waits for it. */
   readonly only?: string;
   /** Ends by itself once nothing is to be done: no run, no schedule. Of a runner that was started on demand. */
-  readonly untilIdleMs?: number;
+  readonly untilIdleMs?: () => number;
   readonly emit: (event: AgentEvent) => void;
   /** Of the runs this host executes. */
   readonly onPrinted?: ExecutionInput['onPrinted'];
@@ -152,7 +152,7 @@ class JobsHost {
 
   /** Ends by itself, where it is to, after nothing was to be done for as long as it waits for more. */
   async #lookForEnd(): Promise<number> {
-    const patienceMs = this.#input.only === undefined ? this.#input.untilIdleMs : 0;
+    const patienceMs = this.#input.only === undefined ? this.#input.untilIdleMs?.() : 0;
     const now = this.#clock.steady();
     if (patienceMs === undefined || !this.#isIdle()) this.#busyAt = now;
     else if (now - this.#busyAt >= patienceMs) this.#ended.abort();

@@ -25,11 +25,20 @@ export type ProgressChange = Partial<Omit<ProgressValue, 'format' | 'attempt'>>;
 export class Progress {
   readonly #path: string;
   readonly #onSteps: (steps: readonly StepStatus[]) => void;
+  /** Nobody has begun any attempt of the run on this host before: the engine has nothing of it but what is made from now on. */
+  readonly isFirst: boolean;
   #value: ProgressValue;
+  #isAsked = false;
 
-  private constructor(path: string, value: ProgressValue, onSteps: (steps: readonly StepStatus[]) => void) {
+  private constructor(
+    path: string,
+    value: ProgressValue,
+    isFirst: boolean,
+    onSteps: (steps: readonly StepStatus[]) => void,
+  ) {
     this.#path = path;
     this.#value = value;
+    this.isFirst = isFirst;
     this.#onSteps = onSteps;
   }
 
@@ -42,11 +51,13 @@ export class Progress {
     const known = await read(path);
     if (known?.attempt === run.attempt && known.steps.length === run.job.steps.length) {
       onSteps(known.steps);
-      return new Progress(path, known, onSteps);
+      return new Progress(path, known, false, onSteps);
     }
     const steps = run.job.steps.map((): StepStatus => ({ state: 'waiting' }));
     const { attempt } = run;
-    return new Progress(path, { format: 1, attempt, step: 0, started: false, fed: false, steps }, onSteps);
+    const value = { format: 1, attempt, step: 0, started: false, fed: false, steps } as const;
+    // The first note of an attempt is on disk before it asks the engine for anything.
+    return new Progress(path, value, known === undefined && attempt === 1, onSteps);
   }
 
   get value(): ProgressValue {
@@ -60,7 +71,13 @@ export class Progress {
 
   /** The engine was asked for nothing yet that would leave something there. */
   get isUntouched(): boolean {
+    if (this.isFirst && !this.#isAsked) return true;
     return this.#value.steps.every(({ state }) => state === 'waiting');
+  }
+
+  /** From now on it may have a container. */
+  asks(): void {
+    this.#isAsked = true;
   }
 
   /** Survives the process. Throws state-write. */

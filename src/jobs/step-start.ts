@@ -39,6 +39,7 @@ export async function startStep(
     const { secretFiles } = context.input;
     const binds = secrets.size === 0 ? [] : await secretFiles.place(name, secrets, ROOT);
     const spec = jobContainerSpec({ ...plain, binds });
+    context.progress.asks();
     const id = await context.input.engine.create(spec);
     isMade = true;
     return await started(context, { id, name }, { spec, image, secrets, input, signal });

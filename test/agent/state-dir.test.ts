@@ -5,7 +5,8 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { defaultStateDir, openStateDir } from '../../src/agent/state-dir.ts';
+import { openStateDir } from '../../src/agent/state-dir.ts';
+import { defaultStateDir } from '../../src/agent/state-path.ts';
 import { isGantryError } from '../../src/errors.ts';
 
 const run = promisify(execFile);

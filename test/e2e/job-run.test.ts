@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -11,8 +12,8 @@ import { engineAddress, skipWithoutEngine, until } from '../ground/harness.ts';
 import type { RunResult } from '../ground/processes.ts';
 import { processesOf, type Sandbox, sandbox } from '../ground/sandbox.ts';
 
-/** The runner's own patience is 10 s. */
 const RUNNER_ENDS_MS = 30_000;
+const WAIT_MS = 20_000;
 
 describe('a job on one box', { skip: skipWithoutEngine }, () => {
   const cleanups: (() => Promise<void> | void)[] = [];
@@ -25,7 +26,7 @@ describe('a job on one box', { skip: skipWithoutEngine }, () => {
   });
 
   after(async () => {
-    // Whatever the test is about: it ends by itself, and soon.
+    for (const { pid } of runners()) process.kill(pid, 'SIGTERM');
     await until(() => runners().length === 0, { timeoutMs: RUNNER_ENDS_MS, what: 'the runner to end' });
     await removeImage(engineAddress(), tag);
     for (const clean of cleanups) await clean();
@@ -160,6 +161,116 @@ describe('a job on one box', { skip: skipWithoutEngine }, () => {
     const { code, stdout } = await follower.ended;
     assert.deepEqual([code, stdout], [0, Array.from({ length: 30 }, (_, i) => `${i}\n`).join('')]);
     assert.match(await readFile(join(box.stateDir, 'jobs', 'runner.log'), 'utf8'), /"why":"found again"/);
+  });
+});
+
+/** Asked by a command that is over soon, so that the next one finds it. */
+describe('a job where the one before left a runner', { skip: skipWithoutEngine }, () => {
+  const cleanups: (() => Promise<void> | void)[] = [];
+  const tag = uniqueTag();
+  let box: Sandbox;
+
+  before(async () => {
+    box = await sandbox({ after: (clean) => void cleanups.push(clean) });
+    await busyboxImage(engineAddress(), tag);
+    assert.equal((await run('true')).code, 0);
+    await until(() => existsSync(join(box.stateDir, 'jobs.sock')), {
+      timeoutMs: WAIT_MS,
+      what: 'the runner to listen',
+    });
+  });
+
+  after(async () => {
+    for (const pid of runners()) process.kill(pid, 'SIGTERM');
+    await until(() => runners().length === 0, { timeoutMs: RUNNER_ENDS_MS, what: 'the runner to end' });
+    await removeImage(engineAddress(), tag);
+    for (const clean of cleanups) await clean();
+  });
+
+  const words = (command: string) => ['job', 'run', '--image', tag, '--command', command];
+  const run = (command: string, ...args: readonly string[]) => box.gantry([...words(command), ...args]);
+  const runners = () =>
+    processesOf(box.stateDir).flatMap(({ command, pid }) => (command.includes('job runner') ? pid : []));
+  const runnerLog = () => readFile(join(box.stateDir, 'jobs', 'runner.log'), 'utf8');
+  /** Whether the runner claimed the newest run of that name. */
+  const ranThere = async (name: string) => new RegExp(`"run":"${name}\\..*claimed`).test(await runnerLog());
+
+  test('is run by it, to its caller as if it had run it itself', async () => {
+    const script = `sh -c 'echo "out $WHO"; echo err >&2; exit 7'`;
+    const named = await box.gantry([...words(script), '-e', 'WHO', '--name', 'there'], {
+      env: { WHO: 'me' },
+    });
+    assert.deepEqual([named.code, named.stdout, named.stderr], [7, 'out me\n', 'err\n']);
+    assert.ok(await ranThere('there'));
+    const bad = await run('no-such-program', '--name', 'bad');
+    assert.deepEqual([bad.code, bad.stdout], [125, '']);
+    assert.match(bad.stderr, /^Error: bad\..*executable file not found/);
+    const json = await run('echo hi', '--json', '--remove', '--name', 'gone');
+    const lines = json.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual([lines[0].text, lines.at(-1).state], ['hi\n', 'complete']);
+    assert.doesNotMatch((await box.gantry(['job', 'list', '--all'])).stdout, /gone/);
+  });
+
+  test('gives its output byte for byte, also to a reader that is slow', async () => {
+    const args = [...words('head -c 5000000 /dev/urandom'), '--name', 'bytes'];
+    const printed = await rawStdout(box, args);
+    assert.equal(printed.length, 5_000_000);
+    assert.ok(await ranThere('bytes'));
+    const output = await rawStdout(box, ['job', 'output', 'bytes']);
+    assert.equal(sum(printed), sum(output));
+  });
+
+  test('is cancelled by Ctrl-C: 130', async () => {
+    const running = box.start('gantry', words(`sh -c 'trap "exit 0" TERM; echo up; sleep 60 & wait'`));
+    await running.says('up');
+    running.signal('SIGINT');
+    const { code, stderr } = await running.ended;
+    assert.equal(code, 130);
+    assert.match(stderr, /^Cancelling it.*\nError: job\..*: Cancelled by /);
+  });
+
+  test('goes on when its caller is killed', async () => {
+    const running = box.start('gantry', [...words(`sh -c 'echo up; sleep 1; echo over'`), '--name', 'left']);
+    await running.says('up');
+    running.signal('SIGKILL');
+    await running.ended;
+    await until(async () => (await box.gantry(['job', 'log', 'left'])).stdout === 'up\nover\n', {
+      timeoutMs: WAIT_MS,
+      what: 'its last line',
+    });
+  });
+
+  test('is declined where it would be another one there: the command runs it itself', async () => {
+    const folder = join(box.folder, 'docker-config');
+    const other = await box.gantry([...words('echo here'), '--name', 'other'], {
+      env: { DOCKER_CONFIG: folder },
+    });
+    assert.deepEqual([other.code, other.stdout], [0, 'here\n']);
+    const usage = await run('true', '--retries', '-1');
+    assert.equal(usage.code, 2);
+    assert.match(usage.stderr, /--retries/);
+    const help = await box.gantry(['job', 'run', '--help']);
+    assert.match(help.stdout, /--linger/);
+  });
+
+  test('is told to its end when the runner is killed meanwhile, each line once', async () => {
+    const counting = `sh -c 'i=0; while [ $i -lt 30 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 3'`;
+    const running = box.start('gantry', [...words(counting), '--name', 'orphan']);
+    await running.says('5\n');
+    assert.ok(await ranThere('orphan'));
+    for (const pid of runners()) process.kill(pid, 'SIGKILL');
+    const { code, stdout, stderr } = await running.ended;
+    assert.deepEqual([code, stdout], [3, Array.from({ length: 30 }, (_, i) => `${i}\n`).join('')], stderr);
+  });
+
+  test('leaves none with --linger 0s', async () => {
+    for (const pid of runners()) process.kill(pid, 'SIGTERM');
+    await until(() => runners().length === 0, { timeoutMs: RUNNER_ENDS_MS, what: 'the runner to end' });
+    assert.equal((await run('true', '--linger', '0s')).code, 0);
+    assert.deepEqual(runners(), []);
   });
 });
 

@@ -32,7 +32,7 @@ test('on one box a command and a runner share the work, and each ends when it is
   };
   await process({ only: 'a' });
   assert.deepEqual([await ended('a'), await ended('b')], ['complete', undefined]);
-  await process({ untilIdleMs: 50 });
+  await process({ untilIdleMs: () => 50 });
   assert.deepEqual([await ended('b'), began], ['complete', ['a', 'b']]);
 });
 

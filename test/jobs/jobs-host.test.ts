@@ -345,7 +345,7 @@ test('beside another process of its host a runner leaves alone what that one has
   const command = world.host('h1', { only: 'a', alone: false });
   command.start();
   await world.until('it to run', () => world.boxes.length === 1);
-  const runner = world.host('h1', { untilIdleMs: 3 * SECOND, alone: false });
+  const runner = world.host('h1', { untilIdleMs: () => 3 * SECOND, alone: false });
   runner.start();
   await world.clock.advance(10 * SECOND);
   assert.equal(world.events.filter((e) => e.kind === 'run-changed' && e.why === 'found again').length, 0);

@@ -1,0 +1,21 @@
+/** `gantry`: asks the runner of this box where that is quicker, and else is the command itself. */
+import { endProcess, watchStreams } from './streams.ts';
+
+export async function gantry(): Promise<void> {
+  const [, , ...argv] = process.argv;
+  const asked = argv[0] === 'job' && argv[1] === 'run' ? await askedFor(argv.slice(2)) : argv;
+  if (asked === undefined) return;
+  const { main } = await import('./main.ts');
+  await main('gantry', asked);
+}
+
+/** The command that is left to do; undefined: it is done. */
+async function askedFor(words: readonly string[]): Promise<readonly string[] | undefined> {
+  const lost = watchStreams();
+  const { askRunner } = await import('./runner-client.ts');
+  const asked = await askRunner(words);
+  if (asked.kind === 'broken') return asked.argv;
+  if (asked.kind === 'declined') return ['job', 'run', ...words];
+  endProcess(asked.exitCode, lost);
+  return undefined;
+}

@@ -1,0 +1,151 @@
+/**
+ * The runner's end of runner-client.ts: takes `job run` commands of this box over a socket, and is to each what its own
+ * process would have been. What needs its caller's own files or stdin, and what would be done otherwise here, is
+ * declined before anything is done.
+ */
+import { rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { RunValue } from '../cluster/job-values.ts';
+import { ERROR_CODES, isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
+import { submitRun } from '../jobs/intents.ts';
+import { runId } from '../jobs/run-id.ts';
+import { attended, keptUntilTold, told } from './job-attended.ts';
+import type { Box, Place } from './job-place.ts';
+import { openSink } from './job-sink.ts';
+import { refuseElsewhere } from './job-waiting.ts';
+import { openOutput } from './output.ts';
+import { RUNNER_SOCKET } from './runner-client.ts';
+import type { Request } from './runner-frames.ts';
+import { attachWords, Declined, judged, type Order } from './runner-judge.ts';
+import { RunnerLink } from './runner-link.ts';
+
+export interface BoxPlace extends Place {
+  readonly box: Box;
+}
+
+/** A command has answered what it is asked by then, or is gone. */
+const ANSWER_MS = 5_000;
+const SOCKET_MODE_MASK = 0o177;
+
+/** How long a runner stays when it has nothing to do: as the last command wished that had it run something. */
+export class Staying {
+  patienceMs: number;
+
+  constructor(patienceMs: number) {
+    this.patienceMs = patienceMs;
+  }
+}
+
+export interface ServeRunner {
+  readonly place: BoxPlace;
+  readonly staying: Staying;
+  readonly emit: (event: AgentEvent) => void;
+}
+
+export interface RunnerServer {
+  /** Takes no more, and breaks off what is told to commands: they go on by themselves. */
+  close(): Promise<void>;
+}
+
+/** The caller holds the runner's lock. Where there can be no socket, commands do without. */
+export async function serveRunner(around: ServeRunner): Promise<RunnerServer> {
+  const path = join(around.place.box.stateDir, RUNNER_SOCKET);
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket.once('close', () => open.delete(socket)));
+    void new Serving(around, socket).serve();
+  });
+  const close = async () => {
+    for (const socket of open) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  try {
+    await rm(path, { force: true });
+    await listening(server, path);
+  } catch (error) {
+    around.emit(trouble(error));
+  }
+  return { close };
+}
+
+function listening(server: Server, path: string): Promise<void> {
+  const mask = process.umask(SOCKET_MODE_MASK);
+  try {
+    return new Promise((resolve, reject) => {
+      server.once('error', reject).listen(path, resolve);
+    });
+  } finally {
+    process.umask(mask);
+  }
+}
+
+/** One command. */
+class Serving {
+  readonly #around: ServeRunner;
+  readonly #link: RunnerLink;
+
+  constructor(around: ServeRunner, socket: Socket) {
+    this.#around = around;
+    this.#link = new RunnerLink(socket);
+  }
+
+  /** Never rejects. */
+  async serve(): Promise<void> {
+    try {
+      const request = JSON.parse(await this.#link.expect('asked', ANSWER_MS)) as Request;
+      const order = await judged(request, this.#around.place);
+      if (order instanceof Declined) return await this.#decline(order);
+      await this.#carryOut(order);
+    } catch (error) {
+      if (!this.#link.gone.aborted) this.#around.emit(trouble(error));
+    } finally {
+      this.#link.end();
+    }
+  }
+
+  async #decline({ why, isOutdated }: Declined): Promise<void> {
+    // The next one is of the version that asked.
+    if (isOutdated) this.#around.staying.patienceMs = 0;
+    await this.#link.send('declined', why);
+  }
+
+  /** Nothing is done before the command knows by which name it finds it again, and has agreed. */
+  async #carryOut(order: Order): Promise<void> {
+    const { args, job, fleet, lingerMs } = order;
+    const id = runId(job.name, fleet.now());
+    await this.#link.send(
+      'run',
+      JSON.stringify({ run: id, attach: attachWords(args, this.#around.place.box, id) }),
+    );
+    await this.#link.expect('agreed', ANSWER_MS);
+    this.#around.staying.patienceMs = lingerMs;
+    await this.#link.send('ended', String(await this.#exitCode(order, id)));
+  }
+
+  async #exitCode(order: Order, id: string): Promise<number> {
+    const { args, job } = order;
+    const place = { ...this.#around.place, fleet: order.fleet };
+    const options = { json: args.json, level: args.logLevel, streams: this.#link.streams };
+    const sink = openSink({ ...options, showLogs: args.showLogs });
+    let run: RunValue | undefined;
+    try {
+      refuseElsewhere(job);
+      run = await submitRun(order.fleet, keptUntilTold(job, args.remove), { input: { kind: 'none' }, id });
+      const onTold = (position: string) => this.#link.note('position', position);
+      const ended = await attended({ place, run, sink, onTold }, this.#link.interrupted, this.#link.gone);
+      return await told(place, ended, sink, args.remove);
+    } catch (error) {
+      // A command that goes on with it finds out by itself what is wrong.
+      if (run !== undefined || !isGantryError(error)) throw error;
+      openOutput(options).error(error);
+      return ERROR_CODES[error.code].exit;
+    }
+  }
+}
+
+function trouble(error: unknown): AgentEvent {
+  const code = isGantryError(error) ? error.code : 'internal';
+  return { kind: 'trouble', code, message: messageOf(error), component: '', at: Date.now() };
+}
