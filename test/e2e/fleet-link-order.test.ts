@@ -33,7 +33,7 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
   let shop: FleetShop;
   let agents: readonly Agent[];
   before(async () => {
-    shop = await openFleetShop(endings);
+    shop = await openFleetShop(endings, { hosts: ['a', 'b'] });
   });
   after(() => endings.run());
   beforeEach(async () => {
@@ -70,7 +70,7 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
           .map((e) => Number(e.at)),
       );
     const [settled, adopted] = [when('db', 'settle'), when('web', 'adopt')];
-    assert.deepEqual([settled.length, adopted.length], [3, 3]);
+    assert.deepEqual([settled.length, adopted.length], [2, 2]);
     assert.ok(Math.max(...settled) < Math.min(...adopted), `${settled} before ${adopted}`);
   });
 
@@ -82,7 +82,7 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
     const update = await shop.gantryd('update', '--wait');
     exitedWith(1, update);
     assert.match(update.stderr, /Release 2 of db was rolled back to release 1: b: /);
-    const reason = /Release 2 of web was rolled back to release 1: [abc]: db, which it needs, could not be/;
+    const reason = /Release 2 of web was rolled back to release 1: [ab]: db, which it needs, could not be/;
     assert.match(update.stderr, reason);
     assert.match(update.stderr, /this host has a flaw/);
     assert.deepEqual(await allAnswering(shop), before, 'no importer was replaced');

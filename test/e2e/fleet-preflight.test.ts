@@ -32,7 +32,7 @@ describe('before a fleet switches', { skip: skipWithoutFleet }, () => {
   let shop: FleetShop;
   let b: Host;
   before(async () => {
-    shop = await openFleetShop(endings);
+    shop = await openFleetShop(endings, { hosts: ['a', 'b'] });
     b = shop.fleet.host('b');
   });
   after(() => endings.run());
@@ -57,7 +57,7 @@ describe('before a fleet switches', { skip: skipWithoutFleet }, () => {
     );
     assert.match(why, /^Only \d+ MiB are free under .*\/data, 128 are needed\. Free some/);
     const told = await shop.must('why', '-c', 'web');
-    assert.match(told, /is preparing\.\nPrepared: [ac], [ac]\./);
+    assert.match(told, /is preparing\.\nPrepared: a\./);
     assert.match(told, /^b: preparing .*\n {2}Only \d+ MiB are free/m);
     assert.equal((await rolloutOf(shop)).state, 'preparing');
     assert.deepEqual(await allAnswering(shop), before, 'nothing has switched');
