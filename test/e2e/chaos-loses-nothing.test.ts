@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { skipWithoutEngine } from '../ground/harness.ts';
-import { type Load, startLoad } from '../ground/load.ts';
+import { EASED, type Load, startLoad } from '../ground/load.ts';
 import {
   type Command,
   exitedWith,
@@ -33,7 +33,7 @@ test('commands at random lose nothing', {
   t.diagnostic(`seed ${SEED}`);
   const shop = await openShop(t, { web: { instances: 2, readyTimeout: 5_000, healthChecks: [HEALTH] } });
   await shop.must('start', ...version('v0'));
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500 });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500, easing: EASED });
   const end = Date.now() + CHAOS_MS;
   const seeds = [SEED, SEED + 1, SEED + 2];
   const ends = await Promise.all(seeds.map((seed, n) => commander(shop, load, `c${n}`, random(seed), end)));

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { withLock } from '../../src/lock.ts';
 import { freePort, skipWithoutEngine, until } from '../ground/harness.ts';
-import { startLoad } from '../ground/load.ts';
+import { EASED, startLoad } from '../ground/load.ts';
 import {
   type Command,
   exitedWith,
@@ -22,7 +22,7 @@ const skip = skipWithoutEngine;
 test('of two updates of a component the later release wins', { skip }, async (t) => {
   const shop = await openShop(t, { web: { instances: 2 } });
   await shop.must('start', ...version('v1'));
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300 });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300, easing: EASED });
   const slow = shop.begin('update', ...version('v2'), ...variable('READY_AFTER_MS', 600_000));
   await tells(slow, 'container-started');
   const quick = shop.begin('update', '--detach', ...version('v3'));
@@ -44,7 +44,7 @@ test('of two updates of a component the later release wins', { skip }, async (t)
 test('of updates that begin together one wins, and all agree which', { skip }, async (t) => {
   const shop = await openShop(t);
   await shop.must('start', ...version('v1'));
-  const load = await startLoad(t, { http: shop.http, slowMs: 300 });
+  const load = await startLoad(t, { http: shop.http, slowMs: 300, easing: EASED });
   await load.closeStreams();
   const updates = ['a', 'b', 'c'].map((name) => shop.begin('update', ...version(name)));
   const results = await Promise.all(updates.map((update) => update.ended));
@@ -100,8 +100,8 @@ test('updates of two components of one project do not disturb each other', { ski
   const shop = await openShop(t, { others: [{ name: 'api', ports, readyChecks }] });
   await Promise.all([shop.must('start', ...version('v1')), shop.must('start api', ...version('v1'))]);
   const loads = [
-    await startLoad(t, { http: shop.http, slowMs: 300 }),
-    await startLoad(t, { http: api, slowMs: 300 }),
+    await startLoad(t, { http: shop.http, slowMs: 300, easing: EASED }),
+    await startLoad(t, { http: api, slowMs: 300, easing: EASED }),
   ];
   for (const name of ['v2', 'v3']) {
     const both = ['update', 'update api'].map((action) => shop.must(action, '--detach', ...version(name)));

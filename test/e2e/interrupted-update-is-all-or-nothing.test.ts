@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Cleanup, skipWithoutEngine, until } from '../ground/harness.ts';
-import { type Load, startLoad } from '../ground/load.ts';
+import { EASED, type Load, startLoad } from '../ground/load.ts';
 import {
   type Command,
   exitedWith,
@@ -84,7 +84,7 @@ test('SIGKILL at every stage of an update, and another command', { skip: skipWit
 async function servingUnderLoad(t: Cleanup): Promise<{ shop: Shop; load: Load }> {
   const shop = await openShop(t, { web: { instances: 2 } });
   await shop.must('start', ...version('first'));
-  return { shop, load: await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500 }) };
+  return { shop, load: await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500, easing: EASED }) };
 }
 
 /** Nothing is left of it, and its one message says what happened. */

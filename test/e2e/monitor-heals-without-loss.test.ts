@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { dockerCall } from '../ground/docker.ts';
 import { skipWithoutEngine, until } from '../ground/harness.ts';
-import { startLoad } from '../ground/load.ts';
+import { EASED, startLoad } from '../ground/load.ts';
 import { keepAliveClient, newConnectionClient } from '../ground/requests.ts';
 import { openTcp } from '../ground/streams.ts';
 import {
@@ -44,7 +44,7 @@ test('a killed container is replaced at once, and the other serves meanwhile', {
 
 test('an unhealthy container is replaced start-first, without a failed request', { skip }, async (t) => {
   const { shop, monitor } = await monitored(t, {});
-  const load = await startLoad(t, { http: shop.http, slowMs: 500 });
+  const load = await startLoad(t, { http: shop.http, slowMs: 500, easing: EASED });
   const [broken = ''] = await serving(shop);
   await getText(await directly(broken), '/break');
   await untilServing(shop, (now) => now.length === 1 && !now.includes(broken));
@@ -86,7 +86,7 @@ test('a crash loop backs off, and what serves is left alone', { skip }, async (t
   const crash = join(shop.box.folder, 'crash');
   await writeFile(crash, '');
   await kill(killed);
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300 });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300, easing: EASED });
   let most = 0;
   const crashes = async () => {
     most = Math.max(most, (await shop.containers()).length);
@@ -117,7 +117,7 @@ const CRASHES_WITH_FILE = `
 
 test('an update from another terminal goes through, and the monitor goes on with it', { skip }, async (t) => {
   const { shop, monitor } = await monitored(t, { instances: 2 });
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500 });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500, easing: EASED });
   await shop.must('update', '--detach', ...version('v2'));
   assert.equal(await getText(shop.http, '/version'), 'v2');
   await load.closeStreams();
@@ -164,7 +164,7 @@ test('a proxy that is killed comes back with its routes', { skip }, async (t) =>
   await until(() => getText(shop.http, '/version'), { timeoutMs: WAIT_MS, what: 'an answer again' });
   t.diagnostic(`back after ${Math.round(performance.now() - began)} ms`);
   assert.notEqual(await proxyPid(shop), pid);
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300 });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300, easing: EASED });
   await shop.must('update', '--detach', ...version('v2'));
   await lostNothing(load);
   await ends(monitor);
