@@ -5,11 +5,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { GantryError } from '../errors.ts';
-import { type Failure, failureOf } from './etcd-failures.ts';
+import { type Failure, failureOf, unreachable } from './etcd-failures.ts';
 import { type Call, Member } from './etcd-member.ts';
 import { Tries } from './etcd-tries.ts';
 import { insist, type Outcome } from './insist.ts';
-import { DEFAULT_CALL_TIMEOUT_MS, endpointsOf, type StoreOptions } from './options.ts';
+import { DEFAULT_CALL_TIMEOUT_MS, endpointsOf, SETTLE_MS, type StoreOptions } from './options.ts';
 
 export class Members {
   readonly timeoutMs: number;
@@ -56,6 +56,8 @@ export class Members {
       ask,
       pauseMs: (failure) => tries.pauseMs(failure),
       hedgeMs: () => tries.hedgeMs(),
+      settleMs: SETTLE_MS,
+      unanswered: () => unreachable('no answer in time', this.#urls),
     });
   }
 

@@ -4,6 +4,7 @@
  * certain. Knows nothing of members or time limits.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { GantryError } from '../errors.ts';
 import type { Failure } from './etcd-failures.ts';
 
 /** What one try came to. */
@@ -18,30 +19,37 @@ export interface Insisting<T> {
   readonly pauseMs: (failure: Failure) => number | undefined;
   /** Until another try beside those that are late; undefined: none. */
   readonly hedgeMs: () => number | undefined;
+  /** For how long after a refusal the tries that are open may still answer. */
+  readonly settleMs: number;
+  /** What is thrown when they do not. */
+  readonly unanswered: () => GantryError;
 }
 
 /**
  * Answers what was done, or a refusal if no other try can have done it. Throws the error of a try that may have done
- * it, or of the last one.
+ * it, or of the last one. Once it is refused somebody has done it, or something else: a try that hangs is not waited for
+ * to its end, which would be to wait for one that the last leader took with it.
  */
-export async function insist<T>({ ask, pauseMs, hedgeMs }: Insisting<T>): Promise<T> {
+export async function insist<T>(insisting: Insisting<T>): Promise<T> {
+  const { ask, hedgeMs, unanswered } = insisting;
   const open = new Open<T>();
   const seen: Outcome<T>[] = [];
-  let isEnough = false;
+  let isOver = false;
   for (let nextMs: number | undefined = 0; open.size > 0 || nextMs !== undefined; ) {
     const outcome = await open.first(nextMs);
-    if (outcome === undefined) {
-      open.add(ask());
-      nextMs = hedgeMs();
-      continue;
-    }
-    if (outcome.kind === 'done') return outcome.answer;
-    seen.push(outcome);
-    isEnough ||= outcome.kind === 'refused';
-    nextMs = isEnough || outcome.kind !== 'failed' ? undefined : pauseMs(outcome.failure);
-    isEnough = nextMs === undefined;
+    if (outcome?.kind === 'done') return outcome.answer;
+    if (outcome === undefined && isOver) throw unanswered();
+    if (outcome === undefined) open.add(ask());
+    else seen.push(outcome);
+    if (!isOver) nextMs = outcome?.kind === 'failed' ? insisting.pauseMs(outcome.failure) : hedgeMs();
+    isOver ||= outcome !== undefined && (outcome.kind === 'refused' || nextMs === undefined);
+    if (isOver) nextMs = isRefused(seen) && open.size > 0 ? insisting.settleMs : undefined;
   }
   return conclusion(seen);
+}
+
+function isRefused(seen: readonly Outcome<unknown>[]): boolean {
+  return seen.some(({ kind }) => kind === 'refused');
 }
 
 /** Tries that nobody has heard the outcome of: one that settles while another is heard is heard after it. */

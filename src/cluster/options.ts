@@ -43,6 +43,8 @@ export const SHORTEST_TRY_MS = 500;
  * died keeps a write to itself, and never answers it.
  */
 export const HEDGE_MS = 500;
+/** After a refusal, what is still open is waited for so long: its answer may be a little behind. */
+export const SETTLE_MS = 250;
 /** So many follow each other so soon, as long as an election takes; from then on each waits twice as long. */
 export const HEDGES = 4;
 

@@ -7,6 +7,8 @@ import { GantryError } from '../../src/errors.ts';
 
 type Told = Outcome<string>;
 
+const SETTLE_MS = 20;
+
 test('the first try that is done is the answer, and nobody else is asked', async () => {
   const tries = script(done('a'));
   assert.equal(await tries.insist(), 'a');
@@ -45,6 +47,11 @@ test('a refusal waits for the tries that are open, and no more are made', async 
   assert.equal(tries.asked, 2);
 });
 
+test('after a refusal a try that never answers is not waited for to its end, and it is not known what it did', async () => {
+  await assert.rejects(script(later().promise, refused('no')).insist(), /no answer/);
+  await assert.rejects(script(later().promise, unsent(), refused('no')).insist(), /no answer/);
+});
+
 test('when it is enough the last failure is thrown, but one that refuses the client before it', async () => {
   await assert.rejects(script(unsent('one'), unsent('two')).insist(), /two/);
   await assert.rejects(script(unsent('bad certificate', 'cluster-refused'), unsent('two')).insist(), /bad/);
@@ -66,6 +73,8 @@ function script(...outcomes: readonly (Told | Promise<Told>)[]) {
         },
         pauseMs: ({ elsewhere }) => (elsewhere && tries.asked < outcomes.length ? 0 : undefined),
         hedgeMs: () => (tries.asked < outcomes.length ? 1 : undefined),
+        settleMs: SETTLE_MS,
+        unanswered: () => new GantryError('cluster-unreachable', 'no answer'),
       }),
   };
   return tries;
