@@ -14,7 +14,6 @@ import { say } from './sections.ts';
 const READY_MS = 60_000;
 /** Of a member that is killed. */
 const DOWN_MS = 3_000;
-const PROBE_MS = 200;
 const PROBE_KEY = '/bench/probe';
 
 export interface JobsFleet {
@@ -105,15 +104,20 @@ async function leaderKilled(etcd: Etcd, signal: AbortSignal): Promise<Fault> {
   return { at, over, kind: 'leader', who: `member ${leader}` };
 }
 
-/** Asked again and again, with little patience, so that what is seen is when etcd was ready and not who asked. */
+/** Writes are begun again and again beside those that hang, so that what is seen is etcd and not who asks. */
 async function untilWritten(endpoints: readonly string[]): Promise<void> {
-  const store = openStore({ endpoints, callTimeoutMs: PROBE_MS });
+  const store = openStore({ endpoints });
   const put = { kind: 'put', key: PROBE_KEY, value: '{}' } as const;
-  const isWritten = () =>
+  let written = false;
+  const isWritten = () => {
     store.commit([], [put]).then(
-      () => true,
-      () => false,
+      () => {
+        written = true;
+      },
+      () => undefined, // the next one may be
     );
+    return written;
+  };
   await until(isWritten, { timeoutMs: READY_MS, what: 'etcd took writes again' }).finally(() =>
     store.close(),
   );
