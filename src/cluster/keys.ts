@@ -1,9 +1,9 @@
 /**
  * Where everything is in etcd. Pure. docs/etcd-keys.md describes the same and is held to it by a test.
  *
- * The order of the names is chosen: what every agent of a project follows (components, config, links) is one range
- * of keys, and what only some ask for (releases, status) is outside of it, so that five hundred hosts telling how
- * they are do not wake five hundred agents.
+ * The order of the names is chosen: what every agent of a project follows (components, config, connect) is one range
+ * of keys, and what only some ask for (releases, status, runs, events) is outside of it, so that five hundred hosts
+ * telling how they are do not wake five hundred agents.
  */
 import { type Range, startingWith } from './store.ts';
 
@@ -14,6 +14,9 @@ export interface Keys {
   /** Presence of a host's agent for a project, leased. */
   host(project: string, host: string): string;
   hosts(): Range;
+  /** Who may use the API. */
+  token(id: string): string;
+  tokens(): Range;
   project(project: string): ProjectKeys;
 }
 
@@ -21,6 +24,10 @@ export interface ProjectKeys {
   readonly config: string;
   desired(component: string): string;
   rollout(component: string): string;
+  /** How many containers of it somebody asked for, in place of what the config says. */
+  scale(component: string): string;
+  /** How a total is spread over the hosts. */
+  shares(component: string): string;
   /** Leased. In order of creation the first `maxParallel` of a component have their turn, the others wait. */
   turn(component: string, host: string): string;
   turns(component: string): Range;
@@ -36,7 +43,7 @@ export interface ProjectKeys {
   statuses(component: string): Range;
   /** Of all components. */
   allStatuses(): Range;
-  /** config, desired, rollout, turns and links of all components: what an agent follows. */
+  /** config, desired, rollout, scale, shares and turns of all components, and links: what an agent follows. */
   followed(): Range;
   /** Runs, claims, executors, schedules and cursors: what whoever runs jobs follows. */
   readonly jobs: JobKeys;
@@ -44,6 +51,12 @@ export interface ProjectKeys {
   ended(run: string): string;
   allEnded(): Range;
   endedOf(schedule: string): Range;
+  /** What happened; ids are in the order of time. */
+  event(id: string): string;
+  events(): Range;
+  /** Who asked for what; ids are in the order of time. */
+  asked(id: string): string;
+  audit(): Range;
   /** Sealed for the hosts' key. */
   secret(name: string): string;
   secrets(): Range;
@@ -71,6 +84,8 @@ export function keys(prefix: string = DEFAULT_PREFIX): Keys {
     prefix: root,
     host: (project, host) => `${root}/hosts/${host}/${project}`,
     hosts: () => startingWith(`${root}/hosts/`),
+    token: (id) => `${root}/tokens/${id}`,
+    tokens: () => startingWith(`${root}/tokens/`),
     project: (project) => projectKeys(`${root}/projects/${project}`),
   };
 }
@@ -80,9 +95,11 @@ function projectKeys(base: string): ProjectKeys {
     config: `${base}/config`,
     desired: (c) => `${base}/components/${c}/desired`,
     rollout: (c) => `${base}/components/${c}/rollout`,
+    scale: (c) => `${base}/components/${c}/scale`,
+    shares: (c) => `${base}/components/${c}/shares`,
     turn: (c, host) => `${base}/components/${c}/turns/${host}`,
     turns: (c) => startingWith(`${base}/components/${c}/turns/`),
-    link: (link, host) => `${base}/links/${link}/${host}`,
+    link: (link, host) => `${base}/connect/${link}/${host}`,
     release: (c, n) => `${base}/releases/${c}/${n}`,
     releases: (c) => startingWith(`${base}/releases/${c}/`),
     outcome: (c, n) => `${base}/outcomes/${c}/${n}`,
@@ -90,11 +107,15 @@ function projectKeys(base: string): ProjectKeys {
     status: (c, host) => `${base}/status/${c}/${host}`,
     statuses: (c) => startingWith(`${base}/status/${c}/`),
     allStatuses: () => startingWith(`${base}/status/`),
-    followed: () => ({ from: `${base}/components/`, to: startingWith(`${base}/links/`).to }),
+    followed: () => ({ from: `${base}/components/`, to: startingWith(`${base}/connect/`).to }),
     jobs: jobKeys(`${base}/jobs`),
     ended: (run) => `${base}/ended/${run}`,
     allEnded: () => startingWith(`${base}/ended/`),
     endedOf: (schedule) => startingWith(`${base}/ended/${schedule}.`),
+    event: (id) => `${base}/events/${id}`,
+    events: () => startingWith(`${base}/events/`),
+    asked: (id) => `${base}/audit/${id}`,
+    audit: () => startingWith(`${base}/audit/`),
     secret: (name) => `${base}/secrets/${name}`,
     secrets: () => startingWith(`${base}/secrets/`),
     secretsKey: `${base}/secrets-key`,
@@ -118,7 +139,7 @@ function jobKeys(base: string): JobKeys {
 /** What a followed key is about. */
 export type Followed =
   | { readonly kind: 'config' }
-  | { readonly kind: 'desired' | 'rollout'; readonly component: string }
+  | { readonly kind: 'desired' | 'rollout' | 'scale' | 'shares'; readonly component: string }
   | { readonly kind: 'turn'; readonly component: string; readonly host: string }
   | { readonly kind: 'link'; readonly link: string; readonly host: string };
 
@@ -129,15 +150,17 @@ export function followedKey(all: Keys, project: string, key: string): Followed |
   const [kind, first = '', second, third, ...more] = key.slice(base.length).split('/');
   if (more.length > 0) return undefined;
   if (kind === 'config' && first === '') return { kind };
-  if (kind === 'links' && second !== undefined && third === undefined) {
+  if (kind === 'connect' && second !== undefined && third === undefined) {
     return { kind: 'link', link: first, host: second };
   }
   if (kind !== 'components') return undefined;
-  if ((second === 'desired' || second === 'rollout') && third === undefined) {
-    return { kind: second, component: first };
-  }
+  if (isOfComponent(second) && third === undefined) return { kind: second, component: first };
   if (second === 'turns' && third !== undefined) return { kind: 'turn', component: first, host: third };
   return undefined;
+}
+
+function isOfComponent(word: string | undefined): word is 'desired' | 'rollout' | 'scale' | 'shares' {
+  return word !== undefined && ['desired', 'rollout', 'scale', 'shares'].includes(word);
 }
 
 /** The part after the last slash: host or release number of a status, turn, link, release or outcome. */

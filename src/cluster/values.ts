@@ -5,7 +5,7 @@
  */
 import type { Component } from '../config/project.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
-import { count, each, fields, object, oneOf, optional, reader, text } from './value-reader.ts';
+import { count, each, fields, object, oneOf, optional, reader, record, text } from './value-reader.ts';
 
 export { FORMAT } from './value-reader.ts';
 
@@ -28,6 +28,89 @@ export interface DesiredValue {
   readonly at: string;
   /** Of the command that wrote it: one whose answer was lost knows its own write again. */
   readonly id?: string;
+}
+
+/** So many on each host, or so many in all, spread over them. */
+export type Instances = number | { readonly total: number };
+
+/** Asked for by `scale`, until a release says another number than the one before it did. */
+export interface ScaleValue {
+  readonly format: 1;
+  readonly instances: Instances;
+  /** Grows with every change: a host that has followed it follows no lower one. */
+  readonly number: number;
+  readonly by: string;
+  /** ISO time. */
+  readonly at: string;
+  /** Of the command that wrote it. */
+  readonly id?: string;
+}
+
+/** How many containers of a component that has a total are whose. Decided by whichever host sees first that it should change. */
+export interface SharesValue {
+  readonly format: 1;
+  /** Grows with every decision: a host that has followed it follows no lower one. */
+  readonly number: number;
+  readonly total: number;
+  /** By host. One that is not there has none. */
+  readonly shares: Readonly<Record<string, number>>;
+  /** What they become once the hosts that are to have more now have arrived there; absent: nothing is to follow. */
+  readonly next?: Readonly<Record<string, number>>;
+  /** The hosts that have their greater share already; only with `next`. */
+  readonly arrived?: readonly string[];
+  /** The host that decided. */
+  readonly host: string;
+  readonly why: string;
+  /** ISO time. */
+  readonly at: string;
+}
+
+/** Something that happened on a host, worth to be known later. */
+export interface EventValue {
+  readonly format: 1;
+  /** ISO time. */
+  readonly at: string;
+  readonly host: string;
+  /** '': of none. */
+  readonly component: string;
+  /** Of an AgentEvent. */
+  readonly kind: string;
+  /** The event as a sentence for people. */
+  readonly text: string;
+  /** The AgentEvent itself, without what is long. */
+  readonly event: Readonly<Record<string, unknown>>;
+}
+
+/** Somebody asked for something that changes what runs, or who may. */
+export interface AuditValue {
+  readonly format: 1;
+  /** ISO time. */
+  readonly at: string;
+  /** `user@machine`, or `token:NAME`. */
+  readonly by: string;
+  /** As the command is called: `update`, `scale`, `cron push`. */
+  readonly action: string;
+  /** Component, run, schedule, secret or token names; []: the project. */
+  readonly on: readonly string[];
+  /** What of it matters, without any secret; ''. */
+  readonly detail: string;
+}
+
+export type Role = 'read' | 'deploy' | 'admin';
+
+/** Who may use the API. */
+export interface TokenValue {
+  readonly format: 1;
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  /** []: all. */
+  readonly projects: readonly string[];
+  /** SHA-256 of its secret part, in hex. The secret is 256 random bits, so no slow hash is called for. */
+  readonly hash: string;
+  readonly by: string;
+  /** ISO time. */
+  readonly at: string;
 }
 
 /** Immutable. */
@@ -257,6 +340,51 @@ export const readRollout = reader<RolloutValue>({
   state: oneOf('preparing', 'running', 'paused', 'done', 'failed', 'superseded'),
   attempt: count,
   after: each(fields({ component: text, generation: count })),
+  by: text,
+  at: text,
+});
+
+export const readScale = reader<ScaleValue>({
+  instances: (v) => count(v) || fields({ total: count })(v),
+  number: count,
+  by: text,
+  at: text,
+});
+
+export const readShares = reader<SharesValue>({
+  number: count,
+  total: count,
+  shares: record(count),
+  next: optional(record(count)),
+  arrived: optional(each(text)),
+  host: text,
+  why: text,
+  at: text,
+});
+
+export const readEvent = reader<EventValue>({
+  at: text,
+  host: text,
+  component: text,
+  kind: text,
+  text,
+  event: object,
+});
+
+export const readAudit = reader<AuditValue>({
+  at: text,
+  by: text,
+  action: text,
+  on: each(text),
+  detail: text,
+});
+
+export const readToken = reader<TokenValue>({
+  id: text,
+  name: text,
+  role: oneOf('read', 'deploy', 'admin'),
+  projects: each(text),
+  hash: text,
   by: text,
   at: text,
 });

@@ -14,6 +14,8 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   config: [],
   desired: ['{component}'],
   rollout: ['{component}'],
+  scale: ['{component}'],
+  shares: ['{component}'],
   turn: ['{component}', '{host}'],
   link: ['{link}', '{host}'],
   release: ['{component}', '{release}'],
@@ -25,6 +27,9 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   schedule: ['{schedule}'],
   cursor: ['{schedule}'],
   ended: ['{run}'],
+  event: ['{event}'],
+  asked: ['{entry}'],
+  token: ['{token}'],
   secret: ['{secret}'],
   secretsKey: [],
 };

@@ -37,14 +37,14 @@ describe('The keys in etcd', () => {
     const made = NAMES.flatMap((project) =>
       NAMES.flatMap((component) => NAMES.flatMap((host) => everyKey(keys(), project, component, host))),
     );
-    const forProject = NAMES.length; // config: one for each
-    const forComponent = NAMES.length ** 2 * 4; // desired, rollout, release, outcome
-    const forHost = NAMES.length ** 3 * 3; // turn, link, status
-    const hosts = NAMES.length ** 2;
-    assert.equal(new Set(made).size, forProject + forComponent + forHost + hosts);
+    const forProject = NAMES.length * 2; // config, secrets key
+    const ofOne = NAMES.length ** 2 * (9 + 6); // by component: desired, rollout, scale …; by another name: run, claim …
+    const ofTwo = NAMES.length ** 3 * 3; // turn, link, status
+    const [hosts, tokens] = [NAMES.length ** 2, NAMES.length];
+    assert.equal(new Set(made).size, forProject + ofOne + ofTwo + hosts + tokens);
   });
 
-  test('that an agent follows are config, desired, rollout, turns and links of its project, and no other', () => {
+  test('that an agent follows are what is wanted, turns and links of its project, and no other', () => {
     for (const project of NAMES) {
       const range = keys().project(project).followed();
       for (const [other, component, host] of names()) {
@@ -96,8 +96,8 @@ describe('The keys in etcd', () => {
       `${base}/components/c/turns`,
       `${base}/components/c/turns/h/more`,
       `${base}/components/c/other`,
-      `${base}/links/l`,
-      `${base}/links/l/h/more`,
+      `${base}/connect/l`,
+      `${base}/connect/l/h/more`,
       `${base}`,
       '/gantryd/projects/pp/config',
       '/other/projects/p/config',
@@ -126,7 +126,13 @@ function* names(): Generator<readonly [string, string, string]> {
 }
 
 function followedOf(of: ProjectKeys, component: string, host: string): readonly string[] {
-  const own = [of.config, of.desired(component), of.rollout(component)];
+  const own = [
+    of.config,
+    of.desired(component),
+    of.rollout(component),
+    of.scale(component),
+    of.shares(component),
+  ];
   return [...own, of.turn(component, host), of.link(component, host)];
 }
 
@@ -137,6 +143,17 @@ function everyKey(all: Keys, project: string, component: string, host: string): 
     of.release(component, 12),
     of.outcome(component, 12),
     of.status(component, host),
+    of.jobs.run(host),
+    of.jobs.claim(host),
+    of.jobs.executor(host),
+    of.jobs.schedule(component),
+    of.jobs.cursor(component),
+    of.ended(host),
+    of.event(host),
+    of.asked(host),
+    of.secret(component),
+    of.secretsKey,
+    all.token(host),
     all.host(project, host),
   ];
 }

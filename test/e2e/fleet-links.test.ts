@@ -173,7 +173,7 @@ describe('links across hosts', { skip: skipWithoutFleet }, () => {
 
   /** Waits until exactly these hosts offer the link. */
   async function untilOffered(hosts: readonly string[]): Promise<void> {
-    const offers = () => shop.values<{ host: string }>(`/gantryd/projects/${PROJECT}/links/db-http/`);
+    const offers = () => shop.values<{ host: string }>(`/gantryd/projects/${PROJECT}/connect/db-http/`);
     const is = async () => (await offers()).map((o) => o.host).join() === hosts.join();
     await until(is, { timeoutMs: WAIT_MS, what: `the link to be offered by [${hosts}]` });
   }
