@@ -12,6 +12,7 @@ import { openSink, type Sink } from './job-sink.ts';
 export const INTERRUPTED = 130;
 /** Of a run of which nothing is to be kept, until it was told how it ended. */
 const KEPT_UNTIL_TOLD_MS = 600_000;
+const ENSURE_AGAIN_MS = 2_000;
 
 /** Goes on with a run that another process told of so far: `job run` does when the runner it had asked is gone. */
 export async function runAttach(args: AttachArguments): Promise<number> {
@@ -19,9 +20,10 @@ export async function runAttach(args: AttachArguments): Promise<number> {
     const { from, showLogs } = args;
     const sink = openSink({ json: args.json, level: args.logLevel, showLogs });
     const run = await findRun(place.fleet, args.id);
-    await ensureExecuted(place);
     const followed = { place, run, sink, ...(from === undefined ? {} : { from }) };
-    const ended = await interruptible((interrupted) => attended(followed, interrupted), INTERRUPTED);
+    const ended = await whileExecuted(place, () =>
+      interruptible((interrupted) => attended(followed, interrupted), INTERRUPTED),
+    );
     return told(place, ended, sink, args.remove);
   });
 }
@@ -67,6 +69,19 @@ export async function ensureExecuted({ box }: Place): Promise<void> {
   if (box === undefined) return;
   const { ensureRunner } = await import('./job-runner-start.ts');
   await ensureRunner(box);
+}
+
+/** The same for as long as the body takes: a runner may end before what it ran does. */
+export async function whileExecuted<T>(place: Place, body: () => Promise<T>): Promise<T> {
+  await ensureExecuted(place);
+  // Whatever keeps one from being started now, the next look tries again.
+  const again = () => void ensureExecuted(place).catch(() => undefined);
+  const looking = setInterval(again, ENSURE_AGAIN_MS);
+  try {
+    return await body();
+  } finally {
+    clearInterval(looking);
+  }
 }
 
 /** The first Ctrl-C cancels the run, and its end is waited for. Answers what takes that back. */

@@ -5,7 +5,14 @@ import { GantryError, isGantryError } from '../errors.ts';
 import { cancelRun, findRun, listExecutors, listRuns, submitRun } from '../jobs/intents.ts';
 import { isOver } from '../jobs/runs.ts';
 import { interruptible } from './interrupt.ts';
-import { cancelling, ensureExecuted, INTERRUPTED, keptUntilTold, told } from './job-attended.ts';
+import {
+  cancelling,
+  ensureExecuted,
+  INTERRUPTED,
+  keptUntilTold,
+  told,
+  whileExecuted,
+} from './job-attended.ts';
 import { type Followed, followRun } from './job-follow.ts';
 import { type GivenInput, readInput } from './job-input.ts';
 import {
@@ -90,9 +97,8 @@ export async function watched(
   what: Omit<Followed, 'place'>,
   unread = new AbortController().signal,
 ): Promise<RunValue> {
-  await ensureExecuted(place);
-  const ended = await interruptible((signal) =>
-    followRun({ ...what, place }, AbortSignal.any([signal, unread])),
+  const ended = await whileExecuted(place, () =>
+    interruptible((signal) => followRun({ ...what, place }, AbortSignal.any([signal, unread]))),
   );
   if (ended === undefined && !unread.aborted) throw leftAlone(what.run.id, program);
   return ended ?? what.run;
@@ -197,12 +203,11 @@ async function untilEnd(
   here: RunHere | undefined,
 ): Promise<RunValue> {
   if (await here?.(run, sink)) return findRun(place.fleet, run.id);
-  await ensureExecuted(place);
   const { attempt, startedAt: since } = await findRun(place.fleet, run.id);
   // Earlier attempts were told of here.
   const rest = attempt > 1 && since !== undefined && place.box !== undefined ? { since } : {};
   const followed = { place, run, sink, ...rest, ...stillToGive(place, given) };
-  const ended = await followRun(followed, new AbortController().signal);
+  const ended = await whileExecuted(place, () => followRun(followed, new AbortController().signal));
   return ended ?? findRun(place.fleet, run.id);
 }
 

@@ -256,15 +256,18 @@ describe('a job where the one before left a runner', { skip: skipWithoutEngine }
     assert.match(help.stdout, /--linger/);
   });
 
-  test('is told to its end when the runner is killed meanwhile, each line once', async () => {
-    const counting = `sh -c 'i=0; while [ $i -lt 30 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 3'`;
-    const running = box.start('gantry', [...words(counting), '--name', 'orphan']);
-    await running.says('5\n');
-    assert.ok(await ranThere('orphan'));
-    for (const pid of runners()) process.kill(pid, 'SIGKILL');
-    const { code, stdout, stderr } = await running.ended;
-    assert.deepEqual([code, stdout], [3, Array.from({ length: 30 }, (_, i) => `${i}\n`).join('')], stderr);
-  });
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    test(`is told to its end when the runner gets ${signal} meanwhile, each line once`, async () => {
+      const counting = `sh -c 'i=0; while [ $i -lt 30 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 3'`;
+      const name = `orphan-${signal}`;
+      const running = box.start('gantry', [...words(counting), '--name', name]);
+      await running.says('5\n');
+      assert.ok(await ranThere(name));
+      for (const pid of runners()) process.kill(pid, signal);
+      const { code, stdout, stderr } = await running.ended;
+      assert.deepEqual([code, stdout], [3, Array.from({ length: 30 }, (_, i) => `${i}\n`).join('')], stderr);
+    });
+  }
 
   test('leaves none with --linger 0s', async () => {
     for (const pid of runners()) process.kill(pid, 'SIGTERM');
