@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type GantryError, isGantryError } from '../errors.ts';
+import { pruneAudited } from './audit.ts';
 import type { Condition, Store, Write } from './store.ts';
 
 /** Others write at the same time; each try loses only to one that won. */
@@ -22,7 +23,10 @@ export async function tried(
 ): Promise<'written' | 'refused' | GantryError> {
   try {
     const { done } = await store.commit(conditions, writes);
-    return done ? 'written' : 'refused';
+    if (!done) return 'refused';
+    // What was asked is done: that too much of the audit is left is for the next one to see to.
+    await pruneAudited(store, writes).catch(() => undefined);
+    return 'written';
   } catch (error) {
     if (isGantryError(error, 'cluster-unreachable')) return error;
     throw error;

@@ -17,6 +17,9 @@ export interface Keys {
   /** Who may use the API. */
   token(id: string): string;
   tokens(): Range;
+  /** Who made and revoked tokens; ids are in the order of time. */
+  askedOfToken(id: string): string;
+  tokenAudit(): Range;
   project(project: string): ProjectKeys;
 }
 
@@ -86,6 +89,8 @@ export function keys(prefix: string = DEFAULT_PREFIX): Keys {
     hosts: () => startingWith(`${root}/hosts/`),
     token: (id) => `${root}/tokens/${id}`,
     tokens: () => startingWith(`${root}/tokens/`),
+    askedOfToken: (id) => `${root}/token-audit/${id}`,
+    tokenAudit: () => startingWith(`${root}/token-audit/`),
     project: (project) => projectKeys(`${root}/projects/${project}`),
   };
 }

@@ -29,6 +29,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   ended: ['{run}'],
   event: ['{event}'],
   asked: ['{entry}'],
+  askedOfToken: ['{entry}'],
   token: ['{token}'],
   secret: ['{secret}'],
   secretsKey: [],

@@ -40,7 +40,7 @@ describe('The keys in etcd', () => {
     const forProject = NAMES.length * 2; // config, secrets key
     const ofOne = NAMES.length ** 2 * (9 + 6); // by component: desired, rollout, scale …; by another name: run, claim …
     const ofTwo = NAMES.length ** 3 * 3; // turn, link, status
-    const [hosts, tokens] = [NAMES.length ** 2, NAMES.length];
+    const [hosts, tokens] = [NAMES.length ** 2, NAMES.length * 2]; // of each its own key, and the one of its audit
     assert.equal(new Set(made).size, forProject + ofOne + ofTwo + hosts + tokens);
   });
 
@@ -154,6 +154,7 @@ function everyKey(all: Keys, project: string, component: string, host: string): 
     of.secret(component),
     of.secretsKey,
     all.token(host),
+    all.askedOfToken(host),
     all.host(project, host),
   ];
 }
