@@ -328,13 +328,14 @@ export function tidied(record: ComponentRecord, observed: Observed): ComponentRe
   return withServing(kept, routed, [], observed.now);
 }
 
-/** How the proxy treats clients that nobody can take, and those that stay with what was switched from. */
-function termsOf(component: Component | undefined): Pick<Route, 'hold' | 'leave'> {
+/** How the proxy treats clients that nobody can take, those that stay with what was switched from, and who joins. */
+function termsOf(component: Component | undefined): Pick<Route, 'hold' | 'leave' | 'slowStartMs'> {
   if (component === undefined) return {};
-  const { holdTimeoutMs, idleTimeoutMs, closeSpreadMs } = component;
+  const { holdTimeoutMs, idleTimeoutMs, closeSpreadMs, slowStartMs } = component;
   return {
     ...(holdTimeoutMs > 0 ? { hold: { timeoutMs: holdTimeoutMs, max: MAX_HELD } } : {}),
     ...(idleTimeoutMs + closeSpreadMs > 0 ? { leave: { idleTimeoutMs, closeSpreadMs } } : {}),
+    ...(slowStartMs > 0 ? { slowStartMs } : {}),
   };
 }
 

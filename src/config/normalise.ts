@@ -23,7 +23,7 @@ type FilledCheck = FilledComponent['readyChecks'][number];
 type FilledSignal = FilledComponent['terminationSignals'][number];
 
 /** Fields that came later than the first release. */
-type Later = 'idleTimeoutMs' | 'closeSpreadMs' | 'holdTimeoutMs' | 'healthPolicy' | 'secrets';
+type Later = 'idleTimeoutMs' | 'closeSpreadMs' | 'holdTimeoutMs' | 'slowStartMs' | 'healthPolicy' | 'secrets';
 type OlderComponent = Omit<Component, Later | 'update'> &
   Partial<Pick<Component, Later>> & { readonly update?: Partial<Component['update']> };
 
@@ -33,6 +33,7 @@ const DEFAULTS: Pick<Component, Later> = freeze({
   idleTimeoutMs: FIELDS.idleTimeout.default,
   closeSpreadMs: FIELDS.closeSpread.default,
   holdTimeoutMs: FIELDS.holdTimeout.default,
+  slowStartMs: FIELDS.slowStart.default,
   healthPolicy: FIELDS.healthPolicy.default,
   secrets: FIELDS.secrets.default,
 });
@@ -107,6 +108,7 @@ function toComponent(raw: FilledComponent, folder: string): Component {
     idleTimeoutMs: raw.idleTimeout,
     closeSpreadMs: raw.closeSpread,
     holdTimeoutMs: raw.holdTimeout,
+    slowStartMs: raw.slowStart,
     stopTimeoutMs: raw.stopTimeout,
     healthPolicy: raw.healthPolicy,
     instances: raw.instances,

@@ -49,6 +49,8 @@ export interface Component {
   readonly closeSpreadMs: number;
   /** How long clients wait in the proxy while nothing serves; 0: they do not. */
   readonly holdTimeoutMs: number;
+  /** A container that joins others has its full share of the work after so long; 0: at once. */
+  readonly slowStartMs: number;
   readonly stopTimeoutMs: number;
   readonly healthPolicy: HealthPolicy;
   readonly instances: number;

@@ -183,6 +183,11 @@ const component = {
       0,
       'How long new requests and connections wait in the proxy while no container can take them, instead of being refused. 0: they are refused at once.',
     ),
+    slowStart: durationMs(
+      0,
+      0,
+      'A container that joins others that serve gets little of the new work at first and its full share after so long, growing evenly: for what is slow while it is cold, as a JVM. After an update, which switches all at once, all are equal. 0: its full share at once.',
+    ),
     stopTimeout: durationMs(
       0,
       10000,

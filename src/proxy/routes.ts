@@ -87,6 +87,8 @@ export interface Route {
   readonly hold?: HoldTerms;
   /** Absent: who stays is left alone. */
   readonly leave?: LeaveTerms;
+  /** Milliseconds until a backend that joins others gets its full share of the new work. Absent: it does at once. */
+  readonly slowStartMs?: number;
   /** Absent: all backends are equal. */
   readonly canary?: CanarySplit;
 }

@@ -46,6 +46,7 @@ function checkRoute(value: unknown, at: string, problems: string[]): void {
   else value.backends.forEach((b, i) => void checkBackend(b, `${at}/backends/${i}`, problems));
   checkCounts(value.hold, ['timeoutMs', 'max'], `${at}/hold`, problems);
   checkCounts(value.leave, ['idleTimeoutMs', 'closeSpreadMs'], `${at}/leave`, problems);
+  if (value.slowStartMs !== undefined) checkCounts(value, ['slowStartMs'], at, problems);
   checkCanary(value.canary, `${at}/canary`, problems);
 }
 

@@ -34,6 +34,7 @@ test('a component of two fields has every default', () => {
     idleTimeoutMs: 0,
     closeSpreadMs: 0,
     holdTimeoutMs: 0,
+    slowStartMs: 0,
     stopTimeoutMs: 10_000,
     healthPolicy: 'replace',
     instances: 1,
@@ -153,7 +154,8 @@ test('a canary has a share of the work, and terms', () => {
 });
 
 test('what was written down when there were fewer fields has the defaults of the newer ones', () => {
-  const { healthPolicy, holdTimeoutMs, idleTimeoutMs, closeSpreadMs, update, ...older } = component({});
+  const { healthPolicy, holdTimeoutMs, idleTimeoutMs, closeSpreadMs, slowStartMs, update, ...older } =
+    component({});
   const { order, ...olderUpdate } = update;
   assert.deepEqual(completed({ ...older, update: olderUpdate }), component({}));
   assert.deepEqual(completed(older), component({}));

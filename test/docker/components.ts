@@ -15,6 +15,7 @@ export function componentOf(overrides: Partial<Component> = {}): Component {
     idleTimeoutMs: 0,
     closeSpreadMs: 0,
     holdTimeoutMs: 0,
+    slowStartMs: 0,
     stopTimeoutMs: 10_000,
     healthPolicy: 'replace',
     instances: 1,
