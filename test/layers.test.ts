@@ -18,7 +18,7 @@ const ROOT_FILES = 'root';
 /** What a folder of src may import, besides itself and the files directly in src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ['api', 'fleet', 'agent', 'jobs', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  api: ['fleet', 'agent', 'jobs', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  api: ['fleet', 'agent', 'jobs', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
   jobs: ['secrets', 'cluster', 'docker', 'config'],
   fleet: ['agent', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
   agent: ['secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],

@@ -1,26 +1,10 @@
-/** Schedules in words for people, and as documents. Pure. */
+/** Schedules in words for people. Pure. */
 import type { RunValue, ScheduleValue } from '../cluster/job-values.ts';
-import { cronTimes } from '../config/cron.ts';
-import { at, COLUMN, jobDocument, lines, sentence, took } from './job-words.ts';
+import { nextTicks } from '../jobs/documents.ts';
+import { at, COLUMN, lines, sentence, took } from './job-words.ts';
 import { table } from './render.ts';
 
 const SHOWN = 80;
-
-/** The next ticks, as ISO times; [] where it does not fire. */
-export function nextTicks({ schedule, trouble }: ScheduleValue, now: number, most: number): string[] {
-  if (schedule.suspended || trouble !== undefined) return [];
-  const { next } = cronTimes(schedule.cron, schedule.timeZone);
-  const ticks: string[] = [];
-  for (let tick = next(now); tick !== undefined && ticks.length < most; tick = next(tick))
-    ticks.push(new Date(tick).toISOString());
-  return ticks;
-}
-
-/** For programs: as it is stored, with the ticks that come next. */
-export function scheduleDocument({ schedule, format: _, ...value }: ScheduleValue, next: readonly string[]) {
-  const { job, ...rest } = schedule;
-  return { kind: 'schedule', ...rest, ...value, next, job: jobDocument(job) };
-}
 
 export interface ScheduleRow {
   readonly value: ScheduleValue;

@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import type { RunValue, ScheduleValue } from '../cluster/job-values.ts';
 import type { Schedule } from '../config/job.ts';
 import { GantryError } from '../errors.ts';
+import { nextTicks, runDocument, scheduleDocument } from '../jobs/documents.ts';
 import {
   deleteSchedule,
   getSchedule,
@@ -14,14 +15,8 @@ import {
   scheduleHistory,
   suspendSchedule,
 } from '../jobs/intents.ts';
-import { Poke } from '../poke.ts';
-import {
-  nextTicks,
-  renderSchedule,
-  renderScheduleRuns,
-  renderSchedules,
-  scheduleDocument,
-} from './cron-words.ts';
+import { CHECK_MS, isChecked, schedulesNamed, untilChecked } from '../jobs/until.ts';
+import { renderSchedule, renderScheduleRuns, renderSchedules } from './cron-words.ts';
 import { interruptible } from './interrupt.ts';
 import { ensureExecuted } from './job-attended.ts';
 import type { JobArguments, PushArguments, RunScheduleArguments, ScheduleArguments } from './job-options.ts';
@@ -30,14 +25,10 @@ import { watched } from './job-run.ts';
 import { openSink } from './job-sink.ts';
 import { schedulesOfFile } from './job-source.ts';
 import { refuseElsewhere } from './job-waiting.ts';
-import { runDocument } from './job-words.ts';
 import { type Output, outputOf } from './output.ts';
 
 /** What `push` takes when no file is named. */
 const DEFAULT_FILES = ['docket.yml', 'schedules.yml'];
-/** A host looks whether the images can be had, and may have to pull them. */
-const CHECK_MS = 60_000;
-const LOOK_AGAIN_MS = 2_000;
 /** Of `get`. */
 const TICKS = 5;
 const LAST_RUNS = 5;
@@ -90,37 +81,19 @@ function isThere(path: string): Promise<boolean> {
 
 /** The schedules once a host has looked at each, or the time is over, or there is nobody to look. */
 async function checks(
-  place: Place,
+  { fleet, box }: Place,
   schedules: readonly Schedule[],
   output: Output,
 ): Promise<readonly ScheduleValue[]> {
-  const { fleet, box } = place;
-  const names = new Set(schedules.map(({ name }) => name));
-  const present = async () => (await listSchedules(fleet)).filter(({ schedule }) => names.has(schedule.name));
-  if (box === undefined && (await listExecutors(fleet)).length === 0) return present();
+  const names = schedules.map(({ name }) => name);
+  const isLooked = box !== undefined || (await listExecutors(fleet)).length > 0;
+  if (!isLooked) return schedulesNamed(fleet, names);
   output.progress('Looking whether the images can be had');
-  const poke = new Poke();
-  const range = fleet.keys.project(fleet.project).jobs.schedules();
-  const mirror = fleet.store.follow({ range, onChange: () => poke.poke() });
-  const end = performance.now() + CHECK_MS;
   try {
-    return await interruptible(async (signal) => {
-      for (;;) {
-        poke.clear();
-        const found = await present();
-        const leftMs = end - performance.now();
-        if (found.every((value) => isChecked(value)) || leftMs <= 0 || signal.aborted) return found;
-        await poke.wait(Math.min(leftMs, LOOK_AGAIN_MS), signal);
-      }
-    });
+    return await interruptible((signal) => untilChecked(fleet, names, CHECK_MS, signal));
   } finally {
     output.end();
-    mirror.close();
   }
-}
-
-function isChecked({ checked, trouble }: ScheduleValue): boolean {
-  return checked !== undefined || trouble !== undefined;
 }
 
 function pushedOf(value: ScheduleValue, created: ReadonlyMap<string, boolean>): Pushed {

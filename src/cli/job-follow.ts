@@ -9,11 +9,11 @@ import { isGantryError } from '../errors.ts';
 import { cancelRun, findRun, listExecutors } from '../jobs/intents.ts';
 import type { ReadEntry } from '../jobs/run-log.ts';
 import { isOver } from '../jobs/runs.ts';
+import { whyPending } from '../jobs/waiting.ts';
 import { Poke, pause } from '../poke.ts';
 import type { RunInputSource } from './job-input.ts';
 import type { Place } from './job-place.ts';
 import type { Sink } from './job-sink.ts';
-import { whyPending } from './job-waiting.ts';
 
 /** Hints that its record changed may be missed. */
 const LOOK_AGAIN_MS = 2_000;

@@ -2,17 +2,16 @@
  * Where the runs are that a command is about: those of a project in etcd, whose hosts are asked for logs over their API,
  * or those of this box, in its state directory.
  */
-import type { Readable } from 'node:stream';
 import type { RunFiles } from '../api/job-server.ts';
-import type { ExecutorValue, RunValue } from '../cluster/job-values.ts';
+import { filesOf } from '../api/run-elsewhere.ts';
+import type { RunValue } from '../cluster/job-values.ts';
 import { type Keys, keys } from '../cluster/keys.ts';
 import { type Store, startingWith } from '../cluster/store.ts';
 import { GantryError } from '../errors.ts';
-import { listExecutors } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
 import { BOX_PROJECT } from '../secrets/box.ts';
+import type { SealingOptions } from '../secrets/sealing-key.ts';
 import type { JobArguments } from './job-options.ts';
-import type { SealingOptions } from './sealing-key.ts';
 import { whoAsks } from './who-asks.ts';
 
 /** A box's own: its runs are executed by the command, or by its runner. */
@@ -97,42 +96,4 @@ async function knownProjects(store: Store, { prefix }: Keys): Promise<ReadonlySe
   const base = `${prefix}/projects/`;
   const { entries } = await store.list(startingWith(base));
   return new Set(entries.map(({ key }) => key.slice(base.length).split('/')[0] ?? ''));
-}
-
-async function filesOf(fleet: JobFleet, run: RunValue): Promise<RunFiles> {
-  const executors = run.host === undefined ? [] : await listExecutors(fleet);
-  const executor = executors.find(({ host, hostId }) => host === run.host && hostId === run.hostId);
-  if (executor === undefined || executor.port === 0) throw hostAway(run);
-  return remoteFiles(executor);
-}
-
-/** The API of the agent that has them. */
-function remoteFiles(peer: ExecutorValue): RunFiles {
-  const client = () => import('../api/job-client.ts');
-  const never = new AbortController().signal;
-  return {
-    async *log(run, query, signal) {
-      yield* (await client()).readLog(peer, run, query, signal);
-    },
-    output: async (run) => (await client()).readOutput(peer, run, never),
-    input: async (run: string, bytes: Readable, signal: AbortSignal) =>
-      (await client()).sendInput(peer, run, bytes, signal),
-  };
-}
-
-function hostAway({ id, host }: RunValue): GantryError {
-  if (host === undefined) {
-    return new GantryError('output-gone', `${id} has no log or output yet: no host has begun it`, {
-      hint: `job show ${id} tells what it waits for.`,
-      retryable: true,
-    });
-  }
-  return new GantryError(
-    'output-gone',
-    `The log and output of ${id} are on ${host}, which runs no jobs now`,
-    {
-      hint: 'They can be read again when its agent is back.',
-      retryable: true,
-    },
-  );
 }

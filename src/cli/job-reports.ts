@@ -1,15 +1,17 @@
 /** `job list|show|output|cancel|rm|prune`: what is asked about runs that were made. */
+import { refuseWithoutOutput } from '../api/run-elsewhere.ts';
 import type { RunValue } from '../cluster/job-values.ts';
 import { GantryError, messageOf } from '../errors.ts';
+import { runDocument } from '../jobs/documents.ts';
 import { cancelRun, findRun, listExecutors, listRuns, pruneRuns, removeRun } from '../jobs/intents.ts';
 import { isOver } from '../jobs/runs.ts';
+import { whyPending } from '../jobs/waiting.ts';
 import { interruptible } from './interrupt.ts';
 import { ensureExecuted, removeFiles } from './job-attended.ts';
 import type { JobArguments, ListJobsArguments, RunIdArguments, RunIdsArguments } from './job-options.ts';
 import { type Place, withPlace } from './job-place.ts';
 import { written } from './job-sink.ts';
-import { whyPending } from './job-waiting.ts';
-import { renderRun, renderRuns, runDocument } from './job-words.ts';
+import { renderRun, renderRuns } from './job-words.ts';
 import { outputOf } from './output.ts';
 
 export async function runJobList(args: ListJobsArguments): Promise<number> {
@@ -42,7 +44,7 @@ export async function runShow(args: RunIdArguments): Promise<number> {
 export async function runOutput(args: RunIdArguments): Promise<number> {
   return withPlace(args, async (place) => {
     const run = await findRun(place.fleet, args.id);
-    if (run.state !== 'complete') throw noOutput(run);
+    refuseWithoutOutput(run);
     await interruptible(async (signal) => {
       const { bytes } = await (await place.files(run)).output(run.id);
       try {
@@ -103,14 +105,6 @@ async function takenUp(place: Place, runs: readonly RunValue[]): Promise<void> {
     const claim = fleet.keys.project(fleet.project).jobs.claim(run.id);
     if ((await fleet.store.get(claim)) === undefined) return ensureExecuted(place);
   }
-}
-
-function noOutput({ id, state, end }: RunValue): GantryError {
-  const why = end === undefined ? `it is ${state}` : `it ended as ${state}`;
-  return new GantryError('output-gone', `${id} has no output: ${why}`, {
-    hint: `A run has one once all its steps ended with 0. What it printed: job log ${id}`,
-    retryable: end === undefined,
-  });
 }
 
 function cutShort({ id, host }: RunValue, cause: unknown): GantryError {

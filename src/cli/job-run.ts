@@ -2,8 +2,10 @@
 import type { RunValue } from '../cluster/job-values.ts';
 import type { Job } from '../config/job.ts';
 import { GantryError, isGantryError } from '../errors.ts';
-import { cancelRun, findRun, listExecutors, listRuns, submitRun } from '../jobs/intents.ts';
+import { runDocument } from '../jobs/documents.ts';
+import { cancelRun, findRun, listRuns, submitRun } from '../jobs/intents.ts';
 import { isOver } from '../jobs/runs.ts';
+import { refuseNowhere } from '../jobs/waiting.ts';
 import { interruptible } from './interrupt.ts';
 import {
   cancelling,
@@ -25,8 +27,7 @@ import {
 import { type Place, withPlace } from './job-place.ts';
 import { leftAlone, openSink, type Sink } from './job-sink.ts';
 import { jobOfArguments, jobOfFile } from './job-source.ts';
-import { hasRoom, noHost, refuseElsewhere } from './job-waiting.ts';
-import { runDocument } from './job-words.ts';
+import { hasRoom, refuseElsewhere } from './job-waiting.ts';
 import { outputOf } from './output.ts';
 
 export async function runJob(args: RunJobArguments): Promise<number> {
@@ -107,20 +108,11 @@ export async function watched(
 /** Refused when nobody could run it now. */
 async function submitted(place: Place, job: Job, { input, source }: GivenInput): Promise<RunValue> {
   const { fleet, box } = place;
-  if (box === undefined) await refuseNowhere(place, job);
+  if (box === undefined) await refuseNowhere(fleet, job);
   else refuseElsewhere(job);
   const run = await submitRun(fleet, job, { input });
   if (box === undefined || source === undefined) return run;
   return uploaded(place, run, source);
-}
-
-async function refuseNowhere({ fleet }: Place, job: Job): Promise<void> {
-  const why = noHost({ job }, await listExecutors(fleet));
-  if (why === undefined) return;
-  throw new GantryError('no-hosts', `Nothing was submitted: ${why}`, {
-    hint: `gantryd run ${fleet.project} starts an agent on a host; one with --no-jobs runs none.`,
-    retryable: true,
-  });
 }
 
 /** On this box it is put where it will be read. */

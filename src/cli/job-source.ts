@@ -92,7 +92,7 @@ async function publicKey({ box, fleet, sealingFor }: Place): Promise<string> {
     const { defaultKeyFile, ownKey, publicKeyOf } = await import('../secrets/key-file.ts');
     return publicKeyOf(await ownKey(defaultKeyFile(box.stateDir)));
   }
-  const { sealingKey } = await import('./sealing-key.ts');
+  const { sealingKey } = await import('../secrets/sealing-key.ts');
   const { store, keys, project } = fleet;
   const { publicKey, warnings } = await sealingKey(
     { store, keys: keys.project(project), project },

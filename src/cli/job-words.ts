@@ -1,6 +1,5 @@
 /** Runs of jobs in words for people, and as documents. Pure. */
 import type { RunEnd, RunValue, StepStatus } from '../cluster/job-values.ts';
-import type { Job, Step } from '../config/job.ts';
 import { printable, table } from './render.ts';
 
 /** Longest text in a table. */
@@ -14,20 +13,6 @@ const MAX_EXIT_CODE = 255;
 export function exitCodeOf({ state, end }: RunValue): number {
   const code = Math.min(MAX_EXIT_CODE, Math.max(0, end?.exitCode ?? 1));
   return state === 'complete' ? code : code || 1;
-}
-
-/** For programs: as it is stored, but for what is sealed or long. */
-export function runDocument({ job, input, format: _, ...run }: RunValue) {
-  const hasInput = job.input !== undefined || input.kind !== 'none';
-  return { kind: 'run', ...run, hasInput, job: jobDocument(job) };
-}
-
-export function jobDocument({ input: _, steps, ...job }: Job) {
-  return { ...job, steps: steps.map(stepDocument) };
-}
-
-function stepDocument({ secrets, registryAuth, ...step }: Step) {
-  return { ...step, secrets: secrets.map(({ name }) => name), hasRegistryAuth: registryAuth !== undefined };
 }
 
 /** Why it did not go well, where its own output does not say so; undefined: nothing to add. */

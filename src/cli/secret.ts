@@ -5,11 +5,11 @@ import { keys } from '../cluster/keys.ts';
 import { boxPlace } from '../secrets/box.ts';
 import { defaultKeyFile, makeKeyFile, ownKey, publicKeyOf } from '../secrets/key-file.ts';
 import { refuseSecretName } from '../secrets/names.ts';
+import { sealingKey } from '../secrets/sealing-key.ts';
 import { listSecrets, removeSecret, type SecretPlace, setSecret } from '../secrets/secret-store.ts';
 import type { FleetArguments } from './fleet-options.ts';
 import { outputOf } from './output.ts';
 import { table } from './render.ts';
-import { sealingKey } from './sealing-key.ts';
 import type {
   KeygenArguments,
   NamedSecretArguments,

@@ -1,11 +1,13 @@
 /** What a person reads of runs and schedules. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { nextTicks, renderSchedule, renderSchedules } from '../../src/cli/cron-words.ts';
-import { noHost, refuseElsewhere, whyPending } from '../../src/cli/job-waiting.ts';
-import { exitCodeOf, renderRun, renderRuns, runDocument, toldAtTheEnd } from '../../src/cli/job-words.ts';
+import { renderSchedule, renderSchedules } from '../../src/cli/cron-words.ts';
+import { refuseElsewhere } from '../../src/cli/job-waiting.ts';
+import { exitCodeOf, renderRun, renderRuns, toldAtTheEnd } from '../../src/cli/job-words.ts';
 import type { ExecutorValue, RunValue, ScheduleValue } from '../../src/cluster/job-values.ts';
+import { nextTicks, runDocument } from '../../src/jobs/documents.ts';
 import { claimed, ended } from '../../src/jobs/runs.ts';
+import { noHost, whyPending } from '../../src/jobs/waiting.ts';
 import { AT, aJob, anEnd, aRun, aSchedule, aStep } from '../jobs/job-values.ts';
 
 const NOW = AT + 65_000;

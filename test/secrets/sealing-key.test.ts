@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { sealingKey } from '../../src/cli/sealing-key.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { makeKeyFile, publicKeyOf } from '../../src/secrets/key-file.ts';
+import { sealingKey } from '../../src/secrets/sealing-key.ts';
 import { publishKey } from '../../src/secrets/secret-store.ts';
-import { memoryPlace, scratch } from '../secrets/ground.ts';
+import { memoryPlace, scratch } from './ground.ts';
 
 /** A machine that sets secrets; `key` makes a key file there. */
 async function machine(t: TestContext) {

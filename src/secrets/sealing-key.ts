@@ -6,8 +6,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError } from '../errors.ts';
-import { defaultKeyFile, keyIfThere, publicKeyOf, readKeyFile } from '../secrets/key-file.ts';
-import { publishedKey, type SecretPlace } from '../secrets/secret-store.ts';
+import { defaultKeyFile, keyIfThere, publicKeyOf, readKeyFile } from './key-file.ts';
+import { publishedKey, type SecretPlace } from './secret-store.ts';
 
 /** In the state directory: the published keys this machine has seen. */
 const KNOWN_KEYS = 'known-secrets-keys.json';
