@@ -5,10 +5,10 @@
  * counts, never values of variables, commands or inputs.
  */
 import { createHash } from 'node:crypto';
+import type { AuditValue } from './event-values.ts';
 import type { Keys, ProjectKeys } from './keys.ts';
 import { type Range, type Store, startingWith, type Write } from './store.ts';
 import { FORMAT } from './value-reader.ts';
-import type { AuditValue } from './values.ts';
 
 export const MOST_AUDITED = 1_000;
 /** Of these entries one looks whether there are too many. */
