@@ -124,6 +124,20 @@ type Fact =
       readonly generation: number | undefined;
       readonly why: string;
     }
+  /** This host decided for the fleet, in a transaction that no other won: it is told once, wherever it is told. */
+  | {
+      readonly kind: 'rollout-decided';
+      /**
+       * `completed`: all hosts serve it; `returned`: so, and it was a rollback; `taken-back`: it failed and all hosts go
+       * back; `paused`: it failed and waits for somebody.
+       */
+      readonly decision: 'completed' | 'returned' | 'taken-back' | 'paused';
+      readonly release: number;
+      /** What is gone back to; absent: nothing was, or there is none. */
+      readonly to?: number;
+      readonly generation: number;
+      readonly why: string;
+    }
   /** etcd answers again, or no longer. */
   | { readonly kind: 'cluster'; readonly connected: boolean; readonly why: string }
   /** A run of a job went on. `state`: of the run. */

@@ -11,6 +11,7 @@ import {
   type OutcomeValue,
   type RolloutValue,
 } from '../cluster/values.ts';
+import type { Tell } from '../events.ts';
 import type { Turn, Versioned } from './rollout.ts';
 
 export interface Transaction {
@@ -57,6 +58,23 @@ export function failed(d: Deciding, { failure, onFailure, turn, known }: Failed)
       : [{ key: d.keys.turn(d.component, turn.host), createRevision: turn.createRevision }];
   const { conditions, writes } = onFailure === 'pause' ? paused(d, failure) : takenBack(d, failure, known);
   return { conditions: [...conditions, ...fence], writes };
+}
+
+type Told = Parameters<Tell>[0];
+
+/** What whoever decided it tells. */
+export function toldCompleted({ rollout: { value } }: Deciding): Told {
+  const { kind, release, generation, by, reason } = value;
+  const decision = kind === 'rollback' ? 'returned' : 'completed';
+  return { kind: 'rollout-decided', decision, release, generation, why: reason ?? `asked by ${by}` };
+}
+
+/** As toldCompleted. */
+export function toldFailed({ rollout: { value } }: Deciding, { failure, onFailure }: Failed): Told {
+  const { release, generation, from } = value;
+  const told = { kind: 'rollout-decided', release, generation, why: reasonOf(failure) } as const;
+  if (onFailure === 'pause') return { ...told, decision: 'paused' };
+  return { ...told, decision: 'taken-back', ...(from === 0 ? {} : { to: from }) };
 }
 
 /** Hosts that have moved prepare no more: a resume goes on from where it was. */

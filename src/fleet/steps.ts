@@ -20,7 +20,7 @@ import type { Condition } from '../cluster/store.ts';
 import { type ReleaseValue, readRelease, readStatus, readTurn, type TurnValue } from '../cluster/values.ts';
 import { GantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
-import { completed, type Deciding, failed, opened } from './decisions.ts';
+import { completed, type Deciding, failed, opened, toldCompleted, toldFailed } from './decisions.ts';
 import { hostRelease } from './host-release.ts';
 import type { Remains } from './post-mortem.ts';
 import { Preparing } from './preparing.ts';
@@ -203,8 +203,10 @@ export function steps(input: StepsInput): Steps {
         completeTries++;
         return Math.min(AGAIN_MS * 2 ** (completeTries - 1), AGAIN_MAX_MS);
       }
-      const { conditions, writes } = completed(deciding(wanted));
-      await store.commit(conditions, writes);
+      const decided = deciding(wanted);
+      const { conditions, writes } = completed(decided);
+      const { done } = await store.commit(conditions, writes);
+      if (done) tell(toldCompleted(decided));
       return AGAIN_MS;
     },
 
@@ -217,8 +219,10 @@ export function steps(input: StepsInput): Steps {
       const turn = wanted.turns.find((t) => t.host === host);
       const above = await highestKnown();
       const decision = { failure: failure(why, situation), onFailure, turn, known: above };
-      const { conditions, writes } = failed(deciding(wanted), decision);
+      const decided = deciding(wanted);
+      const { conditions, writes } = failed(decided, decision);
       const { done } = await store.commit(conditions, writes);
+      if (done) tell(toldFailed(decided, decision));
       if (done && onFailure === 'pause') {
         await change(signal, (record) => {
           return { ...record, fleet: { ...fleetOf(record), failed: { generation, attempt, why } } };
