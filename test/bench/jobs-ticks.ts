@@ -58,11 +58,14 @@ export async function measureTicks(t: Ends, { ticks, leaderEveryMs, say }: Ticks
     () => undefined, // told below as misses
   );
   await deleteSchedule(jobs, NAME);
+  const active = () => listRuns(jobs, { active: true });
+  const isDone = async () => (await active()).length === 0;
+  await until(isDone, { timeoutMs: FINISH_MS, what: 'every run was over' }).catch(() => undefined); // told below
   const counted = evidence.seen.filter(({ run }) => wanted.has(run));
   return {
     ...{ ticks: ticksOf(wanted, timeline, evidence, all), faults },
     ...{ duplicates: duplicates(counted), misses: missing() },
-    unfinished: (await listRuns(jobs, { active: true })).length,
+    unfinished: (await active()).length,
   };
 }
 
