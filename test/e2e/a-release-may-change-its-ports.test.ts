@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freePort, skipWithoutEngine } from '../ground/harness.ts';
-import { type Load, startLoad } from '../ground/load.ts';
+import { EASED, type Load, startLoad } from '../ground/load.ts';
 import { getText, lostNothing, openShop, type Shop, variable, version } from './shop.ts';
 
 const skip = skipWithoutEngine;
@@ -53,7 +53,7 @@ test('the same port at another address: what is open stays open', { skip }, asyn
 async function underLoad(t: Parameters<typeof openShop>[0]): Promise<{ shop: Shop; load: Load }> {
   const shop = await openShop(t, { web: { instances: 2 } });
   await shop.must('start', ...version('v1'));
-  return { shop, load: await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300 }) };
+  return { shop, load: await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 300, easing: EASED }) };
 }
 
 function ports(shop: Shop, http: object, address = '0.0.0.0'): readonly string[] {
