@@ -54,6 +54,18 @@ export const ERROR_CODES = {
   'network-unknown': { exit: 1, about: 'the Docker engine has no network of that name' },
   'file-missing': { exit: 1, about: 'a container has no file at the path where its output was to be' },
   'output-gone': { exit: 1, about: 'the log or output of a run is not to be had (any more)' },
+  'no-token': { exit: 1, about: 'a request to the API shows no token, or one that is not known' },
+  forbidden: { exit: 1, about: 'whoever asks the API may not have this done' },
+  'not-found': { exit: 1, about: 'the API has nothing at that path' },
+  'method-unknown': { exit: 1, about: 'the API has something at that path, but not for that method' },
+  'too-slow': { exit: 1, about: 'a request to the API did not come in time' },
+  'config-changed': { exit: 1, about: 'the config is not the one any more that a write was made for' },
+  'too-large': { exit: 1, about: 'a request to the API is larger than it may be' },
+  'media-type': { exit: 1, about: 'the body of a request to the API is no JSON by its headers' },
+  'request-invalid': { exit: 1, about: 'a request to the API has problems; each is listed with its place' },
+  'too-many': { exit: 1, about: 'whoever asks the API asks too often' },
+  'token-unknown': { exit: 2, about: 'the API has no token of that name' },
+  'token-taken': { exit: 2, about: 'the API has a token of that name already' },
   internal: { exit: 1, about: 'a defect of gantryd' },
 } as const satisfies Record<string, { exit: 1 | 2 | 3 | 4; about: string }>;
 

@@ -121,12 +121,18 @@ async function refusal(peer: Peer, answer: IncomingMessage): Promise<GantryError
     if (text.length > MAX_ERROR_BYTES) break;
   }
   const told = errorIn(text);
+  if (told?.code === 'no-token') return startedAnew(told);
   if (told !== undefined) return told;
   return new GantryError(
     'output-gone',
     `${peer.host} (${peer.address}:${peer.port}) answers ${answer.statusCode}, as no agent does`,
     { hint: 'Something else listens at the address that the host told: see its --api-address.' },
   );
+}
+
+/** Or starting: its key in etcd has another token by then. */
+function startedAnew({ message, hint = '' }: GantryError): GantryError {
+  return new GantryError('output-gone', message, { hint, retryable: true });
 }
 
 /** Without their ends. What follows the last end is no line. */

@@ -8,8 +8,17 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { GantryError } from '../errors.ts';
 import type { ReadEntry } from '../jobs/run-log.ts';
-import type { Call, Route } from './server.ts';
-import { BYTES, HEARTBEAT, HEARTBEAT_MS, type LogLine, type LogQuery, logQueryOf, NDJSON } from './wire.ts';
+import type { Call, Reply, Route } from './route.ts';
+import {
+  BYTES,
+  HEARTBEAT,
+  HEARTBEAT_MS,
+  LOG_QUERY,
+  type LogLine,
+  type LogQuery,
+  logQueryOf,
+  NDJSON,
+} from './wire.ts';
 
 /** Of run ids, so that no path is made of anything else. */
 const RUN = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}$/;
@@ -23,15 +32,26 @@ export interface RunFiles {
   input(run: string, bytes: Readable, signal: AbortSignal): Promise<void>;
 }
 
+/** For the other agents of the fleet, and for commands, which find the token in etcd. */
 export function jobRoutes(files: RunFiles): readonly Route[] {
+  const of = { access: 'peer', tag: 'peers' } as const;
   return [
-    { method: 'GET', path: '/v1/runs/:run/log', handle: (call) => sendLog(files, call) },
-    { method: 'GET', path: '/v1/runs/:run/output', handle: (call) => sendOutput(files, call) },
-    { method: 'PUT', path: '/v1/runs/:run/input', handle: (call) => takeInput(files, call) },
+    {
+      ...{ ...of, method: 'GET', path: '/v1/runs/:run/log', summary: 'The log of a run' },
+      ...{ query: LOG_QUERY, answer: NDJSON, handle: (call) => sendLog(files, call) },
+    },
+    {
+      ...{ ...of, method: 'GET', path: '/v1/runs/:run/output', summary: 'The output of a run' },
+      ...{ answer: BYTES, handle: (call) => sendOutput(files, call) },
+    },
+    {
+      ...{ ...of, method: 'PUT', path: '/v1/runs/:run/input', summary: 'What its first step reads' },
+      ...{ body: 'bytes', answer: { status: 204 }, handle: (call) => takeInput(files, call) },
+    },
   ];
 }
 
-async function sendLog(files: RunFiles, call: Call): Promise<void> {
+export async function sendLog(files: RunFiles, call: Call): Promise<undefined> {
   const { response, signal } = call;
   const beat = setInterval(() => {
     begin(response);
@@ -41,10 +61,11 @@ async function sendLog(files: RunFiles, call: Call): Promise<void> {
     for await (const read of files.log(runOf(call), logQueryOf(call.query), signal)) {
       begin(response);
       if (!response.write(lineOf(read))) await drained(response);
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
     }
     begin(response);
     if (!signal.aborted) response.end(lineOf({ end: true }));
+    return undefined;
   } finally {
     clearInterval(beat);
   }
@@ -70,16 +91,17 @@ function lineOf(line: LogLine): string {
   return `${JSON.stringify(line)}\n`;
 }
 
-async function sendOutput(files: RunFiles, call: Call): Promise<void> {
+export async function sendOutput(files: RunFiles, call: Call): Promise<undefined> {
   const { bytes, size } = await files.output(runOf(call));
   call.response.writeHead(200, { 'content-type': BYTES, 'content-length': size });
   await pipeline(bytes, call.response, { signal: call.signal });
+  return undefined;
 }
 
-async function takeInput(files: RunFiles, call: Call): Promise<void> {
-  const { request, response, signal } = call;
+export async function takeInput(files: RunFiles, call: Call): Promise<Reply> {
+  const { request, signal } = call;
   await files.input(runOf(call), request, signal);
-  response.writeHead(204).end();
+  return { status: 204 };
 }
 
 function runOf({ params }: Call): string {

@@ -1,43 +1,68 @@
 /**
- * The HTTP server of an agent: who shows the token is sent to the route that matches, everybody else away. Knows
- * nothing of what the routes do. Plain HTTP: it is for the network of the fleet.
+ * The HTTP server of the API: finds the route, asks who calls and what he may, reads and checks what was sent, and sends
+ * what the route answers. Knows nothing of what the routes do. Everything has a bound, and what is over it is refused
+ * at no more than the cost of its headers.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
-import { errorBody } from './wire.ts';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import { GantryError, messageOf } from '../errors.ts';
+import { ANYBODY, allow, type Door, type Known } from './auth.ts';
+import {
+  hasBody,
+  MAX_BODY_BYTES,
+  parseBody,
+  readBody,
+  refuseOtherThanJson,
+  STALL_MS,
+  TOTAL_MS,
+} from './body.ts';
+import { checkedBody, checkedQuery } from './checked.ts';
+import { type Found, type Paths, pathsOf, targetOf } from './paths.ts';
+import { PROBLEM, problemOf, Refusal } from './problem.ts';
+import { type Rate, RateLimit } from './rate.ts';
+import type { Call, Reply, Route } from './route.ts';
 
 /** Beyond them connections are refused. */
 const MAX_CONNECTIONS = 512;
+const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_HEADERS = 100;
 const HEADERS_TIMEOUT_MS = 10_000;
+/** How often connections are looked at for that. */
+const CHECK_MS = 1_000;
 /** A connection on which nothing moves, in either direction. */
 const IDLE_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 5_000;
-
-export interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** What `:name` in the path stands for, decoded. */
-  readonly params: Readonly<Record<string, string>>;
-  readonly query: URLSearchParams;
-  /** Aborted when the caller went away, or the server closes. */
-  readonly signal: AbortSignal;
-}
-
-export interface Route {
-  readonly method: string;
-  /** As `/v1/runs/:run/log`. */
-  readonly path: string;
-  /** A GantryError becomes the answer, or cuts it when it has begun. */
-  readonly handle: (call: Call) => Promise<void>;
-}
+/** A connection of which nothing is heard for so long is asked whether the other end is there. */
+const PROBE_MS = 15_000;
+/** What is still sent to a request that was answered is read for so long, so that the answer arrives. */
+const LINGER_MS = 1_000;
+const RATE: Rate = { perSecond: 1_000, burst: 2_000 };
+/** Of those who are refused: nobody finds a token by trying. */
+const REFUSED_RATE: Rate = { perSecond: 10, burst: 100 };
 
 export interface ApiOptions {
   readonly address: string;
   /** 0: any. */
   readonly port: number;
-  readonly token: string;
+  readonly door: Door;
   readonly routes: readonly Route[];
+  /** PEM; absent: plain HTTP. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** What to do when the port is taken. */
+  readonly portHint?: string;
+  /** Told of what is answered with 500. */
+  readonly onDefect?: (error: unknown) => void;
+  readonly bounds?: Partial<Bounds>;
+}
+
+/** Tests make them small. */
+export interface Bounds {
+  readonly rate: Rate;
+  readonly refusedRate: Rate;
+  readonly headersMs: number;
+  readonly stallMs: number;
+  readonly totalMs: number;
 }
 
 export interface Api {
@@ -46,33 +71,64 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** Throws port-taken when it cannot listen there. */
+/** Throws port-taken when it cannot listen there, usage for a certificate that is none. */
 export async function openApi(options: ApiOptions): Promise<Api> {
-  const closing = new AbortController();
-  const server = createServer((request, response) => void answer(options, request, response, closing.signal));
-  server.maxConnections = MAX_CONNECTIONS;
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
-  server.requestTimeout = 0; // an upload takes as long as it moves
-  server.timeout = IDLE_TIMEOUT_MS;
-  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  const serving = new Serving(options);
+  const server = serverOf(options, serving);
   await listening(server, options);
   const bound = server.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
     close: () => {
-      closing.abort();
+      serving.close();
       return closed(server);
     },
   };
 }
 
-function listening(server: Server, { address, port }: ApiOptions): Promise<void> {
+function serverOf({ tls, bounds }: ApiOptions, serving: Serving): Server {
+  const common = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    connectionsCheckingInterval: Math.min(CHECK_MS, bounds?.headersMs ?? CHECK_MS),
+    keepAlive: true,
+    keepAliveInitialDelay: PROBE_MS,
+  };
+  const server: Server = tls === undefined ? createServer(common) : tlsServer(tls, common);
+  server.maxConnections = MAX_CONNECTIONS;
+  server.maxHeadersCount = MAX_HEADERS;
+  server.headersTimeout = bounds?.headersMs ?? HEADERS_TIMEOUT_MS;
+  server.requestTimeout = 0; // an upload takes as long as it moves
+  server.timeout = IDLE_TIMEOUT_MS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.on('request', (request, response) => void serving.answer(request, response));
+  server.on('checkContinue', (request, response) => void serving.answer(request, response));
+  server.on('clientError', refuseClient);
+  return server;
+}
+
+function tlsServer(tls: { readonly cert: Buffer; readonly key: Buffer }, common: object): Server {
+  try {
+    return createTlsServer({
+      ...common,
+      ...tls,
+      minVersion: 'TLSv1.2',
+      handshakeTimeout: HEADERS_TIMEOUT_MS,
+    });
+  } catch (cause) {
+    throw new GantryError('usage', `the certificate of the API cannot be used: ${messageOf(cause)}`, {
+      hint: '--api-cert and --api-key name PEM files that belong together.',
+      cause,
+    });
+  }
+}
+
+function listening(server: Server, { address, port, portHint }: ApiOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     // Later ones are of connections that could not be accepted, and end nothing.
     server.on('error', (error) =>
       reject(
         new GantryError('port-taken', `the API cannot listen on ${address}:${port}: ${messageOf(error)}`, {
-          hint: 'Give it another address with --api-address, or another port with --api-port.',
+          hint: portHint ?? 'Give it another address with --api-address, or another port with --api-port.',
           cause: error,
         }),
       ),
@@ -88,106 +144,155 @@ function closed(server: Server): Promise<void> {
   });
 }
 
-async function answer(
-  { token, routes }: ApiOptions,
-  request: IncomingMessage,
-  response: ServerResponse,
-  closing: AbortSignal,
-): Promise<void> {
-  const gone = new AbortController();
-  response.once('close', () => gone.abort());
-  request.on('error', () => gone.abort());
-  response.on('error', () => gone.abort());
-  try {
-    if (!hasToken(request, token)) return refuse(response);
-    const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://agent');
-    const found = routeFor(routes, request.method ?? '', pathname);
-    if ('status' in found) return send(response, found.status, found.error);
-    const signal = AbortSignal.any([gone.signal, closing]);
-    await found.route.handle({ request, response, query, signal, params: found.params });
-  } catch (error) {
-    if (!gone.signal.aborted) fail(response, error);
+/** What is no HTTP, too much of it, or too slow. */
+function refuseClient(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+  const known = {
+    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'too-large', 'the headers are too large'],
+    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'too-slow', 'the headers did not come in time'],
+  }[error.code ?? ''] ?? ['400 Bad Request', 'usage', 'that is no HTTP request'];
+  const [status = '', code, detail] = known;
+  const [, number, title] = /^(\d+) (.*)$/.exec(status) ?? [];
+  const body = JSON.stringify({ title, status: Number(number), detail, code, retryable: false });
+  const head = `content-type: ${PROBLEM}\r\ncontent-length: ${body.length}\r\nconnection: close`;
+  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+class Serving {
+  readonly #options: ApiOptions;
+  readonly #paths: Paths;
+  readonly #closing = new AbortController();
+  readonly #limit: RateLimit;
+  readonly #refused: RateLimit;
+
+  constructor(options: ApiOptions) {
+    this.#options = options;
+    this.#paths = pathsOf(options.routes);
+    this.#limit = new RateLimit(options.bounds?.rate ?? RATE);
+    this.#refused = new RateLimit(options.bounds?.refusedRate ?? REFUSED_RATE);
+  }
+
+  close(): void {
+    this.#closing.abort();
+  }
+
+  /** Never rejects. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    request.on('error', () => gone.abort());
+    response.on('error', () => gone.abort());
+    try {
+      const { found, known, query } = this.#asked(request);
+      const signal = AbortSignal.any([gone.signal, this.#closing.signal]);
+      const { route, params } = found;
+      const words = await checkedQuery(route, query);
+      const body = await this.#body(route, request, response);
+      const call = { request, response, params, query: words, body, caller: known.caller, signal };
+      await reply(route, call);
+    } catch (error) {
+      if (!gone.signal.aborted) this.#fail(request, response, error);
+    }
+  }
+
+  /** Who asks is known before anything is said of what there is. */
+  #asked(request: IncomingMessage): { found: Found; known: Known; query: URLSearchParams } {
+    const target = targetOf(request.url ?? '');
+    const found = attempt(() => this.#paths.find(request.method ?? '', target));
+    const isOpen = 'value' in found && found.value.route.access === 'open';
+    const known = isOpen ? ANYBODY : this.#identify(request);
+    this.#bound(this.#limit, known.id ?? addressOf(request));
+    if ('error' in found) throw found.error;
+    const { route, params } = found.value;
+    allow(known, route.access, params.project);
+    return { found: found.value, known, query: target.query };
+  }
+
+  #identify(request: IncomingMessage): Known {
+    try {
+      return this.#options.door.identify(request.headers);
+    } catch (error) {
+      this.#bound(this.#refused, addressOf(request));
+      throw error;
+    }
+  }
+
+  #bound(limit: RateLimit, who: string): void {
+    const waitMs = limit.take(who, performance.now());
+    if (waitMs === 0) return;
+    throw new Refusal('too-many', 'these are more requests than are answered', {
+      hint: 'Ask again after the seconds of Retry-After.',
+      retryable: true,
+      headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
+    });
+  }
+
+  async #body({ body, compatible }: Route, request: IncomingMessage, response: ServerResponse) {
+    const announced = hasBody(request.headers);
+    if (body === undefined && announced && compatible !== true)
+      throw new GantryError('too-large', `${request.method} takes no body here`);
+    if (body === undefined) return undefined;
+    const goOn = () => {
+      if (request.headers.expect !== undefined) response.writeContinue();
+    };
+    if (body === 'bytes') return void goOn();
+    if (announced && compatible !== true) refuseOtherThanJson(request.headers);
+    const { stallMs = STALL_MS, totalMs = TOTAL_MS } = this.#options.bounds ?? {};
+    const bounds = { stallMs, totalMs, maxBytes: body.maxBytes ?? MAX_BODY_BYTES };
+    const bytes = announced ? await readBody(request, bounds, goOn) : Buffer.alloc(0);
+    // Nothing is an object without anything.
+    return checkedBody(body.schema, bytes.length === 0 ? {} : parseBody(bytes));
+  }
+
+  /** What had begun is cut, so that nobody takes it for complete. */
+  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (response.headersSent) return void response.destroy();
+    const { status, headers, body } = problemOf(error);
+    if (body.code === 'internal') this.#options.onDefect?.(error);
+    const again = status === 503 && body.retryable ? { 'retry-after': '1' } : {};
+    send(response, { status, headers: { ...again, ...headers }, body }, PROBLEM);
+    if (hasBody(request.headers) && !request.complete) linger(request);
   }
 }
 
-/** Hashed first, so that neither content nor length shows in the time it takes. */
-function hasToken({ headers }: IncomingMessage, token: string): boolean {
-  const shown = /^Bearer (\S{1,1024})$/.exec(headers.authorization ?? '')?.[1] ?? '';
-  return timingSafeEqual(sha256(shown), sha256(token));
+async function reply(route: Route, call: Call): Promise<void> {
+  // Whoever waits for an answer hears nothing until then.
+  const quiet = typeof route.answer !== 'string' && route.body !== 'bytes';
+  if (quiet) call.request.socket.setTimeout(0);
+  const answer = await route.handle(call);
+  if (answer !== undefined && !call.response.headersSent) send(call.response, answer, 'application/json');
 }
 
-function sha256(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
-function refuse(response: ServerResponse): void {
-  response.setHeader('www-authenticate', 'Bearer');
-  const error = new GantryError('output-gone', 'the token is not the one of this agent', {
-    hint: 'It is made anew with every start of the agent; its key in etcd has the present one.',
-    retryable: true,
-  });
-  send(response, 401, error);
-}
-
-type Found =
-  | { readonly route: Route; readonly params: Readonly<Record<string, string>> }
-  | { readonly status: 404 | 405; readonly error: GantryError };
-
-function routeFor(routes: readonly Route[], method: string, path: string): Found {
-  let known = false;
-  for (const route of routes) {
-    const params = matched(route.path.split('/'), path.split('/'));
-    if (params !== undefined && route.method === method) return { route, params };
-    known ||= params !== undefined;
-  }
-  const message = known ? `${method} is not for ${path}` : `there is nothing at ${path}`;
-  return { status: known ? 405 : 404, error: new GantryError('usage', message) };
-}
-
-function matched(
-  pattern: readonly string[],
-  path: readonly string[],
-): Readonly<Record<string, string>> | undefined {
-  if (pattern.length !== path.length) return undefined;
-  const params: Record<string, string> = {};
-  for (const [index, part] of pattern.entries()) {
-    const word = decoded(path[index] ?? '');
-    if (part.startsWith(':') && word) params[part.slice(1)] = word;
-    else if (part !== word) return undefined;
-  }
-  return params;
-}
-
-function decoded(part: string): string | undefined {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What had begun is cut, so that nobody takes it for complete. */
-function fail(response: ServerResponse, error: unknown): void {
-  if (response.headersSent) return void response.destroy();
-  const known = isGantryError(error)
-    ? error
-    : new GantryError('internal', `Unexpected: ${messageOf(error)}`, { cause: error });
-  send(response, statusOf(known), known);
-}
-
-function statusOf({ code, retryable }: GantryError): number {
-  if (code === 'usage') return 400;
-  if (code === 'run-unknown' || code === 'output-gone') return retryable ? 503 : 404;
-  return retryable ? 503 : 500;
-}
-
-/** What the caller still sends is not read: the connection ends with the answer. */
-function send(response: ServerResponse, status: number, error: GantryError): void {
-  const body = JSON.stringify(errorBody(error));
+function send(response: ServerResponse, { status, headers = {}, body }: Reply, type: string): void {
+  const text = body === undefined ? '' : JSON.stringify(body);
   response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(body === undefined ? {} : { 'content-type': type }),
+    ...(status === 204 || status === 304 ? {} : { 'content-length': Buffer.byteLength(text) }),
+    ...headers,
   });
-  response.end(body);
+  response.end(text);
+}
+
+/** Node goes on reading; a connection that ends at once would take the answer with it. */
+function linger(request: IncomingMessage): void {
+  const { socket } = request;
+  const timer = setTimeout(() => {
+    if (!request.complete) socket.destroy();
+  }, LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+  request.resume();
+}
+
+function addressOf({ socket }: IncomingMessage): string {
+  return socket.remoteAddress ?? '';
+}
+
+function attempt<T>(what: () => T): { readonly value: T } | { readonly error: unknown } {
+  try {
+    return { value: what() };
+  } catch (error) {
+    return { error };
+  }
 }

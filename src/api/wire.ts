@@ -21,26 +21,11 @@ export interface LogQuery {
   readonly tail?: number;
 }
 
-/** The body of every answer that is no success. */
-export interface ErrorBody {
-  readonly error: {
-    readonly code: ErrorCode;
-    readonly message: string;
-    readonly hint?: string;
-    readonly retryable: boolean;
-  };
-}
-
-export function errorBody({ code, message, hint, retryable }: GantryError): ErrorBody {
-  return { error: { code, message, retryable, ...(hint === undefined ? {} : { hint }) } };
-}
-
-/** undefined: nothing that this API says. */
+/** What an answer that is no success says; undefined: nothing that this API says. */
 export function errorIn(text: string): GantryError | undefined {
-  const { error } = (parsed(text) ?? {}) as { readonly error?: Partial<Record<string, unknown>> };
-  const { code, message, hint, retryable } = error ?? {};
-  if (typeof code !== 'string' || !isCode(code) || typeof message !== 'string') return undefined;
-  return new GantryError(code, message, {
+  const { code, detail, hint, retryable } = (parsed(text) ?? {}) as Partial<Record<string, unknown>>;
+  if (typeof code !== 'string' || !isCode(code) || typeof detail !== 'string') return undefined;
+  return new GantryError(code, detail, {
     retryable: retryable === true,
     ...(typeof hint === 'string' ? { hint } : {}),
   });
@@ -58,16 +43,23 @@ export function runPath(run: string, part: 'log' | 'output' | 'input', query?: L
   return words.size === 0 ? path : `${path}?${words}`;
 }
 
-/** Throws usage: what is asked for is not one of these. */
-export function logQueryOf(query: URLSearchParams): LogQuery {
-  const from = query.get('from') ?? '';
-  const tail = query.get('tail');
-  if (from !== '' && !/^\d{1,9}:\d{1,15}$/.test(from)) throw wrong('from', from, 'SEGMENT:OFFSET');
-  if (tail !== null && !/^\d{1,9}$/.test(tail)) throw wrong('tail', tail, 'a number');
+/** The words of the query for a log, as the API's routes describe them. */
+export const LOG_QUERY = {
+  follow: { type: 'boolean', description: 'Go on until the run has ended' },
+  from: {
+    type: 'string',
+    pattern: '^[0-9]{1,9}:[0-9]{1,15}$',
+    description: 'Begin there: the `next` of an entry, SEGMENT:OFFSET',
+  },
+  tail: { type: 'integer', minimum: 0, maximum: 999_999_999, description: 'Begin with the last so many' },
+} as const;
+
+/** As checked against LOG_QUERY. */
+export function logQueryOf({ follow, from, tail }: Readonly<Record<string, unknown>>): LogQuery {
   return {
-    follow: query.get('follow') === '1',
-    ...(from === '' ? {} : { from }),
-    ...(tail === null ? {} : { tail: Number(tail) }),
+    follow: follow === true,
+    ...(typeof from === 'string' ? { from } : {}),
+    ...(typeof tail === 'number' ? { tail } : {}),
   };
 }
 
@@ -81,10 +73,6 @@ export function logLineOf(text: string): LogLine | undefined {
 
 function isCode(code: string): code is ErrorCode {
   return Object.hasOwn(ERROR_CODES, code);
-}
-
-function wrong(name: string, value: string, form: string): GantryError {
-  return new GantryError('usage', `${name}=${value.slice(0, 100)} is not ${form}`);
 }
 
 function parsed(text: string): object | undefined {

@@ -3,6 +3,7 @@
  * and outputs. Whatever goes wrong here is told and tried again, and never ends what serves.
  */
 import { randomBytes } from 'node:crypto';
+import { peerDoor } from '../api/auth.ts';
 import { jobRoutes } from '../api/job-server.ts';
 import { runFilesIn } from '../api/run-files.ts';
 import { type Api, openApi } from '../api/server.ts';
@@ -65,12 +66,13 @@ async function once(input: RunJobsInput, signal: AbortSignal): Promise<void> {
 /** On the address that others are told; on all, where that one leads here from elsewhere. */
 async function listen({ stateDir, project, ...input }: RunJobsInput, token: string): Promise<Api> {
   const address = input.apiAddress ?? input.address;
+  const door = peerDoor(token);
   const routes = jobRoutes(runFilesIn(stateDir, project, { begunOnly: true }));
   try {
-    return await openApi({ address, port: input.apiPort, token, routes });
+    return await openApi({ address, port: input.apiPort, door, routes });
   } catch (error) {
     if (!isGantryError(error) || !NOT_OURS.includes(codeOf(error.cause))) throw error;
-    return openApi({ address: ALL_ADDRESSES, port: input.apiPort, token, routes });
+    return openApi({ address: ALL_ADDRESSES, port: input.apiPort, door, routes });
   }
 }
 

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { peerDoor } from '../../src/api/auth.ts';
 import { type Peer, readLog, readOutput, sendInput } from '../../src/api/job-client.ts';
 import { jobRoutes, type RunFiles } from '../../src/api/job-server.ts';
 import { type Api, openApi } from '../../src/api/server.ts';
@@ -25,7 +26,7 @@ async function serve(t: TestContext, files: Partial<RunFiles>, port = 0): Promis
     throw new GantryError('output-gone', 'nothing of that run is here');
   };
   const all = { log: nothing, output: nothing, input: nothing, ...files } as RunFiles;
-  const api = await openApi({ address: '127.0.0.1', port, token: TOKEN, routes: jobRoutes(all) });
+  const api = await openApi({ address: '127.0.0.1', port, door: peerDoor(TOKEN), routes: jobRoutes(all) });
   t.after(() => api.close());
   return { api, peer: { host: 'h1', address: '127.0.0.1', port: api.port, token: TOKEN } };
 }
@@ -231,9 +232,9 @@ describe('the API for logs and outputs', () => {
     ['GET', '/v1/runs/r1', 404],
     ['POST', '/v1/runs/r1/log', 405],
     ['GET', '/v1/runs/..%2f..%2fetc/log', 400],
-    ['GET', '/v1/runs/%zz/log', 404],
-    ['GET', '/v1/runs/r1/log?from=first', 400],
-    ['GET', '/v1/runs/r1/log?tail=-1', 400],
+    ['GET', '/v1/runs/%zz/log', 400],
+    ['GET', '/v1/runs/r1/log?from=first', 422],
+    ['GET', '/v1/runs/r1/log?tail=-1', 422],
   ];
   for (const [method, path, status] of ODD) {
     test(`answers ${status} to ${method} ${path}`, async (t) => {
@@ -241,8 +242,9 @@ describe('the API for logs and outputs', () => {
       const headers = { authorization: `Bearer ${TOKEN}` };
       const answer = await fetch(`http://127.0.0.1:${peer.port}${path}`, { method, headers });
       assert.equal(answer.status, status);
-      const { error } = (await answer.json()) as { error: { message: string } };
-      assert.equal(typeof error.message, 'string');
+      assert.equal(answer.headers.get('content-type'), 'application/problem+json');
+      const { detail } = (await answer.json()) as { detail: string };
+      assert.equal(typeof detail, 'string');
     });
   }
 
@@ -267,7 +269,7 @@ describe('the API for logs and outputs', () => {
   test('of a port that is taken says so', async (t) => {
     const { peer } = await serve(t, {});
     const { code, message } = await failure(
-      openApi({ address: '127.0.0.1', port: peer.port, token: TOKEN, routes: [] }),
+      openApi({ address: '127.0.0.1', port: peer.port, door: peerDoor(TOKEN), routes: [] }),
     );
     assert.equal(code, 'port-taken');
     assert.match(message, /EADDRINUSE/);

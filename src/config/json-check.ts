@@ -1,0 +1,35 @@
+/** A value against a JSON Schema (draft 2020-12) that is not known at build time, as those of the API's routes. */
+import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
+
+export interface Flaw {
+  /** RFC 6901. */
+  readonly pointer: string;
+  readonly message: string;
+}
+
+export type JsonCheck = (value: unknown) => readonly Flaw[];
+
+/** Throws for what is no schema. */
+export function jsonCheck(schema: object): JsonCheck {
+  const validate = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true }).compile(schema);
+  return (value) => (validate(value) ? [] : (validate.errors ?? []).map(flawOf));
+}
+
+function flawOf({ instancePath, keyword, params, message }: ErrorObject): Flaw {
+  switch (keyword) {
+    case 'additionalProperties':
+      return { pointer: below(instancePath, params.additionalProperty), message: 'is not known here' };
+    case 'unevaluatedProperties':
+      return { pointer: below(instancePath, params.unevaluatedProperty), message: 'is not known here' };
+    case 'required':
+      return { pointer: below(instancePath, params.missingProperty), message: 'is missing' };
+    case 'enum':
+      return { pointer: instancePath, message: `must be one of ${params.allowedValues.join(', ')}` };
+    default:
+      return { pointer: instancePath, message: message ?? 'is not valid' };
+  }
+}
+
+function below(pointer: string, name: unknown): string {
+  return `${pointer}/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
