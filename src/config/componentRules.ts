@@ -40,6 +40,7 @@ export function componentRules(component: Entry): Finding[] {
     ...labelRules(component),
     ...commandRules(component),
     ...updateRules(component),
+    ...spreadRules(component),
   ];
 }
 
@@ -216,7 +217,7 @@ function networkRules(component: Entry): Finding[] {
         ]
       : [],
   );
-  if (typeof item.instances === 'number' && item.instances > 1) {
+  if (isMoreThanOne(item.instances)) {
     found.push({
       path: [...path, 'instances'],
       message: `must be 1 on the network "host": the containers of "${nameOf(component)}" would fight for their ports`,
@@ -245,12 +246,23 @@ function commandRules({ path, item }: Entry): Finding[] {
   return [{ path: [...path, 'command', 0], message: 'must be the program to run, not an empty text' }];
 }
 
+/** On one host, or for a while: what a total of one is made of moves to another host start-first. */
+function isMoreThanOne(instances: unknown): boolean {
+  return isRecord(instances) || (typeof instances === 'number' && instances > 1);
+}
+
+function spreadRules({ path, item }: Entry): Finding[] {
+  if (item.spread === undefined || isRecord(item.instances)) return [];
+  const message = 'is about a total: write `instances`: {"total": …}, or leave it out';
+  return [{ path: [...path, 'spread'], at: 'key', message }];
+}
+
 /** What must never run twice has one instance, and none of a second release beside it. */
 function updateRules({ path, item }: Entry): Finding[] {
   if (!isRecord(item.update)) return [];
   const { order, canary } = item.update;
   const found: Finding[] = [];
-  if (order === 'stop-first' && typeof item.instances === 'number' && item.instances > 1) {
+  if (order === 'stop-first' && isMoreThanOne(item.instances)) {
     const message = 'must be 1: `update.order` "stop-first" is for what must never run twice';
     found.push({ path: [...path, 'instances'], message });
   }

@@ -17,6 +17,7 @@ export const PATTERNS: Readonly<Record<string, string>> = {
   '^[1-9][0-9]*[bkmgBKMG]?$': 'must be a number of bytes, or one with `k`, `m` or `g`, as "512m"',
   '^[a-zA-Z_][a-zA-Z0-9_]*$': 'must begin with a letter or `_` and go on with letters, digits or `_`',
   '^[^=\\u0000]+$': 'must be the name of a variable: not empty and without `=`',
+  '^label\\.[^\\s=]+$': 'must name a label of the hosts, as "label.zone"',
   '^[^:]+:.+$': 'must be `name:address`, as "db:10.0.0.5"',
 };
 
@@ -152,7 +153,8 @@ const TYPES: Readonly<Record<string, string>> = {
 
 function wrongType(node: SchemaNode, value: unknown, path: Path): string {
   const types = typeof node.type === 'string' ? [node.type] : (node.type ?? []);
-  if (types.length > 1) return `must be ${types.map((type) => TYPES[type] ?? type).join(' or ')}`;
+  if (types.length > 1)
+    return `must be ${types.map((type) => typeWords(type, node)).join(' or ')}${unquoted(types, value, path, node)}`;
   switch (types[0]) {
     case 'string':
       return `must be text${isScalar(value) ? `: write "${value}" in quotes` : ''}`;
@@ -167,6 +169,14 @@ function wrongType(node: SchemaNode, value: unknown, path: Path): string {
     default:
       return `must be an object${objectInstead(node, value, path)}`;
   }
+}
+
+function typeWords(type: string, node: SchemaNode): string {
+  return type === 'object' && node.required !== undefined ? shapeOf(node) : (TYPES[type] ?? type);
+}
+
+function unquoted(types: readonly string[], value: unknown, path: Path, node: SchemaNode): string {
+  return types.includes('integer') && !types.includes('string') ? numberInstead(value, path, node) : '';
 }
 
 function isScalar(value: unknown): boolean {

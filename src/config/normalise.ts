@@ -23,7 +23,14 @@ type FilledCheck = FilledComponent['readyChecks'][number];
 type FilledSignal = FilledComponent['terminationSignals'][number];
 
 /** Fields that came later than the first release. */
-type Later = 'idleTimeoutMs' | 'closeSpreadMs' | 'holdTimeoutMs' | 'slowStartMs' | 'healthPolicy' | 'secrets';
+type Later =
+  | 'idleTimeoutMs'
+  | 'closeSpreadMs'
+  | 'holdTimeoutMs'
+  | 'slowStartMs'
+  | 'healthPolicy'
+  | 'secrets'
+  | 'hostLossTimeoutMs';
 type OlderComponent = Omit<Component, Later | 'update'> &
   Partial<Pick<Component, Later>> & { readonly update?: Partial<Component['update']> };
 
@@ -36,6 +43,7 @@ const DEFAULTS: Pick<Component, Later> = freeze({
   slowStartMs: FIELDS.slowStart.default,
   healthPolicy: FIELDS.healthPolicy.default,
   secrets: FIELDS.secrets.default,
+  hostLossTimeoutMs: FIELDS.hostLossTimeout.default,
 });
 const DEFAULT_CANARY_PERCENT = 10;
 
@@ -111,7 +119,8 @@ function toComponent(raw: FilledComponent, folder: string): Component {
     slowStartMs: raw.slowStart,
     stopTimeoutMs: raw.stopTimeout,
     healthPolicy: raw.healthPolicy,
-    instances: raw.instances,
+    ...toCounts(raw),
+    hostLossTimeoutMs: raw.hostLossTimeout,
     update: toUpdate(raw.update),
     bindings: raw.bindings.map(({ external, volume, readOnly }) => ({ external, volume, readOnly })),
     volumesFrom: raw.volumesFrom,
@@ -138,6 +147,16 @@ function toComponent(raw: FilledComponent, folder: string): Component {
       registryAuth: raw.registryAuth && resolve(folder, raw.registryAuth),
     }),
   };
+}
+
+/** A host that has no fleet runs all of a total. */
+function toCounts({
+  instances,
+  spread,
+}: Pick<FilledComponent, 'instances' | 'spread'>): Pick<Component, 'instances' | 'total' | 'spread'> {
+  if (typeof instances === 'number') return { instances };
+  const { total } = instances;
+  return { instances: total, total, ...given({ spread: spread?.slice('label.'.length) }) };
 }
 
 function toUpdate(raw: FilledComponent['update']): Component['update'] {

@@ -53,7 +53,14 @@ export interface Component {
   readonly slowStartMs: number;
   readonly stopTimeoutMs: number;
   readonly healthPolicy: HealthPolicy;
+  /** On each host. Of a component that has a total: all of them, which is what a host without a fleet runs. */
   readonly instances: number;
+  /** On all hosts of a fleet together. */
+  readonly total?: number;
+  /** The label of hosts whose values a total is evened out over first, without `label.`. */
+  readonly spread?: string;
+  /** How long a host may not be heard of before its share of a total moves. */
+  readonly hostLossTimeoutMs: number;
   readonly update: {
     readonly order: 'start-first' | 'stop-first';
     readonly canary?: CanaryTerms;

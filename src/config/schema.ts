@@ -7,6 +7,10 @@ import type { FromSchema } from 'json-schema-to-ts';
 
 export const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
 export const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
+/** Where a total is spread by: a label of the hosts. */
+export const SPREAD = '^label\\.[^\\s=]+$';
+/** The most containers of a component that anybody may ask for, on a host or in all. */
+export const MAX_INSTANCES = 1000;
 /** Node's timers know no longer time; past it they fire at once, which would cut a drain short. */
 export const MAX_MS = 2_147_483_647;
 /** The same where seconds are counted. */
@@ -201,12 +205,34 @@ const component = {
         'What is done about a container that runs and is unhealthy: `replace` brings up another one first, `unroute` sends it no traffic until it is well again (unless it is the last one), `report` only tells. One that died is always replaced.',
     },
     instances: {
-      type: 'integer',
+      type: ['integer', 'object'],
       minimum: 1,
       maximum: 100,
       default: 1,
-      description: 'Containers on each host; the proxy spreads the work over them.',
+      additionalProperties: false,
+      required: ['total'],
+      properties: {
+        total: {
+          type: 'integer',
+          minimum: 1,
+          maximum: MAX_INSTANCES,
+          description: 'Containers on all hosts that run the component.',
+        },
+      },
+      description:
+        'Containers on each host; the proxy spreads the work over them. Or `{"total": 6}`: so many in all, spread evenly over the hosts that run the component; `gantry`, which knows one host only, runs them all there.',
     },
+    spread: {
+      type: 'string',
+      pattern: SPREAD,
+      description:
+        'Evens a total out over the values of a label of the hosts first, as `label.zone`, then over the hosts of each. Default: over the hosts alone.',
+    },
+    hostLossTimeout: durationMs(
+      0,
+      30000,
+      'How long the agent of a host may not be heard of before the share that the host has of a total moves to the others. It is noticed after 15 s at the latest.',
+    ),
     update: {
       type: 'object',
       additionalProperties: false,

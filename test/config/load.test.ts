@@ -89,13 +89,13 @@ test('an invalid file lists every problem on a line of its own', async () => {
   const error = await refusal(path, 'config-invalid');
   assert.deepEqual(error.message.split('\n'), [
     `${path} has 2 problems:`,
-    `  ${path}:2:13  /components/0/instances: must be a whole number: write 2 without quotes (is: "2")`,
+    `  ${path}:2:13  /components/0/instances: must be a whole number or {"total": …}: write 2 without quotes (is: "2")`,
     `  ${path}:2:17  /components/0/tga: unknown field; did you mean "tag"? (is: "x")`,
   ]);
   assert.match(error.hint ?? '', /gantry .* check/);
   assert.deepEqual(problemsOf(error)[0], {
     pointer: '/components/0/instances',
-    message: 'must be a whole number: write 2 without quotes',
+    message: 'must be a whole number or {"total": …}: write 2 without quotes',
     value: '"2"',
     line: 2,
     column: 13,

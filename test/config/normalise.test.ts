@@ -38,6 +38,7 @@ test('a component of two fields has every default', () => {
     stopTimeoutMs: 10_000,
     healthPolicy: 'replace',
     instances: 1,
+    hostLossTimeoutMs: 30_000,
     update: {
       order: 'start-first',
       maxParallel: 1,
@@ -59,6 +60,13 @@ test('a component of two fields has every default', () => {
     capDrop: [],
     ulimits: [],
   });
+});
+
+test('a total is what a host without a fleet runs', () => {
+  const { instances, total, spread } = component({ instances: { total: 6 }, spread: 'label.zone' });
+  assert.deepEqual([instances, total, spread], [6, 6, 'zone']);
+  const plain = component({ instances: 3 });
+  assert.deepEqual([plain.instances, 'total' in plain, 'spread' in plain], [3, false, false]);
 });
 
 test("the proxy's limits default to the proxy's own", () => {

@@ -144,7 +144,10 @@ const REFUSED: readonly (readonly [string, string])[] = [
     'components.web=1',
     '--set components.web=1  /components: name a field of the component, as components.NAME.tag=v2',
   ],
-  ['instances=two', '--set instances=two  /components/0/instances: must be a whole number (is: "two")'],
+  [
+    'instances=two',
+    '--set instances=two  /components/0/instances: must be a whole number or {"total": …} (is: "two")',
+  ],
   ['ports.x=1', '--set ports.x=1  /components/0/ports/1/external: must be a whole number (is: "x")'],
   [
     'readyChecks.a=htp',

@@ -47,9 +47,9 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
   [
     'a number in quotes',
     web({ instances: '2' }),
-    ['instances: must be a whole number: write 2 without quotes (is: "2")'],
+    ['instances: must be a whole number or {"total": …}: write 2 without quotes (is: "2")'],
   ],
-  ['a fraction', web({ instances: 1.5 }), ['instances: must be a whole number (is: 1.5)']],
+  ['a fraction', web({ instances: 1.5 }), ['instances: must be a whole number or {"total": …} (is: 1.5)']],
   [
     'a duration with a unit',
     web({ readyTimeout: '2.5s' }),
@@ -399,6 +399,43 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
     'two of what must never run twice',
     web({ instances: 2, update: { order: 'stop-first' } }),
     ['instances: must be 1: `update.order` "stop-first" is for what must never run twice (is: 2)'],
+  ],
+  [
+    'a total of what must never run twice',
+    web({ instances: { total: 1 }, update: { order: 'stop-first' } }),
+    ['instances: must be 1: `update.order` "stop-first" is for what must never run twice (is: {"total":1})'],
+  ],
+  [
+    'a total on the network host',
+    web({ instances: { total: 2 }, network: 'host' }),
+    [
+      'instances: must be 1 on the network "host": the containers of "web" would fight for their ports (is: {"total":2})',
+    ],
+  ],
+  [
+    'a total without its number',
+    web({ instances: {} }),
+    ['instances/total: is missing: containers on all hosts that run the component'],
+  ],
+  [
+    'a total of nothing',
+    web({ instances: { total: 0 } }),
+    ['instances/total: must be between 1 and 1000 (is: 0)'],
+  ],
+  [
+    'instances in words',
+    web({ instances: 'many' }),
+    ['instances: must be a whole number or {"total": …} (is: "many")'],
+  ],
+  [
+    'a spread of no total',
+    web({ instances: 3, spread: 'label.zone' }),
+    ['spread: is about a total: write `instances`: {"total": …}, or leave it out (is: "label.zone")'],
+  ],
+  [
+    'a spread over what is no label',
+    web({ instances: { total: 3 }, spread: 'zone' }),
+    ['spread: must name a label of the hosts, as "label.zone" (is: "zone")'],
   ],
   [
     'a canary of what must never run twice',

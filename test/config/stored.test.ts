@@ -122,7 +122,7 @@ test('whatever is stored is looked at like a file, all problems at once', async 
   assert.deepEqual(error.message.split('\n'), [
     'the stored config of shop has 2 problems:',
     '  shop  /components/0/tga: unknown field; did you mean "tag"? (is: "x")',
-    '  shop  /components/0/instances: must be a whole number: write 2 without quotes (is: "2")',
+    '  shop  /components/0/instances: must be a whole number or {"total": …}: write 2 without quotes (is: "2")',
   ]);
   assert.equal(error.hint, 'Correct its file, then store it again: `gantryd setconfig shop FILE`.');
   assert.equal(problemsOf(error).length, 2);

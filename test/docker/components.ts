@@ -19,6 +19,7 @@ export function componentOf(overrides: Partial<Component> = {}): Component {
     stopTimeoutMs: 10_000,
     healthPolicy: 'replace',
     instances: 1,
+    hostLossTimeoutMs: 30_000,
     update: {
       order: 'start-first',
       maxParallel: 1,
