@@ -5,11 +5,11 @@ import type { ReleaseValue } from '../cluster/values.ts';
 import { isGantryError } from '../errors.ts';
 import { type Fleet, hostsIn, knownNames, projectLook, projectUnknown, statusesIn } from '../fleet/look.ts';
 import { componentRow, hostRows } from '../fleet/report.ts';
+import { releaseOf } from '../fleet/why-look.ts';
 import { Poke, pause } from '../poke.ts';
 import { withFleet } from './etcd.ts';
 import type { ListArguments } from './fleet-options.ts';
 import { renderComponents, renderFleetEvent, renderHosts } from './fleet-render.ts';
-import { releaseOf } from './fleet-reports.ts';
 import { interruptible } from './interrupt.ts';
 import { type Output, outputOf } from './output.ts';
 

@@ -1,20 +1,9 @@
 /** The commands that only look at a fleet: getconfig, list, history, why, rollout status. */
-import { type ReleaseValue, readRelease } from '../cluster/values.ts';
-import { didYouMean } from '../config/suggest.ts';
-import { GantryError } from '../errors.ts';
-import {
-  chosen,
-  type Fleet,
-  hostsOf,
-  knownNames,
-  lookAtComponent,
-  lookAtProject,
-  projectUnknown,
-  statusesOf,
-} from '../fleet/look.ts';
+import { lookAtComponent } from '../fleet/look.ts';
 import { historyRows, hostRows } from '../fleet/report.ts';
 import { getConfig } from '../fleet/stored-config.ts';
-import { rolloutWords, type WhyInput, whyLines } from '../fleet/why.ts';
+import { rolloutWords, whyLines } from '../fleet/why.ts';
+import { lookAtOne, whyInput } from '../fleet/why-look.ts';
 import { withFleet } from './etcd.ts';
 import type { ComponentArguments, FleetArguments, WhyArguments } from './fleet-options.ts';
 import { renderHistory, renderHosts, renderLines } from './fleet-render.ts';
@@ -58,51 +47,4 @@ export async function runRolloutStatus(args: ComponentArguments): Promise<number
     outputOf(args).document(document, words);
   });
   return 0;
-}
-
-async function whyInput(fleet: Fleet, args: WhyArguments): Promise<WhyInput> {
-  const { look, component } = await lookAtOne(fleet, args);
-  const desired = look.desired.get(component)?.value;
-  const [release, statuses, hosts] = await Promise.all([
-    releaseOf(fleet, args.project, component, desired?.release ?? 0),
-    statusesOf(fleet, args.project, component),
-    hostsOf(fleet, args.project),
-  ]);
-  const running = hosts.filter((h) => h.components.includes(component));
-  const names = [...new Set([...statuses, ...running].map((h) => h.host))];
-  if (args.host !== undefined && !names.includes(args.host)) throw hostUnknown(args.host, component, names);
-  const isAsked = ({ host }: { readonly host: string }) => args.host === undefined || host === args.host;
-  return {
-    ...{ component, desired, release, now: fleet.now() },
-    rollout: look.rollouts.get(component)?.value,
-    turns: look.turns.get(component) ?? [],
-    statuses: statuses.filter(isAsked),
-    hosts: running.filter(isAsked),
-  };
-}
-
-async function lookAtOne(fleet: Fleet, args: ComponentArguments) {
-  const look = await lookAtProject(fleet, args.project);
-  const known = knownNames(look, []);
-  if (known.length === 0) throw projectUnknown(look);
-  const [component = ''] = chosen(args.component, known, args.project);
-  return { look, component };
-}
-
-/** undefined: it has none, or it was pruned. */
-export async function releaseOf(
-  { store, keys }: Fleet,
-  project: string,
-  component: string,
-  release: number,
-): Promise<ReleaseValue | undefined> {
-  if (release === 0) return undefined;
-  return readRelease(await store.get(keys.project(project).release(component, release)));
-}
-
-function hostUnknown(host: string, component: string, names: readonly string[]): GantryError {
-  const hint = names.length === 0 ? `No live host runs ${component}.` : `It runs on: ${names.join(', ')}.`;
-  return new GantryError('usage', `${component} runs on no live host ${host}${didYouMean(host, names)}`, {
-    hint,
-  });
 }

@@ -1,9 +1,9 @@
 /** `--wait`: what a command asked for is followed to its end, which is the command's exit code. */
 import { GantryError } from '../errors.ts';
-import type { Ending, Target } from '../fleet/ending.ts';
+import type { Target } from '../fleet/ending.ts';
 import { follow } from '../fleet/follow.ts';
 import type { Fleet } from '../fleet/look.ts';
-import { failureLines } from '../fleet/why.ts';
+import { waitFailure } from '../fleet/wait-failure.ts';
 import { DEFAULT_TIMEOUT_S, type WaitArguments } from './fleet-options.ts';
 import { renderFleetEvent, renderLines } from './fleet-render.ts';
 import { interruptible } from './interrupt.ts';
@@ -32,42 +32,12 @@ export async function waitFor(
   );
   output.end();
   if (endings === undefined) throw interrupted(args.project);
-  const error = errorOf(endings, args.project);
+  const error = waitFailure(endings, args.project);
   for (const { component, outcome, why } of endings) {
     const isTold = outcome === 'done' || (outcome === 'no-hosts' && error === undefined);
     if (isTold) output.result({ kind: 'result', component, action: 'wait', outcome }, renderLines([why]));
   }
   if (error !== undefined) throw error;
-}
-
-/** The worst of them; undefined: what could be done is done. */
-function errorOf(endings: readonly Ending[], project: string): GantryError | undefined {
-  const broken = endings.filter((e) => !['done', 'open', 'no-hosts'].includes(e.outcome));
-  const hint = 'gantryd why tells how each host stands.';
-  if (broken.length > 0) return new GantryError(codeOf(broken), told(broken), { hint });
-  const open = endings.filter((e) => e.outcome === 'open');
-  if (open.length > 0) {
-    const whole = `It goes on without this command. ${hint}`;
-    return new GantryError('wait-over', `The time is over. ${told(open)}`, { hint: whole, retryable: true });
-  }
-  if (endings.some((e) => e.outcome === 'done')) return undefined;
-  return new GantryError('no-hosts', told(endings), {
-    hint: `gantryd run ${project} starts an agent on a host.`,
-    retryable: true,
-  });
-}
-
-function codeOf([first]: readonly Ending[]) {
-  if (first?.outcome === 'paused') return 'rollout-paused';
-  return first?.outcome === 'superseded' ? 'superseded' : 'release-failed';
-}
-
-function told(endings: readonly Ending[]): string {
-  const lines = endings.flatMap(({ why, failure }) => [
-    why,
-    ...(failure === undefined ? [] : failureLines(failure).map((line) => `  ${line}`)),
-  ]);
-  return renderLines(lines);
 }
 
 function interrupted(project: string): GantryError {

@@ -2,6 +2,7 @@
 import { loadForStore } from '../config/load.ts';
 import { openEngine } from '../docker/dockerode.ts';
 import { GantryError } from '../errors.ts';
+import { resolveImage } from '../fleet/images.ts';
 import { rollback, setStatus, update } from '../fleet/intents.ts';
 import type { Fleet } from '../fleet/look.ts';
 import { pauseRollout, resumeRollout } from '../fleet/steer.ts';
@@ -16,7 +17,6 @@ import type {
   WaitArguments,
 } from './fleet-options.ts';
 import { waitFor } from './fleet-wait.ts';
-import { resolveImage } from './images.ts';
 import { interruptible } from './interrupt.ts';
 import { type Output, outputOf } from './output.ts';
 import { shortImage } from './render.ts';
@@ -56,7 +56,7 @@ function askUpdate(fleet: Fleet, args: UpdateArguments, output: Output) {
       ...{ project, components, by: whoAsks() },
       ...(note === undefined ? {} : { note }),
       resolve: async (c) => {
-        const image = await resolveImage(c, { engine, pull, output, signal });
+        const image = await resolveImage(c, { engine, pull, tell: (event) => output.event(event), signal });
         if (signal.aborted) throw new GantryError('interrupted', 'Interrupted; nothing has changed');
         return image;
       },

@@ -7,11 +7,21 @@ export interface Flaw {
   readonly message: string;
 }
 
+/** Formats are for readers of the document. */
+const OPTIONS = {
+  allErrors: true,
+  validateFormats: false,
+  strictTypes: false,
+  strictTuples: false,
+  allowUnionTypes: true,
+  logger: false,
+} as const;
+
 export type JsonCheck = (value: unknown) => readonly Flaw[];
 
 /** Throws for what is no schema. */
 export function jsonCheck(schema: object): JsonCheck {
-  const validate = new Ajv2020({ allErrors: true, strict: true, allowUnionTypes: true }).compile(schema);
+  const validate = new Ajv2020(OPTIONS).compile(schema);
   return (value) => (validate(value) ? [] : (validate.errors ?? []).map(flawOf));
 }
 

@@ -2,14 +2,14 @@
 import type { Component } from '../config/project.ts';
 import type { Engine } from '../docker/engine.ts';
 import { parseReference } from '../docker/reference.ts';
-import type { ImageOfRelease } from '../fleet/intents.ts';
-import type { Output } from './output.ts';
+import type { AgentEvent } from '../events.ts';
+import type { ImageOfRelease } from './intents.ts';
 
 export interface ResolveOptions {
   readonly engine: Engine;
   /** Pull even what is here. */
   readonly pull: boolean;
-  readonly output: Output;
+  readonly tell: (event: AgentEvent) => void;
   readonly signal: AbortSignal;
 }
 
@@ -22,8 +22,7 @@ export async function resolveImage(component: Component, options: ResolveOptions
 }
 
 async function pulled({ name, image, registryAuth }: Component, options: ResolveOptions) {
-  const { engine, pull, output, signal } = options;
-  const tell = (fact: Parameters<Output['event']>[0]) => output.event(fact);
+  const { engine, pull, tell, signal } = options;
   const of = { component: name, image };
   const why = pull ? 'asked for' : 'this machine does not have it';
   tell({ kind: 'image-pulling', ...of, why, at: Date.now() });
