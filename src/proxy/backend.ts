@@ -31,11 +31,13 @@ export class LiveBackend {
   #address: BackendAddress;
   /** Connections dialled to this address. */
   #present = new WeakSet<Socket>();
-  #routed = true;
+  #routed = false;
+  #freshSince: number | undefined;
   /** By port, which last could not be dialled: a container may be well on its others. */
   readonly #shunnedUntil = new Map<number, number>();
   readonly #unanswered = new Set<number>();
   #tally: AnswerTally | undefined;
+  #elsewhere = 0;
   #leave: LeaveTerms | undefined;
   #leaving: Leaving | undefined;
 
@@ -62,6 +64,24 @@ export class LiveBackend {
 
   get open(): number {
     return this.#holds.size;
+  }
+
+  /**
+   * What balancing goes by: requests from their pick to their last byte, upgraded and tcp connections, also those that
+   * older generations were last known to carry. A client's or backend's idle connection is no work for anybody.
+   */
+  get underWay(): number {
+    return this.#holds.size + this.#elsewhere;
+  }
+
+  /** Of what older generations carry. */
+  set elsewhere(open: number) {
+    this.#elsewhere = open;
+  }
+
+  /** When it joined others that stayed, by performance.now(); undefined: it is settled. */
+  get freshSince(): number | undefined {
+    return this.#freshSince;
   }
 
   /** Others are to be preferred: a dial of a container that is gone takes seconds to fail. */
@@ -101,14 +121,18 @@ export class LiveBackend {
     return !this.#routed && (this.#leave?.closeSpreadMs ?? 0) > 0;
   }
 
-  /** Part of the table in force, reached at this address from now on. `leave`: once it is not any more. */
-  route({ host, port }: BackendAddress, leave?: LeaveTerms): void {
+  /**
+   * Part of the table in force, reached at this address from now on. `leave`: once it is not any more. `freshSince`
+   * counts if it was not before.
+   */
+  route({ host, port }: BackendAddress, leave?: LeaveTerms, freshSince?: number): void {
     if (host !== this.#address.host || port !== this.#address.port) {
       this.#closeIdle();
       this.#present = new WeakSet();
       this.#shunnedUntil.clear();
     }
     this.#address = port === undefined ? { host } : { host, port };
+    if (!this.#routed) this.#freshSince = freshSince;
     this.#routed = true;
     this.#leave = leave;
     this.#leaving?.stop();

@@ -103,6 +103,7 @@ export class Elders {
   close(): void {
     clearInterval(this.#looks);
     this.#elders = [];
+    this.#count([]);
   }
 
   async #look(): Promise<void> {
@@ -129,10 +130,20 @@ export class Elders {
     for (const [key, { owner, id }] of this.#held)
       if (!held.has(key)) plane.tell(owner, { kind: 'idle', backend: id });
     this.#held = held;
+    this.#count(reports);
     for (const { pid } of gone) {
       this.#options.log.info('an older generation has ended', { generation: pid });
       await rm(generationSocket(pid), { force: true });
     }
+  }
+
+  /** Who picks a backend goes by what all of us have open on it. */
+  #count(reports: readonly BackendReport[]): void {
+    const open = new Map<string, number>();
+    for (const report of reports)
+      open.set(backendKey(report), (open.get(backendKey(report)) ?? 0) + report.open);
+    for (const backend of this.#options.plane.backends)
+      backend.elsewhere = open.get(backendKey(backend.name)) ?? 0;
   }
 
   #reports(own: readonly BackendReport[]): BackendReport[][] {

@@ -4,15 +4,26 @@
  */
 import type { LiveBackend } from './backend.ts';
 import type { CanarySplit, ProxyLimits } from './routes.ts';
+import { SlowStart } from './slow-start.ts';
 import type { WaitingRoom } from './waiting.ts';
 
 const WHOLE = 100;
+
+/** What a route may have besides its backends. */
+export interface LiveTerms {
+  readonly canary?: CanarySplit | undefined;
+  /** Where clients wait while there is no backend; undefined: they are refused. */
+  readonly room?: WaitingRoom | undefined;
+  /** See Route. */
+  readonly slowStartMs?: number | undefined;
+  /** performance.now() */
+  readonly now?: () => number;
+}
 
 /** What stands behind the listeners of one component in one table. Immutable but for the turns. */
 export class LiveRoute {
   readonly backends: readonly LiveBackend[];
   readonly limits: ProxyLimits;
-  /** Where clients wait while there is no backend; undefined: they are refused. */
   readonly room: WaitingRoom | undefined;
   readonly #percent: number;
   readonly #canary: Group;
@@ -20,25 +31,25 @@ export class LiveRoute {
   /** Hundredths of a client that the canary has not got yet of its share. */
   #due = 0;
 
-  constructor(
-    backends: readonly LiveBackend[],
-    limits: ProxyLimits,
-    canary?: CanarySplit,
-    room?: WaitingRoom,
-  ) {
+  constructor(backends: readonly LiveBackend[], limits: ProxyLimits, terms: LiveTerms = {}) {
+    const { canary, room } = terms;
     this.backends = backends;
     this.limits = limits;
     this.room = room;
     this.#percent = canary?.percent ?? 0;
     const isCanary = (backend: LiveBackend) => canary?.backends.includes(backend.name.id) === true;
-    this.#canary = new Group(backends.filter(isCanary));
-    this.#others = new Group(backends.filter((backend) => !isCanary(backend)));
+    this.#canary = new Group(backends.filter(isCanary), terms);
+    this.#others = new Group(
+      backends.filter((backend) => !isCanary(backend)),
+      terms,
+    );
   }
 
   /**
-   * The backend with the least open on it, in turns among equals; one that could not be dialled comes last. With a
-   * canary, exactly its share of the clients gets one of its backends, evenly over time; a group without a backend
-   * that can be dialled leaves its clients to the other. Whose backend could not be reached is no share of anybody.
+   * The backend with the least under way, in turns among equals; a fresh one that has had its share comes after the
+   * others, one that could not be dialled last. With a canary, exactly its share of the clients gets one of its
+   * backends, evenly over time; a group without a backend that can be dialled leaves its clients to the other. Whose
+   * backend could not be reached is no share of anybody.
    */
   pick(port: number, tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
     const first = tried === undefined && this.#isForCanary() ? this.#canary : this.#others;
@@ -56,30 +67,67 @@ export class LiveRoute {
   }
 }
 
+/** What speaks against a backend, whatever is open on it. */
+const NOTHING = 0;
+const HELD_BACK = 1;
+const SHUNNED = 2;
+
 class Group {
   readonly #backends: readonly LiveBackend[];
+  readonly #now: () => number;
+  /** undefined: nobody is fresh any more. */
+  #slowStart: SlowStart | undefined;
   #turn = 0;
 
-  constructor(backends: readonly LiveBackend[]) {
+  constructor(backends: readonly LiveBackend[], { slowStartMs = 0, now = systemNow }: LiveTerms) {
     this.#backends = backends;
+    this.#now = now;
+    const slowStart = new SlowStart(backends, slowStartMs);
+    this.#slowStart = slowStart.isOver(now()) ? undefined : slowStart;
   }
 
   best(port: number, tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
+    if (this.#slowStart !== undefined) this.#arrived(this.#slowStart);
+    const at = this.#bestAt(port, tried);
+    if (at === undefined) return undefined;
+    this.#slowStart?.took(at);
+    // Whose turn it is goes by who was picked: stepping on by one would give those after a busy one its turns.
+    this.#turn = at + 1 === this.#backends.length ? 0 : at + 1;
+    return this.#backends[at];
+  }
+
+  #arrived(slowStart: SlowStart): void {
+    const now = this.#now();
+    if (slowStart.isOver(now)) this.#slowStart = undefined;
+    else slowStart.arrived(now);
+  }
+
+  #bestAt(port: number, tried?: ReadonlySet<LiveBackend>): number | undefined {
     const count = this.#backends.length;
-    let best: LiveBackend | undefined;
-    for (let step = 0; step < count; step++) {
-      const backend = this.#backends[(this.#turn + step) % count];
+    let best: number | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    let against = SHUNNED;
+    for (let step = 0, at = this.#turn; step < count; step++, at = at + 1 === count ? 0 : at + 1) {
+      const backend = this.#backends[at];
       if (backend === undefined || tried?.has(backend)) continue;
-      if (best === undefined || isBetter(backend, best, port)) best = backend;
+      const reason = this.#against(backend, at, port);
+      const load = backend.underWay;
+      if (reason > against || (reason === against && load >= least)) continue;
+      best = at;
+      least = load;
+      against = reason;
     }
-    this.#turn = count === 0 ? 0 : (this.#turn + 1) % count;
     return best;
+  }
+
+  #against(backend: LiveBackend, at: number, port: number): number {
+    if (backend.isShunned(port)) return SHUNNED;
+    return this.#slowStart?.isHeldBack(at) === true ? HELD_BACK : NOTHING;
   }
 }
 
-function isBetter(a: LiveBackend, b: LiveBackend, port: number): boolean {
-  const shunned = b.isShunned(port);
-  return a.isShunned(port) === shunned ? a.open < b.open : shunned;
+function systemNow(): number {
+  return performance.now();
 }
 
 /** The first, unless there is none or it could not be dialled and the second could. */

@@ -26,6 +26,7 @@ import {
   type RouteTable,
   routeOf,
 } from './routes.ts';
+import { freshSince } from './slow-start.ts';
 import { Tables } from './tables.ts';
 import { roomsOf, sumWaiting, WaitingRooms } from './waiting.ts';
 
@@ -278,13 +279,14 @@ export class DataPlane {
     const routed = new Set<LiveBackend>();
     const rooms = roomsOf(table);
     for (const { component, listeners, backends, leadsTo, canary } of ledRoutes(table)) {
-      const { leave } = routeOf(table, leadsTo) ?? {};
-      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend, leave));
+      const { leave, slowStartMs } = routeOf(table, leadsTo) ?? {};
+      const fresh = freshSince(this.backends, { owner, component: leadsTo }, backends, performance.now());
+      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend, leave, fresh));
       for (const backend of live) {
         routed.add(backend);
         backend.compare(canary?.id);
       }
-      const route = new LiveRoute(live, table.limits, canary, rooms.get(component));
+      const route = new LiveRoute(live, table.limits, { canary, slowStartMs, room: rooms.get(component) });
       for (const listener of listeners)
         this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route });
     }
@@ -301,6 +303,7 @@ export class DataPlane {
     component: string,
     { id, ...address }: Backend,
     leave: LeaveTerms | undefined,
+    fresh: number | undefined,
   ): LiveBackend {
     const key = JSON.stringify([owner, component, id]);
     let backend = this.#backends.get(key);
@@ -308,7 +311,7 @@ export class DataPlane {
       backend = new LiveBackend({ owner, component, id }, address, (it) => this.#released(key, it));
       this.#backends.set(key, backend);
     }
-    backend.route(address, leave);
+    backend.route(address, leave, fresh);
     return backend;
   }
 

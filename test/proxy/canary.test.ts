@@ -25,7 +25,7 @@ function split(percent: number, ...ids: readonly string[]): CanarySplit {
 
 test('exactly the share of the clients goes to the canary, evenly over time', () => {
   for (const percent of [1, 10, 33, 50, 99]) {
-    const route = new LiveRoute(backends('old', 'other', 'new'), DEFAULT_LIMITS, split(percent, 'new'));
+    const route = new LiveRoute(backends('old', 'other', 'new'), DEFAULT_LIMITS, { canary: split(percent, 'new') });
     const picked = Array.from({ length: 1_000 }, () => route.pick(PORT)?.name.id);
     for (let at = 0; at < 1_000; at += 100) {
       const window = picked.slice(at, at + 100);
@@ -38,7 +38,7 @@ test('exactly the share of the clients goes to the canary, evenly over time', ()
 
 test('within a group the backend with the least open is picked', () => {
   const [a, b, c] = backends('a', 'b', 'new') as [LiveBackend, LiveBackend, LiveBackend];
-  const route = new LiveRoute([a, b, c], DEFAULT_LIMITS, split(10, 'new'));
+  const route = new LiveRoute([a, b, c], DEFAULT_LIMITS, { canary: split(10, 'new') });
   const client = {} as Socket;
   a.hold('tcp', client);
   assert.deepEqual([route.pick(PORT)?.name.id, route.pick(PORT)?.name.id], ['b', 'b']);
@@ -47,7 +47,7 @@ test('within a group the backend with the least open is picked', () => {
 test('a group that nobody can be led to leaves its clients to the other', () => {
   const all = backends('old', 'new') as [LiveBackend, LiveBackend];
   const [old, young] = all;
-  const route = new LiveRoute(all, DEFAULT_LIMITS, split(50, 'new'));
+  const route = new LiveRoute(all, DEFAULT_LIMITS, { canary: split(50, 'new') });
   young.shun(PORT);
   assert.deepEqual(new Set(Array.from({ length: 10 }, () => route.pick(PORT))), new Set([old]));
   old.shun(PORT);
@@ -55,7 +55,7 @@ test('a group that nobody can be led to leaves its clients to the other', () => 
   assert.equal(route.pick(PORT, new Set([old])), young);
   assert.equal(route.pick(PORT, new Set([young])), old);
   assert.equal(route.pick(PORT, new Set(all)), undefined);
-  const onlyCanary = new LiveRoute([young], DEFAULT_LIMITS, split(1, 'new'));
+  const onlyCanary = new LiveRoute([young], DEFAULT_LIMITS, { canary: split(1, 'new') });
   assert.equal(onlyCanary.pick(PORT), young);
 });
 
