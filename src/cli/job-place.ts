@@ -51,7 +51,7 @@ async function boxPlace({ stateDir, docker }: JobArguments): Promise<OpenPlace> 
   return {
     ...{ store, box: { stateDir: path, hostId, docker }, files: async () => files },
     sealingFor: async () => ({ stateDir: path, at: '', file: undefined, isPublishedTrusted: false }),
-    fleet: { store, keys: keys(), project: BOX_PROJECT, by: whoAsks(), now: Date.now },
+    fleet: { store, keys: keys(), project: BOX_PROJECT, by: whoAsks(), now: Date.now, isBox: true },
   };
 }
 

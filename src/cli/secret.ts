@@ -56,7 +56,7 @@ export async function runRemove(args: NamedSecretArguments): Promise<number> {
   const output = outputOf(args);
   const { name } = args;
   await withPlace(args, async (place) => {
-    await removeSecret(place, name);
+    await removeSecret(place, { name, by: whoAsks(), now: Date.now() });
     output.document({ ...about(args), secret: name, removed: true }, `Secret ${name} is removed`);
   });
   return 0;

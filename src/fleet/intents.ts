@@ -15,6 +15,7 @@ import {
 } from '../cluster/values.ts';
 import type { Component, Project } from '../config/project.ts';
 import { GantryError } from '../errors.ts';
+import { audited } from './audited.ts';
 import { exportersOf, type LinkOrder, linkOrder } from './link-order.ts';
 import {
   allStatusesOf,
@@ -138,6 +139,13 @@ export function updateStep(input: UpdateInput): Step<Updated> {
         { kind: 'delete', key: keys.release(name, n) } as const,
         { kind: 'delete', key: keys.outcome(name, n) } as const,
       ]),
+      audited(fleet, {
+        ...asked,
+        id,
+        action: 'update',
+        component: name,
+        detail: `release ${number}, image ${image.name}`,
+      }),
     ],
   };
 }
@@ -229,6 +237,7 @@ export function rollbackStep(fleet: Fleet, asked: Asked, id: string, at: Compone
     writes: [
       put(keys.rollout(at.name), rollout),
       put(keys.desired(at.name), { ...made, status: 'ready', id }),
+      audited(fleet, { ...asked, id, action: 'rollback', component: at.name, detail: `to release ${to}` }),
     ],
   };
 }
@@ -282,6 +291,7 @@ export function statusStep(
     writes: [
       put(keys.desired(at.name), { ...made, status: asked.status, release, generation, id }),
       ...ended,
+      audited(fleet, { ...asked, id, action: VERBS[asked.status], component: at.name }),
     ],
   };
 }
@@ -366,6 +376,8 @@ function once(resolve: (component: Component) => Promise<ImageOfRelease>) {
     return image;
   };
 }
+
+const VERBS = { stopped: 'stop', killed: 'kill' } as const;
 
 function iso({ now }: Fleet): string {
   return new Date(now()).toISOString();

@@ -1,6 +1,8 @@
 /** A rollout on its way is paused, and resumed, by an operator. */
+import { randomUUID } from 'node:crypto';
 import type { RolloutValue } from '../cluster/values.ts';
 import { GantryError } from '../errors.ts';
+import { audited } from './audited.ts';
 import { chosen, type Fleet, knownNames, lookAtProject, projectUnknown } from './look.ts';
 import { type Change, carryOut, type Step } from './transact.ts';
 
@@ -20,7 +22,7 @@ interface SteerAsked {
  * back: every host returns at once, and there is nothing to hold.
  */
 export function pauseRollout(fleet: Fleet, asked: SteerAsked): Promise<Steered> {
-  return steer(fleet, asked, (rollout) => paused(rollout, asked.by));
+  return steer(fleet, { ...asked, action: 'rollout pause' }, (rollout) => paused(rollout, asked.by));
 }
 
 /** Or why not. Pure. */
@@ -33,7 +35,7 @@ export function paused(rollout: RolloutValue, by: string): Steering {
 
 /** One attempt more, also on hosts that failed. no-rollout when it is not paused. */
 export function resumeRollout(fleet: Fleet, asked: SteerAsked): Promise<Steered> {
-  return steer(fleet, asked, resumed);
+  return steer(fleet, { ...asked, action: 'rollout resume' }, resumed);
 }
 
 /** Or why not. Pure. */
@@ -46,8 +48,13 @@ export function resumed(rollout: RolloutValue): Steering {
 type Steering = RolloutValue | 'so already' | (string & {});
 type Steer = (rollout: RolloutValue) => Steering;
 
-async function steer(fleet: Fleet, asked: SteerAsked, change: Steer): Promise<Steered> {
+async function steer(
+  fleet: Fleet,
+  asked: SteerAsked & { readonly action: string },
+  change: Steer,
+): Promise<Steered> {
   const { project, component } = asked;
+  const id = randomUUID();
   const [steered] = await carryOut<Steered>(fleet, async (_, lost) => {
     const look = await lookAtProject(fleet, project);
     const known = knownNames(look, []);
@@ -64,7 +71,10 @@ async function steer(fleet: Fleet, asked: SteerAsked, change: Steer): Promise<St
       {
         ...step(component, changed, true),
         conditions: [{ key, modRevision }],
-        writes: [{ kind: 'put', key, value: JSON.stringify(changed) }],
+        writes: [
+          { kind: 'put', key, value: JSON.stringify(changed) },
+          audited(fleet, { ...asked, id, detail: `release ${changed.release}` }),
+        ],
       },
     ];
   });

@@ -1,7 +1,9 @@
 /** The project's config in etcd: set whole, read whole. Setting it changes nothing that runs. */
+import { randomUUID } from 'node:crypto';
 import { type ConfigValue, FORMAT } from '../cluster/values.ts';
 import type { StoredProject } from '../config/stored.ts';
 import { GantryError } from '../errors.ts';
+import { audited } from './audited.ts';
 import { type Fleet, lookAtProject, projectUnknown } from './look.ts';
 import { type Change, carryOut, MAX_BYTES } from './transact.ts';
 
@@ -10,17 +12,21 @@ export interface SetConfig {
   /** Of this project, as loadForStore answers it. */
   readonly file: StoredProject;
   readonly by: string;
+  /** The revision that the one before must have, 0: there must be none; else config-changed. Absent: whatever is there. */
+  readonly expected?: number;
 }
 
 /** Answers whether it differs from the one before. */
-export async function setConfig(fleet: Fleet, { project, file, by }: SetConfig): Promise<boolean> {
+export async function setConfig(fleet: Fleet, { project, file, by, expected }: SetConfig): Promise<boolean> {
   const value: ConfigValue = { format: FORMAT, project, file, by, at: new Date(fleet.now()).toISOString() };
   const text = JSON.stringify(value);
   refuseLarge(project, Buffer.byteLength(text));
   const key = fleet.keys.project(project).config;
   const result = { component: project, release: 0, generation: 0 };
-  const [set] = await carryOut<Change>(fleet, async () => {
+  const asked = { project, by, action: 'setconfig', detail: sizeOf(file), id: randomUUID() };
+  const [set] = await carryOut<Change>(fleet, async (_, lost) => {
     const { config } = await lookAtProject(fleet, project);
+    if (lost.size === 0) refuseChanged(project, config.modRevision, expected);
     // Not who and when: an answer that was lost leaves the same file.
     const same = config.value !== undefined && JSON.stringify(config.value.file) === JSON.stringify(file);
     if (same) return [{ result: { ...result, changed: false }, conditions: [], writes: [] }];
@@ -28,7 +34,7 @@ export async function setConfig(fleet: Fleet, { project, file, by }: SetConfig):
       {
         result: { ...result, changed: true },
         conditions: [{ key, modRevision: config.modRevision }],
-        writes: [{ kind: 'put', key, value: text } as const],
+        writes: [{ kind: 'put', key, value: text } as const, audited(fleet, asked)],
       },
     ];
   });
@@ -40,6 +46,19 @@ export async function getConfig(fleet: Fleet, project: string): Promise<ConfigVa
   const look = await lookAtProject(fleet, project);
   if (look.config.value === undefined) throw projectUnknown(look);
   return look.config.value;
+}
+
+function sizeOf({ components }: StoredProject): string {
+  const count = Array.isArray(components) ? components.length : 0;
+  return count === 1 ? '1 component' : `${count} components`;
+}
+
+function refuseChanged(project: string, revision: number, expected = revision): void {
+  if (revision === expected) return;
+  const is = revision === 0 ? 'none is set' : `it is "${revision}"`;
+  throw new GantryError('config-changed', `The config of ${project} is not "${expected}": ${is}`, {
+    hint: 'Read it again, and make the change in that one.',
+  });
 }
 
 function refuseLarge(project: string, bytes: number): void {

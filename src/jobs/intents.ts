@@ -2,12 +2,14 @@
  * What people ask about runs: to make, cancel, find, list and remove them, as transactions. The same on a fleet and on
  * one box. What is asked of schedules is in schedule-intents.ts; what hosts do about all of it is not decided here.
  */
+import { randomUUID } from 'node:crypto';
 import { type ExecutorValue, type RunInput, type RunValue, readExecutor } from '../cluster/job-values.ts';
 import { lastPart } from '../cluster/keys.ts';
 import { startingWith } from '../cluster/store.ts';
 import type { Job } from '../config/job.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
+import { audited, imagesOf } from './audited.ts';
 import type { JobFleet } from './job-fleet.ts';
 import { isRunId, runId } from './run-id.ts';
 import { creation, isSame, keysOf, newestFirst, refuseTooLarge, runAt } from './run-records.ts';
@@ -45,6 +47,7 @@ export function submitRun(fleet: JobFleet, job: Job, { input, id }: Submission):
 /** `id`, here and below: whole, or how no other one begins. Over already: as it is. run-unknown, usage. */
 export async function cancelRun(fleet: JobFleet, id: string, why?: string): Promise<RunValue> {
   const found = await findRun(fleet, id);
+  const asked = { action: 'job cancel', on: [found.id], id: randomUUID(), at: fleet.now() };
   return carryOut(fleet, async (lost) => {
     const look = await runAt(fleet, found.id);
     // Nothing may be kept of it once it has been cancelled.
@@ -56,7 +59,11 @@ export async function cancelRun(fleet: JobFleet, id: string, why?: string): Prom
     const writes = isOver(wanted)
       ? endWrites(keysOf(fleet), wanted)
       : [{ kind: 'put', key: active.key, value: JSON.stringify(wanted) } as const];
-    return { result: wanted, conditions: [{ key: active.key, modRevision: active.modRevision }], writes };
+    return {
+      result: wanted,
+      conditions: [{ key: active.key, modRevision: active.modRevision }],
+      writes: [...writes, ...audited(fleet, asked)],
+    };
   });
 }
 
@@ -92,16 +99,21 @@ export async function removeRun(fleet: JobFleet, id: string): Promise<RunValue> 
     const message = `${run.id} is ${run.state === 'pending' ? 'waiting to be run' : 'under way'}`;
     throw new GantryError('run-active', message, { hint: `Cancel it first: job cancel ${run.id}` });
   }
-  await deleteAll(fleet, [keysOf(fleet).ended(run.id)]);
+  const asked = { action: 'job rm', on: [run.id], id: randomUUID(), at: fleet.now() };
+  await deleteAll(fleet, [keysOf(fleet).ended(run.id)], audited(fleet, asked));
   return run;
 }
 
 /** Removes the records of all runs that are over; answers their ids. */
 export async function pruneRuns(fleet: JobFleet): Promise<string[]> {
   const { entries } = await fleet.store.list(keysOf(fleet).allEnded());
+  if (entries.length === 0) return [];
+  const detail = entries.length === 1 ? '1 run' : `${entries.length} runs`;
+  const asked = { action: 'job prune', on: [], detail, id: randomUUID(), at: fleet.now() };
   await deleteAll(
     fleet,
     entries.map(({ key }) => key),
+    audited(fleet, asked),
   );
   return entries.map(({ key }) => lastPart(key));
 }
@@ -123,7 +135,10 @@ async function createRun(fleet: JobFleet, make: () => RunValue): Promise<RunValu
     // It may be over and forgotten by now: to make it again could run it twice.
     if (found === undefined && lost?.job.remove === true) throw unknownWhether(undefined);
     if (found !== undefined) run = another(run, make());
-    return { result: run, ...creation(keysOf(fleet), run) };
+    const made = creation(keysOf(fleet), run);
+    const at = Date.parse(run.at);
+    const asked = { action: 'job run', on: [run.id], detail: imagesOf(run.job), id: run.id, at };
+    return { result: run, ...made, writes: [...made.writes, ...audited(fleet, asked)] };
   });
 }
 

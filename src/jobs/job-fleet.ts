@@ -8,6 +8,8 @@ export interface JobFleet {
   readonly project: string;
   /** Who asks, as `user@machine`. */
   readonly by: string;
+  /** There is no audit on one box: each record says who asked. */
+  readonly isBox?: true;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }

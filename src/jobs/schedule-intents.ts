@@ -3,6 +3,7 @@
  * makes a run of a schedule, or says from when its ticks count, compares and writes its cursor: none of them comes
  * between another one's look and its write.
  */
+import { randomUUID } from 'node:crypto';
 import {
   type CursorValue,
   type RunValue,
@@ -15,6 +16,7 @@ import type { Condition, Entry, Write } from '../cluster/store.ts';
 import type { Overlap, Schedule } from '../config/job.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
+import { audited, imagesOf } from './audited.ts';
 import type { JobFleet } from './job-fleet.ts';
 import { handId, scheduleInIds } from './run-id.ts';
 import { creation, isSame, keysOf, newestFirst, refuseTooLarge, runAt } from './run-records.ts';
@@ -40,6 +42,8 @@ export interface Pushed {
 export function pushSchedule(fleet: JobFleet, given: Schedule): Promise<Pushed> {
   const at = iso(fleet);
   refuseTooLarge(`the schedule ${given.name}`, given, given.job);
+  const detail = `${given.cron}, ${imagesOf(given.job)}`;
+  const noted = audited(fleet, askedOf(fleet, 'cron push', given.name, detail));
   return carryOut(fleet, async (lost) => {
     const look = await lookAt(fleet, given.name);
     const staysSuspended = look.schedule.value?.schedule.suspended === true;
@@ -53,6 +57,7 @@ export function pushSchedule(fleet: JobFleet, given: Schedule): Promise<Pushed> 
       writes: [
         put(look.schedule.key, value),
         ...(restarts ? [put(look.cursor.key, { format: 1, instant: iso(fleet) } satisfies CursorValue)] : []),
+        ...noted,
       ],
     };
   });
@@ -65,12 +70,13 @@ export interface Deleted {
 
 /** It, and the records of its runs that are over. schedule-unknown. */
 export async function deleteSchedule(fleet: JobFleet, name: string): Promise<Deleted> {
+  const noted = audited(fleet, askedOf(fleet, 'cron delete', name));
   await carryOut(fleet, async (lost): Promise<Step<true>> => {
     const look = await lookAt(fleet, name);
     if (look.schedule.entry === undefined && lost) return done(true);
     if (look.schedule.entry === undefined) throw await unknown(fleet, name);
     const writes = [look.schedule.key, look.cursor.key].map((key) => ({ kind: 'delete', key }) as const);
-    return { result: true, conditions: unchanged(look), writes };
+    return { result: true, conditions: unchanged(look), writes: [...writes, ...noted] };
   });
   const ended = await endedRuns(fleet, name);
   await deleteAll(
@@ -87,6 +93,7 @@ export function suspendSchedule(
   name: string,
   suspended: boolean,
 ): Promise<{ changed: boolean }> {
+  const noted = audited(fleet, askedOf(fleet, suspended ? 'cron suspend' : 'cron resume', name));
   return carryOut(fleet, async (lost) => {
     const look = await lookAt(fleet, name);
     const { value } = look.schedule;
@@ -97,7 +104,7 @@ export function suspendSchedule(
     const writes = [put(look.schedule.key, suspended ? set : unchecked(set))];
     if (!suspended)
       writes.push(put(look.cursor.key, { format: 1, instant: iso(fleet) } satisfies CursorValue));
-    return { result: { changed: true }, conditions: unchanged(look), writes };
+    return { result: { changed: true }, conditions: unchanged(look), writes: [...writes, ...noted] };
   });
 }
 
@@ -190,11 +197,16 @@ function runStep(fleet: JobFleet, { look, schedule, id, at, active }: RunAsked):
   const made = creation(keysOf(fleet), run);
   const makesRoom = replacing(fleet, room.replaced, `${run.id} replaces it`);
   const cursor = look.cursor.value ?? { format: 1, instant: iso(fleet) };
+  const asked = { ...askedOf(fleet, 'cron run', name, run.id), id: run.id, at };
   return {
     result: run,
     conditions: [...unchanged(look), ...made.conditions, ...makesRoom.conditions],
-    writes: [...made.writes, ...makesRoom.writes, put(look.cursor.key, cursor)],
+    writes: [...made.writes, ...makesRoom.writes, put(look.cursor.key, cursor), ...audited(fleet, asked)],
   };
+}
+
+function askedOf(fleet: JobFleet, action: string, name: string, detail = '') {
+  return { action, on: [name], detail, id: randomUUID(), at: fleet.now() };
 }
 
 interface Found<T> {

@@ -43,10 +43,15 @@ export async function carryOut<T>(fleet: JobFleet, look: Look<T>): Promise<T> {
   });
 }
 
-/** Deletes keys whatever they hold, so many at a time. Gone already is success. */
-export async function deleteAll(fleet: JobFleet, keys: readonly string[]): Promise<void> {
+/** Deletes keys whatever they hold, so many at a time. Gone already is success. `also` is written with the first. */
+export async function deleteAll(
+  fleet: JobFleet,
+  keys: readonly string[],
+  also: readonly Write[] = [],
+): Promise<void> {
   for (let from = 0; from < keys.length; from += MAX_DELETES) {
-    const writes = keys.slice(from, from + MAX_DELETES).map((key) => ({ kind: 'delete', key }) as const);
+    const deletes = keys.slice(from, from + MAX_DELETES).map((key) => ({ kind: 'delete', key }) as const);
+    const writes = from === 0 ? [...deletes, ...also] : deletes;
     await carryOut(fleet, async () => ({ result: undefined, conditions: [], writes }));
   }
 }

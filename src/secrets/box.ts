@@ -13,7 +13,7 @@ export const BOX_PROJECT = 'local';
 
 /** `store`: of the box. */
 export function boxPlace(store: Store): SecretPlace {
-  return { store, keys: keys().project(BOX_PROJECT), project: BOX_PROJECT };
+  return { store, keys: keys().project(BOX_PROJECT), project: BOX_PROJECT, isBox: true };
 }
 
 export function boxSecrets(stateDir: string, store: Store): LastingSecrets {

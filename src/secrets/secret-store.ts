@@ -2,8 +2,10 @@
  * The secrets of a project where they are kept: sealed before they are written, listed without being opened. Needs
  * the public key alone.
  */
+import { randomUUID } from 'node:crypto';
+import { auditWrite, pruneAudited } from '../cluster/audit.ts';
 import { lastPart, type ProjectKeys } from '../cluster/keys.ts';
-import type { Entry, Store } from '../cluster/store.ts';
+import type { Entry, Store, Write } from '../cluster/store.ts';
 import { FORMAT } from '../cluster/value-reader.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
@@ -18,6 +20,8 @@ export interface SecretPlace {
   readonly store: Store;
   readonly keys: ProjectKeys;
   readonly project: string;
+  /** There is no audit on one box: each record says who asked. */
+  readonly isBox?: true;
 }
 
 export interface ListedSecret {
@@ -38,7 +42,8 @@ export interface NewSecret {
 }
 
 /** Sets it, whatever it was before. usage: a name or value that cannot be; secrets-key: no public key. */
-export async function setSecret({ store, keys, project }: SecretPlace, secret: NewSecret): Promise<void> {
+export async function setSecret(place: SecretPlace, secret: NewSecret): Promise<void> {
+  const { keys, project } = place;
   const { name, value, publicKey, by, now } = secret;
   refuseSecretName(name);
   refuseSecretValue(name, value);
@@ -46,7 +51,8 @@ export async function setSecret({ store, keys, project }: SecretPlace, secret: N
     ...{ format: FORMAT, sealed: seal(publicKey, value, secretContext(project, name)) },
     ...{ bytes: value.length, by, at: new Date(now).toISOString() },
   };
-  await store.commit([], [{ kind: 'put', key: keys.secret(name), value: JSON.stringify(kept) }]);
+  const write = { kind: 'put', key: keys.secret(name), value: JSON.stringify(kept) } as const;
+  await change(place, write, { name, action: 'secret set', by, now });
 }
 
 /** In the order of their names; one that nobody can read is left out. */
@@ -62,13 +68,30 @@ function listedOf(entry: Entry): ListedSecret | undefined {
   return { name: lastPart(entry.key), bytes, by, at };
 }
 
-/** secret-unknown when there is none of that name. */
-export async function removeSecret(place: SecretPlace, name: string): Promise<void> {
+/** secret-unknown when there is none of that name. `by`, `now`: as of NewSecret. */
+export async function removeSecret(
+  place: SecretPlace,
+  { name, by, now }: Pick<NewSecret, 'name' | 'by' | 'now'>,
+): Promise<void> {
   refuseSecretName(name);
   const { store, keys } = place;
   const key = keys.secret(name);
   if ((await store.get(key)) === undefined) throw await secretUnknown(place, [name]);
-  await store.commit([], [{ kind: 'delete', key }]);
+  await change(place, { kind: 'delete', key }, { name, action: 'secret rm', by, now });
+}
+
+interface Asked extends Pick<NewSecret, 'name' | 'by' | 'now'> {
+  readonly action: string;
+}
+
+/** With its entry in the audit. */
+async function change({ store, keys, isBox }: SecretPlace, write: Write, asked: Asked): Promise<void> {
+  const { name, action, by, now: at } = asked;
+  const entry = auditWrite(keys, { by, action, on: [name], at, id: randomUUID() });
+  const writes = isBox === true ? [write] : [write, entry];
+  await store.commit([], writes);
+  // What was asked is done: that too much of the audit is left is for the next one to see to.
+  await pruneAudited(store, writes).catch(() => undefined);
 }
 
 /** The public half of the hosts' key, as the first agent wrote it; undefined: none has. */

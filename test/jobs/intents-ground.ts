@@ -1,4 +1,5 @@
 /** The ground of the tests of what people ask about jobs: a memory store, and what hosts would do, done by hand. */
+import { type AuditValue, readAudit } from '../../src/cluster/event-values.ts';
 import type { RunValue } from '../../src/cluster/job-values.ts';
 import { keys } from '../../src/cluster/keys.ts';
 import type { Store } from '../../src/cluster/store.ts';
@@ -49,6 +50,13 @@ export function putIn(cluster: MemoryCluster, key: string, value: object): void 
   cluster.commit([], [{ kind: 'put', key, value: JSON.stringify(value) }]);
 }
 
+/** But of the audit. */
 export function keysIn(cluster: MemoryCluster): readonly string[] {
-  return cluster.list({ from: '/', to: '0' }).entries.map(({ key }) => key);
+  const all = cluster.list({ from: '/', to: '0' }).entries.map(({ key }) => key);
+  return all.filter((key) => !key.startsWith(AT_KEYS.audit().from));
+}
+
+/** Who asked for what, in the order of their keys. */
+export function auditIn(cluster: MemoryCluster): readonly AuditValue[] {
+  return cluster.list(AT_KEYS.audit()).entries.flatMap((entry) => readAudit(entry) ?? []);
 }

@@ -78,7 +78,7 @@ describe('the values of secrets', () => {
     await set('db', 'two');
     await set('late', 'three');
     assert.deepEqual(texts(await secrets.lasting(['db', 'late'])), { db: 'one', late: 'three' });
-    await removeSecret(place, 'db');
+    await removeSecret(place, { name: 'db', by: 'ann@desk', now: 0 });
     assert.deepEqual(texts(await secrets.lasting(['db'])), { db: 'one' });
     await assert.rejects(secrets.values([{ name: 'db' }]), (error) => isGantryError(error, 'secret-unknown'));
   });

@@ -43,18 +43,21 @@ describe('secrets of a project', () => {
       (await listSecrets(place)).map(({ bytes }) => bytes),
       [6],
     );
-    await removeSecret(place, 'db');
+    await removeSecret(place, { name: 'db', by: 'ann@desk', now: 0 });
     assert.deepEqual(await listSecrets(place), []);
   });
 
   test('that are not there cannot be removed; the one that was meant is told', async () => {
     const place = memoryPlace();
     await setSecret(place, secret('db-password'));
-    await assert.rejects(removeSecret(place, 'db-pasword'), (error: unknown) => {
-      assert.ok(isGantryError(error, 'secret-unknown'));
-      assert.equal(error.message, 'There is no secret db-pasword (did you mean "db-password"?)');
-      return true;
-    });
+    await assert.rejects(
+      removeSecret(place, { name: 'db-pasword', by: 'ann@desk', now: 0 }),
+      (error: unknown) => {
+        assert.ok(isGantryError(error, 'secret-unknown'));
+        assert.equal(error.message, 'There is no secret db-pasword (did you mean "db-password"?)');
+        return true;
+      },
+    );
   });
 
   test('have names that can be parts of keys and files, and values that are not empty or huge', async () => {
