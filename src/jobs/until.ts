@@ -15,13 +15,30 @@ const LOOK_AGAIN_MS = 2_000;
 /** The run once it is over, or as it is when the time is. run-unknown when nothing of it is kept. */
 export function untilOver(
   fleet: JobFleet,
-  { id }: RunValue,
+  id: string,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<RunValue> {
   const key = keysOf(fleet).jobs.run(id);
   const wait = { range: { from: key, to: `${key}\0` }, waitMs, signal };
   return until(fleet, wait, () => findRun(fleet, id), isOver);
+}
+
+/** The run once a host has begun it or it is over, or as it is when the time is. run-unknown. */
+export function untilBegun(
+  fleet: JobFleet,
+  id: string,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<RunValue> {
+  const key = keysOf(fleet).jobs.run(id);
+  const wait = { range: { from: key, to: `${key}\0` }, waitMs, signal };
+  return until(
+    fleet,
+    wait,
+    () => findRun(fleet, id),
+    ({ state }) => state !== 'pending',
+  );
 }
 
 /** The schedules once a host has looked at each, or as they are when the time is over. */

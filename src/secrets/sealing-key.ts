@@ -13,7 +13,8 @@ import { publishedKey, type SecretPlace } from './secret-store.ts';
 const KNOWN_KEYS = 'known-secrets-keys.json';
 
 export interface SealingOptions {
-  readonly stateDir: string;
+  /** undefined: there is none, as for an API without an agent; it goes by the published key. */
+  readonly stateDir: string | undefined;
   /** Which etcd and project it is, for this machine to know again. */
   readonly at: string;
   /** The key file that was named; undefined: the one of the state directory, if there is one. */
@@ -32,14 +33,15 @@ export interface SealingKey {
 export async function sealingKey(place: SecretPlace, options: SealingOptions): Promise<SealingKey> {
   const { stateDir, file, isPublishedTrusted } = options;
   const published = await publishedKey(place);
-  const path = file ?? defaultKeyFile(stateDir);
-  const key = isPublishedTrusted
-    ? undefined
-    : await (file === undefined ? keyIfThere(path) : readKeyFile(path));
+  const path = file ?? (stateDir === undefined ? undefined : defaultKeyFile(stateDir));
+  const key =
+    isPublishedTrusted || path === undefined
+      ? undefined
+      : await (file === undefined ? keyIfThere(path) : readKeyFile(path));
   const own = key && publicKeyOf(key);
   if (own === undefined && published === undefined) throw noKey(place.project);
   if (own !== undefined && published !== undefined && own !== published) {
-    throw otherKey(place.project, path);
+    throw otherKey(place.project, path ?? '');
   }
   const unpublished = `no agent of ${place.project} has published a key yet; it is sealed for the one in ${path}`;
   if (published === undefined) return { publicKey: own ?? '', warnings: [unpublished] };
@@ -50,6 +52,7 @@ export async function sealingKey(place: SecretPlace, options: SealingOptions): P
 
 /** Whether another one was seen last. */
 async function noteKnown({ stateDir, at }: SealingOptions, publicKey: string): Promise<boolean> {
+  if (stateDir === undefined) return false;
   const path = join(stateDir, KNOWN_KEYS);
   const known = await readKnown(path);
   const before = known[at];
