@@ -20,6 +20,8 @@ import { endsWhole, isOn, tells, watchTurns } from './fleet-faults.ts';
 
 const FOLDER = join('components', PROJECT);
 const RELEASE = 2;
+/** The last host's turn comes after those of two others, whose agents are started six times. */
+const TURNS_MS = 4 * WAIT_MS;
 
 /** Some are told of and last, the others are over at once: what the host has on its disk shows them. */
 type Told = 'queued' | 'started' | 'watched';
@@ -97,7 +99,7 @@ async function killedAt(t: Cleanup, shop: FleetShop, agent: Agent, stage: Told |
       await untilQueued(shop, agent);
       break;
     case 'started':
-      await tells(agent, 'container-started', (e) => e.release === RELEASE);
+      await tells(agent, 'container-started', (e) => e.release === RELEASE, TURNS_MS);
       break;
     case 'watched':
       await tells(agent, 'waiting', (e) => e.for === 'monitor');

@@ -45,9 +45,10 @@ export async function tells(
   agent: Agent,
   kind: string,
   which: (event: Event) => boolean = () => true,
+  timeoutMs = WAIT_MS,
 ): Promise<Event> {
   const what = `the agent on ${agent.host.name} to tell ${kind}`;
-  return until(() => agent.events(kind).find(which), { timeoutMs: WAIT_MS, what });
+  return until(() => agent.events(kind).find(which), { timeoutMs, what });
 }
 
 /** Waits until an agent has gone a step towards the release. */
