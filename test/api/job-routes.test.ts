@@ -9,7 +9,7 @@ import { makeKeyFile, publicKeyOf } from '../../src/secrets/key-file.ts';
 import { openSecrets } from '../../src/secrets/opened.ts';
 import { publishKey } from '../../src/secrets/secret-store.ts';
 import { tempFolder, until } from '../ground/harness.ts';
-import { activeRun, aHost, put, type Served, serve } from './jobs-ground.ts';
+import { aHost, put, type Served, serve } from './jobs-ground.ts';
 
 const RUNS = '/v1/projects/shop/runs';
 const SCHEDULES = '/v1/projects/shop/schedules';
