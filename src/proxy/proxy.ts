@@ -25,6 +25,7 @@ import {
   type RoutedListener,
   type RouteTable,
   routeOf,
+  summaryOf,
 } from './routes.ts';
 import { freshSince } from './slow-start.ts';
 import { Tables } from './tables.ts';
@@ -271,7 +272,7 @@ export class DataPlane {
       door.assign({ ...door.plan, route: new LiveRoute([], table.limits) });
       this.#doors.retire(door);
     }
-    this.#log.info('table in force', { owner, revision, routes: summary(table) });
+    this.#log.info('table in force', { owner, revision, routes: summaryOf(table) });
   }
 
   /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
@@ -386,12 +387,6 @@ export class DataPlane {
   #backendReports(now: number): BackendReport[] {
     return [...this.#backends.values()].map((backend) => backend.report(now));
   }
-}
-
-function summary(table: RouteTable): Record<string, string[]> {
-  return Object.fromEntries(
-    ledRoutes(table).map((route) => [route.component, route.backends.map(({ id }) => id)]),
-  );
 }
 
 function isStopping(): GantryError {

@@ -149,6 +149,13 @@ export function ledRoutes(table: RouteTable): readonly LedRoute[] {
   });
 }
 
+/** Ids of the backends by component, for a log. */
+export function summaryOf(table: RouteTable): Record<string, string[]> {
+  return Object.fromEntries(
+    ledRoutes(table).map(({ component, backends }) => [component, backends.map(({ id }) => id)]),
+  );
+}
+
 /** The route whose `hold` the clients of this one wait by, all in one room: a link's wait with those of its exporter. */
 export function waitsWith(table: RouteTable, component: string): Route | undefined {
   const route = routeOf(table, component);
