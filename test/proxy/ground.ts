@@ -75,7 +75,10 @@ export interface Ground {
   dead(id: string): TestBackend;
   route(
     backends: readonly TestBackend[],
-    change?: { kind?: RouteKind; limits?: Partial<ProxyLimits> } & Pick<Route, 'hold' | 'leave'>,
+    change?: { kind?: RouteKind; limits?: Partial<ProxyLimits> } & Pick<
+      Route,
+      'hold' | 'leave' | 'slowStartMs'
+    >,
   ): Promise<void>;
   /** A client connection to the listener. */
   dial(): Promise<Socket>;
