@@ -106,6 +106,7 @@ function created(world: World, release: number): ObservedContainer {
     routed: false,
     served: false,
     warmUntil: undefined,
+    connections: 0,
     drain: undefined,
     busy: false,
   };

@@ -15,11 +15,14 @@ export function leaving(
   release: Release,
   { serving, complete }: { readonly serving: readonly ObservedContainer[]; readonly complete: boolean },
 ): Plan {
-  const why = `release ${release.number} ${complete ? 'serves' : 'is wanted'}`;
+  const { instances } = release.component;
+  const surplus = `${instances} ${instances === 1 ? 'is' : 'are'} to be here`;
+  const other = `release ${release.number} ${complete ? 'serves' : 'is wanted'}`;
+  const whyOf = (c: ObservedContainer) => (complete && c.release === release.number ? surplus : other);
   return observed.containers
     .filter((c) => !serving.includes(c))
     .filter((c) => (complete && observed.heals) || !mayStillServe(c, release))
-    .flatMap((c) => staysWarm(desired, observed, c) ?? leave(desired, observed, c, why));
+    .flatMap((c) => staysWarm(desired, observed, c) ?? leave(desired, observed, c, whyOf(c)));
 }
 
 /**

@@ -81,8 +81,7 @@ export class Observer {
       engine.containers({ project, component, host: hostId }),
       proxy.status(project),
     ]);
-    const route = tableRoute(status, project, component);
-    const at = now();
+    const [route, at] = [tableRoute(status, project, component), now()];
     this.#addresses = addressesOf(containers);
     // One that was started again by hand may have another address: what is sent to the old one is not sent to it.
     const reached = route?.backends.filter((b) => (this.#addresses.get(b.id) ?? b.host) === b.host);
@@ -162,6 +161,7 @@ export class Observer {
       routed: seen.routed,
       served,
       warmUntil: seen.routed ? undefined : warmUntil(c, mark, seen.desired),
+      connections: seen.held?.open ?? 0,
       drain: this.#drain(c.id, mark, release, seen.held),
       busy: seen.busy.has(c.id),
     };

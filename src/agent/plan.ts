@@ -41,7 +41,8 @@ function planReady(desired: Desired, release: Release, seen: Observed): Plan {
   const serving = runsAlone(release)
     ? chooseAlone(desired, release, observed, { ready, complete, current })
     : chooseServing(desired, release, withoutGivenUp(desired, observed), { ready, complete });
-  const before = serving.length === 0 ? bringingBack(desired, release, seen, current) : undefined;
+  const before =
+    serving.length === 0 && !complete ? bringingBack(desired, release, seen, current) : undefined;
   return [
     ...routing(desired, release, observed, before?.serving ?? serving),
     ...(complete && !release.proven ? [proveRelease(desired, release, ready)] : []),

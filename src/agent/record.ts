@@ -9,6 +9,7 @@ import { completed } from '../config/normalise.ts';
 import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
 import { type CanaryMark, canaryOf, isOnTrial, withoutCanary } from './canary-mark.ts';
+import { endsScale, type ScaleMemory, scaledAt, scaledBack, sizedHere } from './scale.ts';
 import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
 /** Releases kept per component. */
@@ -54,6 +55,8 @@ export interface ComponentRecord {
   readonly canary?: CanaryMark;
   /** Absent on a host without etcd. */
   readonly fleet?: FleetMemory;
+  /** Absent: nobody asked for another number than the releases say. */
+  readonly scale?: ScaleMemory;
   readonly releases: readonly Release[];
   readonly marks: Readonly<Record<ContainerId, Mark>>;
   /** Host ports of the links it defines, chosen once. */
@@ -114,14 +117,17 @@ export async function recordedComponents(stateDir: string, project: string): Pro
   }
 }
 
-/** `keepsOld`: whether a release that was switched from stays warm here for as long as the new one says. */
+/**
+ * The releases in it have as many instances as are to be here. `keepsOld`: whether a release that was switched from
+ * stays warm here for as long as the new one says.
+ */
 export function desiredOf(
   project: string,
   component: string,
   record: ComponentRecord,
   keepsOld = false,
 ): Desired {
-  const release = wantedOf(record);
+  const { release, previous } = sizedHere(record, wantedOf(record), previousOf(record));
   // A release may have been recorded before there was the setting.
   const keepOldMs = keepsOld ? (release?.component.update?.keepOldMs ?? 0) : 0;
   const canary = canaryOf(record, release);
@@ -130,7 +136,7 @@ export function desiredOf(
     component,
     status: record.status,
     release,
-    previous: previousOf(record),
+    previous,
     keepOldMs,
   };
   return canary === undefined ? wanted : { ...wanted, canary };
@@ -153,14 +159,22 @@ export function newestNumber(record: ComponentRecord): number {
 
 /** The record with a new release, which is what is wanted from now on. */
 export function withRelease(record: ComponentRecord, release: Release): ComponentRecord {
-  return wanting(record, [...record.releases, release], release.number);
+  const scaled = scaledAt(record, endsScale(wantedOf(record), release));
+  return wanting(scaled, [...record.releases, release], release.number);
 }
 
 /**
  * The record in which a release that the fleet decided on is what is wanted, be its number higher or lower than
  * the present one's. One that is known here stays as it was run, but for what other hosts may change of it.
+ * `scaleIsOver`: nobody asks for another number than the release says any more.
  */
-export function withAdopted(record: ComponentRecord, release: Release, fleet: FleetMemory): ComponentRecord {
+export function withAdopted(
+  given: ComponentRecord,
+  release: Release,
+  fleet: FleetMemory,
+  scaleIsOver = false,
+): ComponentRecord {
+  const record = scaledAt(given, scaleIsOver);
   const known = record.releases.find((r) => r.number === release.number && r.imageId === release.imageId);
   const adopted = known === undefined ? release : refreshed(known, release);
   const others = record.releases.filter((r) => r.number !== release.number);
@@ -242,7 +256,7 @@ export function withTakenBack(record: ComponentRecord, fleet?: FleetMemory): Com
 function takenBack(record: ComponentRecord): ComponentRecord {
   const previous = previousOf(record);
   if (previous === undefined) return { ...withoutCanary(record), status: 'stopped' };
-  const { before: _, ...rest } = withoutCanary(record);
+  const { before: _, ...rest } = scaledBack(withoutCanary(record));
   return { ...rest, release: previous.number };
 }
 

@@ -19,7 +19,7 @@ export function chooseServing(
   containers: readonly ObservedContainer[],
   { ready, complete }: Progress,
 ): readonly ObservedContainer[] {
-  if (complete) return preferRouted(ready).slice(0, release.component.instances);
+  if (complete) return chosen(ready, release.component.instances);
   const on = servingOn(desired, release, containers);
   if (ready.length === 0) return on;
   const healthy = on.filter((c) => !isUnwell(c));
@@ -37,7 +37,7 @@ export function chooseAlone(
   observed: Observed,
   { ready, complete, current }: Progress & { readonly current: readonly ObservedContainer[] },
 ): readonly ObservedContainer[] {
-  if (complete) return preferRouted(ready).slice(0, release.component.instances);
+  if (complete) return chosen(ready, release.component.instances);
   const mayBegin = observed.imagePresent && observed.startAfter <= observed.now;
   return mayBegin && !current.some(isHopeful) ? [] : servingOn(desired, release, observed.containers);
 }
@@ -90,6 +90,16 @@ function servedBefore(
   return able.filter((c) => c.release === (last ?? Math.max(...numbers)));
 }
 
+/** Who stays of more than there are to be: who serves, of these the ones that most clients are with, then the oldest. */
+function chosen(ready: readonly ObservedContainer[], instances: number): readonly ObservedContainer[] {
+  const inOrder = preferRouted(ready);
+  const routed = inOrder.filter((c) => c.routed);
+  if (routed.length <= instances) return inOrder.slice(0, instances);
+  // `readyBy` is as much later as a container is younger.
+  const first = routed.toSorted((a, b) => b.connections - a.connections || a.readyBy - b.readyBy);
+  return routed.filter((c) => first.indexOf(c) < instances);
+}
+
 export function preferRouted(containers: readonly ObservedContainer[]): readonly ObservedContainer[] {
   return [...containers.filter((c) => c.routed), ...containers.filter((c) => !c.routed)];
 }
@@ -112,7 +122,10 @@ export function routing(
   const served = (older ?? serving[0])?.release;
   const split = splitOf(desired, serving);
   const listeners = listenersFor(served, desired, release, observed);
-  const nothingYet = serving.length === 0 && observed.listeners.length === 0;
+  const isNone = release.component.instances === 0;
+  // Where none is to be, the ports answer that nothing serves.
+  const listens = observed.listeners.length > 0 || (isNone && release.proven);
+  const nothingYet = serving.length === 0 && !listens;
   if (nothingYet) return [];
   const now = observed.containers.filter((c) => c.routed);
   const isTold = sameSplit(split, observed.split) && (split === undefined || desired.canary !== undefined);
@@ -125,7 +138,7 @@ export function routing(
       release: served ?? release.number,
       listeners,
       ...(split === undefined ? {} : { canary: split }),
-      why: routeReason(now, serving, split !== undefined && observed.split === undefined),
+      why: routeReason(now, serving, { begins: split !== undefined && observed.split === undefined, isNone }),
     },
   ];
 }
@@ -150,10 +163,11 @@ function sameContainers(a: readonly ObservedContainer[], b: readonly ObservedCon
 function routeReason(
   now: readonly ObservedContainer[],
   serving: readonly ObservedContainer[],
-  begins: boolean,
+  { begins, isNone }: { readonly begins: boolean; readonly isNone: boolean },
 ): string {
   if (begins) return 'a part of it is ready to be tried out';
   const gone = now.filter((c) => !serving.includes(c));
+  if (serving.length === 0 && isNone) return 'none is to be here';
   if (serving.length === 0) {
     const alive = now.some((c) => c.state === 'running');
     return alive ? 'it must end before the next one starts' : 'nothing that could serve is alive';
@@ -165,5 +179,7 @@ function routeReason(
   const bad = gone.filter(isUnwell).length;
   if (dead > 0) return `${count(dead, 'container')} died`;
   if (bad > 0) return `${count(bad, 'container')} unhealthy`;
+  const fewer = gone.length > 0 && gone.every((c) => c.release === serving[0]?.release);
+  if (fewer) return `${serving.length} ${serving.length === 1 ? 'is' : 'are'} to be here`;
   return `release ${serving[0]?.release} is ready`;
 }

@@ -38,6 +38,7 @@ export class Setbacks {
   /** A look that finds containers of a proven release newly failed makes the next replacement wait longer. */
   note(desired: Desired, containers: readonly ObservedContainer[], now: number): void {
     const release = healed(desired);
+    if (now - this.#lastFailureAt > BACKOFF_FORGET_MS) this.#failures = 0;
     this.#forgiveAnother(release?.number);
     const number = release?.proven === true ? release.number : undefined;
     const failed = containers.filter((c) => c.release === number && hasFailedByItself(c)).map((c) => c.id);
@@ -71,7 +72,7 @@ export class Setbacks {
   }
 
   #backOff(now: number): void {
-    this.#failures = now - this.#lastFailureAt > BACKOFF_FORGET_MS ? 1 : this.#failures + 1;
+    this.#failures++;
     this.#lastFailureAt = now;
     this.#startAfter = now + backoffMs(this.#failures, this.#random);
   }

@@ -1,7 +1,7 @@
 /** The way in: what brings a release's containers up, and what is waited for on the way. Pure. */
 import { type Action, type Plan, short } from './action.ts';
 import { backoffWords } from './backoff.ts';
-import { areMostDown, isHopeful, runsAlone } from './standing.ts';
+import { areMostDown, hasFailed, isHopeful, runsAlone } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';
 
 /** Brings the release's containers up: pull, create, start, and wait for what comes up. */
@@ -13,6 +13,7 @@ export function starting(
 ): Plan {
   const { component } = desired;
   const hopeful = current.filter(isHopeful);
+  const hasTrouble = observed.failures > 0 || current.some(hasFailed);
   const blocked = runsAlone(release) && isAnotherRunning(observed, hopeful);
   const created = hopeful.filter((c) => c.state === 'created');
   const pending = hopeful.filter((c) => c.state === 'running' && c.readiness === 'pending');
@@ -24,7 +25,7 @@ export function starting(
     ...(blocked ? [] : created.slice(0, due)).map((c): Action => {
       return { kind: 'start-container', component, container: c.id, why: `created for release ${c.release}` };
     }),
-    ...(missing > 0 ? creating(desired, release, observed, { ready, missing, blocked }) : []),
+    ...(missing > 0 ? creating(desired, release, observed, { ready, missing, blocked, hasTrouble }) : []),
     ...pending.map((c): Action => {
       return {
         kind: 'wait',
@@ -51,13 +52,19 @@ function creating(
     ready,
     missing,
     blocked,
-  }: { readonly ready: number; readonly missing: number; readonly blocked: boolean },
+    hasTrouble,
+  }: {
+    readonly ready: number;
+    readonly missing: number;
+    readonly blocked: boolean;
+    readonly hasTrouble: boolean;
+  },
 ): Plan {
   const { component } = desired;
   const { instances } = release.component;
   const down = instances - ready;
-  // When most fail together: replace one, and see.
-  const oneAtATime = release.proven && areMostDown(down, instances);
+  // When most fail together: replace one, and see. What is only missing, since more are wanted, has not failed.
+  const oneAtATime = release.proven && hasTrouble && areMostDown(down, instances);
   if (oneAtATime && missing < down) return [];
   if (observed.startAfter > observed.now) {
     const why = backoffWords(observed.failures, observed.startAfter - observed.now);

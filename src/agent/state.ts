@@ -35,9 +35,12 @@ export interface Desired {
   readonly project: string;
   readonly component: string;
   readonly status: DesiredStatus;
-  /** undefined: never deployed. Kept through stop and kill. */
+  /**
+   * undefined: never deployed. Kept through stop and kill. Its component has as many instances as are to be on this
+   * host now, which may be none.
+   */
   readonly release: Release | undefined;
-  /** The proven release that was wanted before it, whatever its number: where a failed release returns to. */
+  /** As `release`. The proven release that was wanted before it, whatever its number: where a failed release returns to. */
   readonly previous: Release | undefined;
   /** How long its containers stay warm once the desired release has been switched to; 0: they leave at once. */
   readonly keepOldMs: number;
@@ -95,7 +98,9 @@ export interface ObservedContainer {
    * May have passed. undefined: it need not.
    */
   readonly warmUntil: number | undefined;
-  /** The termination signals of its release are to be sent when it drains. */
+  /** Open ones, that the proxy counts. */
+  readonly connections: number;
+  /** undefined: its drain has not begun. */
   readonly drain: Drain | undefined;
   /** A stop or removal that this process began is still under way. */
   readonly busy: boolean;

@@ -31,6 +31,8 @@ export function trialOf(desired: Desired, observed: Observed): Trial | undefined
   const terms = release?.component.update.canary;
   if (release === undefined || release.proven || terms === undefined) return undefined;
   if (previous === undefined || canary?.promoted === true) return undefined;
+  // Where none is to be, nothing can be tried out.
+  if (release.component.instances === 0) return undefined;
   const mayBegin =
     isServing(previous, release, withoutGivenUp(desired, observed)) && takesWhatComesTo(previous, release);
   return canary === undefined && !mayBegin ? undefined : { terms, previous, since: canary?.since };

@@ -98,6 +98,7 @@ export function created(id: ContainerId, number: number, over: Over = {}): Obser
     routed: false,
     served: false,
     warmUntil: undefined,
+    connections: 0,
     drain: undefined,
     busy: false,
     ...over,

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { canarySize } from '../../src/agent/canary.ts';
 import { explain, explainAction } from '../../src/agent/explain.ts';
 import { forecast } from '../../src/agent/forecast.ts';
 import { type Action, type Plan, plan } from '../../src/agent/plan.ts';
@@ -81,6 +82,7 @@ function withTrace(seed: number, body: (world: World) => void): void {
 
 function stormyRound(world: World): void {
   if (world.chance(0.12)) world.command();
+  if (world.chance(0.08)) world.scale();
   if (world.chance(0.25)) world.fault();
   if (world.fleet && world.chance(0.15)) world.passTurn();
   perform(world, true);
@@ -204,6 +206,7 @@ function assertWholeSwitch(
 ): void {
   if (desired.status !== 'ready' || desired.release === undefined) return;
   const wanted = desired.release;
+  if (wanted.component.instances === 0) return;
   const fresh = observed.containers.filter(
     (c) => action.containers.includes(c.id) && c.release === wanted.number,
   );
@@ -217,9 +220,25 @@ function assertWholeSwitch(
   for (const c of observed.containers) {
     if (!isTriedNow && observed.split?.backends.includes(c.id) && action.containers.length > 0) continue;
     if (healed.length > 0 && c.release !== wanted.number && !healed.includes(c.release)) continue;
+    if (hasEnough(desired, action, observed, c.release)) continue;
     const serves = c.routed && c.state === 'running' && c.health !== 'unhealthy' && c.drain === undefined;
     if (serves) assert.ok(action.containers.includes(c.id), `${c.id} is unrouted too early`);
   }
+}
+
+/** As many of a release serve as are to, whether it is tried out or kept up: fewer were asked for. */
+function hasEnough(
+  { release: tried, previous }: Desired,
+  { containers }: Extract<Action, { kind: 'route' }>,
+  observed: Observed,
+  release: number,
+): boolean {
+  const its = observed.containers.filter((c) => c.release === release && containers.includes(c.id));
+  const terms = tried?.component.update.canary;
+  if (release === tried?.number && terms !== undefined) {
+    return its.length >= canarySize(terms, tried.component.instances);
+  }
+  return release === previous?.number && its.length >= previous.component.instances;
 }
 
 /** What is only tried out never serves by itself while anything else could. */
@@ -274,7 +293,7 @@ function assertNotTooMany(world: World, observed: Observed, release: number): vo
   const up = world.all.filter(
     (c) => c.release === release && c.state !== 'exited' && c.drainSince === undefined && !failed.has(c.id),
   );
-  const instances = world.releases.find((r) => r.number === release)?.component.instances ?? 0;
+  const instances = world.instancesOf(release);
   assert.ok(up.length < instances, `creates one more than ${instances} of release ${release}`);
 }
 
@@ -294,13 +313,14 @@ function servers(world: World): readonly SimContainer[] {
 /** Nobody who may serve is taken away before somebody else serves, unless the world moved under the plan. */
 function assertStillServed(world: World, desired: Desired, before: Snapshot): void {
   if (world.disturbed || desired.status !== 'ready' || before.servers === 0) return;
+  if (desired.release?.component.instances === 0) return;
   assert.ok(servers(world).length > 0, 'nothing serves any more');
 }
 
 /** After a whole round, whatever is neither wanted nor serving is on its way out. */
 function assertBounded(world: World): void {
   const staying = world.live.filter((c) => c.drainSince === undefined && c.stopsAt === undefined);
-  const most = Math.max(0, ...world.releases.map((r) => r.component.instances));
+  const { most } = world;
   // The release before is healed while the next one is tried out beside it.
   const { release } = world.desired();
   const tried = release?.proven === false && release.component.update.canary !== undefined ? most : 0;

@@ -4,6 +4,7 @@
  * effects of actions are written here on their own, not taken from forecast.ts, so that the two can differ.
  */
 import type { Action } from '../../src/agent/plan.ts';
+import { sizedHere, UNSCALED } from '../../src/agent/scale.ts';
 import type {
   CanaryProgress,
   ContainerId,
@@ -80,6 +81,10 @@ export class World {
   readonly #fates = new Map<number, Fate>();
   #imagePresent = true;
   #made = 0;
+  /** Asked for in place of what the releases say. */
+  #scaled: number | undefined;
+  /** The most containers of a release that were ever to be. */
+  most = 4;
   #before: number | undefined;
   #canary: CanaryProgress | undefined;
   /** Requests that the canary has had. */
@@ -112,13 +117,16 @@ export class World {
   }
 
   desired(): Desired {
-    const wanted = this.releases.find((r) => r.number === this.current);
-    const previous = this.#previous();
+    const { release, previous } = sizedHere(
+      this.#scaled === undefined ? {} : { scale: { ...UNSCALED, instances: this.#scaled } },
+      this.releases.find((r) => r.number === this.current),
+      this.#previous(),
+    );
     return {
       project: 'shop',
       component: 'web',
       status: this.status,
-      release: wanted,
+      release,
       previous,
       keepOldMs: this.fleet ? KEEP_OLD_MS : 0,
       canary: this.#canary,
@@ -163,6 +171,8 @@ export class World {
         break;
       case 'prove-release':
         this.#canary = undefined;
+        // Settled on without a container, it would be healed for ever if it could not serve.
+        if (this.instancesOf(action.release) === 0) this.#fates.set(action.release, 'fine');
         this.releases = this.releases.map((r) => (r.number === action.release ? { ...r, proven: true } : r));
         break;
       case 'fail-release':
@@ -253,10 +263,24 @@ export class World {
     });
     const bound = this.chance(0.3) ? { drainTimeoutMs: 20_000 } : {};
     const tried = this.chance(0.5) ? { update: { ...made.component.update, canary: CANARY } } : {};
+    if (this.chance(0.3)) this.#scaled = undefined;
     this.releases.push({ ...made, component: { ...made.component, ...bound, ...tried } });
     this.#fates.set(number, fate);
     this.#want(number);
     this.trace.push(`> update to ${number} (${made.component.instances} instances, ${fate})`);
+  }
+
+  /** The operator asks for more or fewer of the same, or for none. */
+  scale(): void {
+    this.disturbed = true;
+    this.#scaled = Math.floor(this.#random() * 7);
+    this.most = Math.max(this.most, this.#scaled);
+    this.trace.push(`> scale to ${this.#scaled}`);
+  }
+
+  /** How many there are to be of a release. */
+  instancesOf(release: number): number {
+    return this.#scaled ?? this.releases.find((r) => r.number === release)?.component.instances ?? 0;
   }
 
   /** The host's turn begins or ends. */
@@ -338,6 +362,7 @@ export class World {
       routed: isRouted,
       served,
       warmUntil: isRouted ? undefined : this.#warmUntil(c),
+      connections: c.connections,
       drain: this.#drain(c),
       busy: this.#busy.has(c.id),
     };

@@ -145,6 +145,7 @@ export class SimObserver {
       routed: seen.routed,
       served,
       warmUntil: seen.routed ? undefined : warmUntil(c, mark, seen.desired),
+      connections: seen.open,
       drain: this.#drain(c.id, mark, release, seen.open),
       busy: seen.busy.has(c.id),
     };

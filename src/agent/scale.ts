@@ -1,0 +1,91 @@
+/**
+ * How many containers of a component are to be on this host: what its release says, what somebody asked for since, or
+ * this host's share of a total. Pure. What is followed, and when, is decided by whoever changes the record.
+ */
+import type { Instances } from '../cluster/values.ts';
+import type { Component } from '../config/project.ts';
+import type { Release } from './state.ts';
+
+/** What a host remembers, so that it holds through a restart and without etcd. */
+export interface ScaleMemory {
+  /** Of what was asked for last: a lower one is never followed. 0: nothing was. */
+  readonly number: number;
+  /** What was asked for; absent: it is as the release says. */
+  readonly instances?: Instances;
+  /** What was, until the desired release put an end to it: it stays so for the release before, which may serve again. */
+  readonly before?: Instances;
+  /** Of the decision about shares that was followed last; 0: none was. */
+  readonly decision: number;
+  /** This host's, by that decision. */
+  readonly share?: number;
+}
+
+export const UNSCALED: ScaleMemory = { number: 0, decision: 0 };
+
+interface Scaled {
+  readonly scale?: ScaleMemory;
+  /** Absent where there is no fleet: there all of a total runs. */
+  readonly fleet?: object;
+}
+
+/** The releases with as many instances as are to be on this host. */
+export function sizedHere(
+  { scale, fleet }: Scaled,
+  release: Release | undefined,
+  previous: Release | undefined,
+): { readonly release: Release | undefined; readonly previous: Release | undefined } {
+  const share = fleet === undefined ? undefined : (scale?.share ?? 0);
+  const asked = scale?.instances;
+  const earlier = release?.proven === false ? (scale?.before ?? asked) : asked;
+  return {
+    release: release && sized(release, asked, share),
+    previous: previous && sized(previous, earlier, share),
+  };
+}
+
+function sized(release: Release, asked: Instances | undefined, share: number | undefined): Release {
+  const { component } = release;
+  const instances = countOf(asked ?? instancesOf(component), share);
+  return instances === component.instances ? release : { ...release, component: { ...component, instances } };
+}
+
+function countOf(wanted: Instances, share: number | undefined): number {
+  return typeof wanted === 'number' ? wanted : (share ?? wanted.total);
+}
+
+/** As the config says it. */
+export function instancesOf({ instances, total }: Pick<Component, 'instances' | 'total'>): Instances {
+  return total === undefined ? instances : { total };
+}
+
+export function sameInstances(a: Instances, b: Instances): boolean {
+  return typeof a === 'number' || typeof b === 'number' ? a === b : a.total === b.total;
+}
+
+/** `5`, or `6 in all`. */
+export function instancesWords(instances: Instances): string {
+  return typeof instances === 'number' ? `${instances}` : `${instances.total} in all`;
+}
+
+/** The new release says another number than the one before it: then it has the last word. */
+export function endsScale(
+  before: Pick<Release, 'component'> | undefined,
+  next: Pick<Release, 'component'>,
+): boolean {
+  return before !== undefined && !sameInstances(instancesOf(before.component), instancesOf(next.component));
+}
+
+/** Another release becomes what is wanted; `ends`: nobody asks for another number than it says any more. */
+export function scaledAt<T extends Scaled>(record: T, ends: boolean): T {
+  if (record.scale === undefined) return record;
+  const { before: _, instances, ...rest } = record.scale;
+  if (instances === undefined) return { ...record, scale: rest };
+  return { ...record, scale: ends ? { ...rest, before: instances } : { ...rest, instances } };
+}
+
+/** The release before is wanted again. */
+export function scaledBack<T extends Scaled>(record: T): T {
+  if (record.scale?.before === undefined) return record;
+  const { before, ...rest } = record.scale;
+  return { ...record, scale: { ...rest, instances: before } };
+}
