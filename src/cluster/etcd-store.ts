@@ -43,8 +43,9 @@ class EtcdStore implements Store {
     return found && entryOf(found);
   }
 
-  async list(range: Range): Promise<Listing> {
-    return listingOf(await this.#range(rangeRequest(range)));
+  async list(range: Range, limit?: number): Promise<Listing> {
+    const request = rangeRequest(range);
+    return listingOf(await this.#range(limit === undefined ? request : { ...request, limit }));
   }
 
   async count(range: Range): Promise<number> {

@@ -44,8 +44,9 @@ class FileStore implements Store {
     return entryOf(await this.#read(), key);
   }
 
-  async list(range: Range): Promise<Listing> {
-    return listingOf(await this.#read(), range);
+  async list(range: Range, limit?: number): Promise<Listing> {
+    const listing = listingOf(await this.#read(), range);
+    return { ...listing, entries: listing.entries.slice(0, limit) };
   }
 
   async count(range: Range): Promise<number> {

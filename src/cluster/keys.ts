@@ -21,6 +21,8 @@ export interface Keys {
   askedOfToken(id: string): string;
   tokenAudit(): Range;
   project(project: string): ProjectKeys;
+  /** Of all projects, everything. */
+  projects(): Range;
 }
 
 export interface ProjectKeys {
@@ -92,6 +94,7 @@ export function keys(prefix: string = DEFAULT_PREFIX): Keys {
     askedOfToken: (id) => `${root}/token-audit/${id}`,
     tokenAudit: () => startingWith(`${root}/token-audit/`),
     project: (project) => projectKeys(`${root}/projects/${project}`),
+    projects: () => startingWith(`${root}/projects/`),
   };
 }
 

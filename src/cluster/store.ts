@@ -102,7 +102,8 @@ export interface Mirror {
 
 export interface Store {
   get(key: string): Promise<Entry | undefined>;
-  list(range: Range): Promise<Listing>;
+  /** `limit`: the first so many. */
+  list(range: Range, limit?: number): Promise<Listing>;
   /** How many keys the range has. */
   count(range: Range): Promise<number>;
   /**

@@ -89,6 +89,8 @@ export function storeContract(name: string, ground: Ground): void {
       assert.ok(revision >= Math.max(...entries.map((entry) => entry.modRevision)));
       assert.equal(await store.count(all), 5);
       assert.equal(await store.count({ from: key('x'), to: key('y') }), 0);
+      const [first, ...more] = (await store.list({ from: key('a'), to: key('c') }, 1)).entries;
+      assert.deepEqual([first, more], [entries[0], []]);
       assert.deepEqual((await store.list({ from: key('x'), to: key('y') })).entries, []);
     });
 

@@ -92,8 +92,11 @@ export class MemoryStore implements Store {
     return this.call(() => this.cluster.get(key));
   }
 
-  list(range: Range): Promise<Listing> {
-    return this.call(() => this.cluster.list(range));
+  list(range: Range, limit?: number): Promise<Listing> {
+    return this.call(() => {
+      const listing = this.cluster.list(range);
+      return { ...listing, entries: listing.entries.slice(0, limit) };
+    });
   }
 
   count(range: Range): Promise<number> {
