@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { Argv } from 'yargs';
 import { DEFAULT_PREFIX } from '../cluster/keys.ts';
 import { GantryError } from '../errors.ts';
+import { checkServe, type ServeArguments, serve } from './api-options.ts';
 import { type CommonArguments, refuseOdd } from './options.ts';
 
 /** The way to etcd. */
@@ -57,7 +58,7 @@ export interface RolloutArguments extends ComponentArguments {
   readonly action: 'pause' | 'resume' | 'status';
 }
 
-export interface RunArguments extends ComponentArguments {
+export interface RunArguments extends ComponentArguments, ServeArguments {
   readonly hostName: string | undefined;
   readonly address: string | undefined;
   /** `K=V`. */
@@ -269,6 +270,8 @@ export const withRollout: Builder<RolloutArguments> = (parser) =>
 export const withRun: Builder<RunArguments> = (parser) =>
   fleet(parser)
     .options(run)
+    .options(serve)
+    .check(checkServe)
     .check(single('host-name', 'address', 'api-address', 'secrets-key'))
     .check(whole('job-slots', 1))
     .check(whole('api-port', 0, MAX_PORT)) as unknown as Argv<RunArguments>;

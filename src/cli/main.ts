@@ -5,6 +5,7 @@
 import yargs, { type Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
+import { withApiCommand } from './api-command.ts';
 import { withDrainsOptions } from './drains-options.ts';
 import { withFleetCommands } from './fleet-commands.ts';
 import { withInstall, withUninstall } from './install-options.ts';
@@ -20,6 +21,7 @@ import {
 import { openOutput } from './output.ts';
 import { withSecretCommands } from './secret-commands.ts';
 import { endProcess, watchStreams } from './streams.ts';
+import { withTokenCommands } from './token-commands.ts';
 import { type Program, usageError } from './usage.ts';
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 usage or config.';
@@ -79,8 +81,7 @@ function commands(
   const isDefault = program === 'gantry' && argv[0] !== 'completion';
   const withJobs = withJobCommands(withLocal as unknown as Argv, program, done);
   const withSecrets = withSecretCommands(withJobs, program, done);
-  const withFleet =
-    program === 'gantryd' ? withInstallCommands(withFleetCommands(withSecrets, done), done) : withSecrets;
+  const withFleet = program === 'gantryd' ? withDaemon(withSecrets, done) : withSecrets;
   const all = isDefault ? withDefault(withFleet, done) : withFleet;
   return all
     .strict()
@@ -109,6 +110,14 @@ function withDefault(parser: Argv, done: (code: number) => void): Argv {
     'Run a component on this host alone, without etcd',
     (y) => withComponentOptions(y),
     async (args) => done(await runLocal(args)),
+  );
+}
+
+/** What is about a fleet. */
+function withDaemon(parser: Argv, done: (code: number) => void): Argv {
+  return withInstallCommands(
+    withTokenCommands(withApiCommand(withFleetCommands(parser, done), done), done),
+    done,
   );
 }
 

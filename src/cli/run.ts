@@ -14,6 +14,7 @@ import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
+import { placeOf, refuseOpenElsewhere, serveBeside } from './api-serve.ts';
 import { prefixOf, refuseName, storeOptions } from './etcd.ts';
 import type { RunArguments } from './fleet-options.ts';
 import { fleetSecrets } from './fleet-secrets.ts';
@@ -31,6 +32,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
   const host = hostNameOf(args);
   const labels = labelsOf(args.label);
   const prefix = prefixOf(args);
+  if (args.api !== undefined) refuseOpenElsewhere(args, placeOf(args.api).address);
   const output = openOutput({ json: args.json, level: args.logLevel, components: 'many' });
   const stateDir = await openStateDir(args.stateDir);
   const store = openStore(await storeOptions(args));
@@ -51,11 +53,18 @@ export async function runAgent(args: RunArguments): Promise<number> {
       const around = { ...common, keys: keys(prefix), stateDir: stateDir.path, secrets: secrets.secrets };
       return runJobs({ ...around, slots, apiAddress, apiPort, address: address ?? LOOPBACK }, signal);
     });
+    const api = new Beside(async (signal) => {
+      if (args.api === undefined) return;
+      const around = { ...common, keys: keys(prefix), now: Date.now, stateDir: stateDir.path };
+      const onServing = (url: string) => output.result({ kind: 'api', url }, `API at ${url}`);
+      await serveBeside({ around, args: { ...args, api: args.api }, emit, onServing }, signal);
+    });
     const onRunning = () => {
       output.result({ kind: 'running', project: args.project, host, address }, words);
       // Not before: until then another agent may be running them here.
       if (args.jobs) jobs.start();
     };
+    api.start();
     await interruptible((signal) =>
       runHost(
         {
@@ -64,7 +73,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
           stopOnExit: args.stopOnExit,
         },
         signal,
-      ).finally(() => jobs.end()),
+      ).finally(() => Promise.all([api.end(), jobs.end()])),
     );
     return 0;
   } finally {

@@ -1,12 +1,14 @@
 /** What is wrong with a command line, in the words of who typed it: yargs' own are for programmers. Pure. */
 import { suggest } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
+import { API_OPTION_NAMES } from './api-options.ts';
 import { DRAINS_OPTION_NAMES } from './drains-options.ts';
 import { FLEET_OPTION_NAMES } from './fleet-options.ts';
 import { INSTALL_OPTION_NAMES } from './install-options.ts';
 import { JOB_OPTION_NAMES } from './job-options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
 import { SECRET_OPTION_NAMES } from './secret-options.ts';
+import { TOKEN_OPTION_NAMES } from './token-options.ts';
 
 export type Program = 'gantry' | 'gantryd';
 
@@ -31,6 +33,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   job: 'job run --image alpine --command date',
   cron: 'cron list',
   secret: 'secret set shop db-password',
+  api: 'api --api 127.0.0.1:7070',
+  token: 'token create ci --role deploy',
 };
 
 /** What each of the commands that have commands looks like when it is complete. */
@@ -61,6 +65,11 @@ const NESTED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     list: 'secret list shop',
     rm: 'secret rm shop db-password',
     keygen: 'secret keygen',
+  },
+  token: {
+    create: 'token create ci --role deploy',
+    list: 'token list',
+    revoke: 'token revoke ci',
   },
 };
 
@@ -141,7 +150,9 @@ function tooFew(program: Program, argv: readonly string[]): GantryError {
 
 function optionsOf(program: Program): readonly string[] {
   const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES, ...JOB_OPTION_NAMES, ...SECRET_OPTION_NAMES];
-  return program === 'gantryd' ? [...local, ...FLEET_OPTION_NAMES, ...INSTALL_OPTION_NAMES] : local;
+  return program === 'gantryd'
+    ? [...local, ...FLEET_OPTION_NAMES, ...API_OPTION_NAMES, ...TOKEN_OPTION_NAMES, ...INSTALL_OPTION_NAMES]
+    : local;
 }
 
 function meant(word: string, known: readonly string[], prefix = ''): string {

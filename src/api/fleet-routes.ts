@@ -1,0 +1,10 @@
+/** What the command line asks of a fleet, over HTTP: the same functions, so that neither can do what the other cannot. */
+import type { ApiAround } from './around.ts';
+import { changeRoutes } from './fleet-routes-changes.ts';
+import { componentRoutes } from './fleet-routes-components.ts';
+import { projectRoutes } from './fleet-routes-projects.ts';
+import type { Route } from './route.ts';
+
+export function fleetRoutes(around: ApiAround): readonly Route[] {
+  return [...projectRoutes(around), ...componentRoutes(around), ...changeRoutes(around)];
+}

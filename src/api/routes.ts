@@ -1,0 +1,51 @@
+/** All routes of the API, and the document that describes them. */
+import { VERSION } from '../version.ts';
+import type { ApiAround } from './around.ts';
+import { workflowRoutes } from './compatible/workflow.ts';
+import { fleetRoutes } from './fleet-routes.ts';
+import { projectJobRoutes } from './job-routes.ts';
+import { openApiDocument } from './openapi.ts';
+import type { Route } from './route.ts';
+import { tokenRoutes } from './token-routes.ts';
+
+export function apiRoutes(around: ApiAround): readonly Route[] {
+  const routes = [
+    ...aboutRoutes(around),
+    ...fleetRoutes(around),
+    ...projectJobRoutes(around),
+    ...tokenRoutes(around),
+    ...workflowRoutes(around),
+  ];
+  return [...routes, documentRoute(routes)];
+}
+
+function aboutRoutes({ host, project }: ApiAround): readonly Route[] {
+  const about = { version: VERSION, ...(host === undefined ? {} : { host, project }) };
+  const open = { method: 'GET', access: 'open', tag: 'server' } as const;
+  return [
+    {
+      ...{ ...open, path: '/healthz', summary: 'Whether the API answers; says nothing of etcd' },
+      answer: { status: 200, schema: { type: 'object', properties: { ok: { const: true } } } },
+      handle: async () => ({ status: 200, body: { ok: true } }),
+    },
+    {
+      ...{ ...open, access: 'read', path: '/v1/version', summary: 'The version, and whose agent it is' },
+      answer: { status: 200, schema: { type: 'object', required: ['version'] } },
+      handle: async () => ({ status: 200, body: about }),
+    },
+  ];
+}
+
+function documentRoute(routes: readonly Route[]): Route {
+  const made: { document?: object } = {};
+  const route: Route = {
+    ...{ method: 'GET', path: '/openapi.json', access: 'open', tag: 'server' },
+    summary: 'This document',
+    answer: { status: 200, schema: { type: 'object' } },
+    handle: async () => {
+      made.document ??= openApiDocument([...routes, route], VERSION);
+      return { status: 200, body: made.document };
+    },
+  };
+  return route;
+}

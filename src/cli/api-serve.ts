@@ -1,0 +1,132 @@
+/** The API of `gantryd run --api` and `gantryd api`: where it listens, whom it asks for a token, its certificate. */
+import { readFile } from 'node:fs/promises';
+import type { ApiAround } from '../api/around.ts';
+import { type Door, openDoor, tokenDoor } from '../api/auth.ts';
+import { apiRoutes } from '../api/routes.ts';
+import { type Api, openApi } from '../api/server.ts';
+import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
+import { pause } from '../poke.ts';
+import type { ServeArguments } from './api-options.ts';
+
+const RETRY_MS = 5_000;
+/** Requests are answered before that too, with 503. */
+const TOKENS_MS = 5_000;
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+const MAX_PORT = 65_535;
+
+export interface Place {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Of `ADDRESS:PORT` or `[ADDRESS]:PORT`. Throws usage. */
+export function placeOf(text: string): Place {
+  const [, inBrackets, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
+  const address = inBrackets ?? plain;
+  const port = Number(digits);
+  if (address !== undefined && port <= MAX_PORT) return { address, port };
+  throw new GantryError('usage', `--api ${text} is not ADDRESS:PORT`, {
+    hint: 'As 127.0.0.1:7070, [::1]:7070 or 0.0.0.0:7070.',
+  });
+}
+
+export interface ServeApi {
+  readonly around: ApiAround;
+  readonly args: ServeArguments & { readonly api: string };
+  readonly onDefect: (error: unknown) => void;
+}
+
+/** Throws usage for options that do not fit, port-taken. */
+export async function serveApi({ around, args, onDefect }: ServeApi, signal: AbortSignal) {
+  const { address, port } = placeOf(args.api);
+  refuseOpenElsewhere(args, address);
+  const tls = await certificateOf(args);
+  const tokens = args.apiOpen ? undefined : tokenDoor(around.store, around.keys);
+  const door: Door = tokens ?? openDoor();
+  try {
+    const api = await openApi({
+      ...{ address, port, door, onDefect, routes: apiRoutes(around) },
+      ...(tls === undefined ? {} : { tls }),
+      portHint: 'Give it another address or port with --api.',
+    });
+    await tokens?.ready(AbortSignal.any([signal, AbortSignal.timeout(TOKENS_MS)])).catch(() => {});
+    return {
+      url: urlOf(tls === undefined ? 'http' : 'https', address, api),
+      close: async () => {
+        tokens?.close();
+        await api.close();
+      },
+    };
+  } catch (error) {
+    tokens?.close();
+    throw error;
+  }
+}
+
+export interface ServeBeside extends Omit<ServeApi, 'onDefect'> {
+  readonly emit: (event: AgentEvent) => void;
+  readonly onServing: (url: string) => void;
+}
+
+/** Beside an agent, until aborted: whatever goes wrong is told, and tried again. Never rejects. */
+export async function serveBeside(input: ServeBeside, signal: AbortSignal): Promise<void> {
+  const tell = (error: unknown) => input.emit(troubleWith(error));
+  for (let told = ''; !signal.aborted; ) {
+    try {
+      const api = await serveApi({ ...input, onDefect: tell }, signal);
+      input.onServing(api.url);
+      await untilAborted(signal);
+      return await api.close();
+    } catch (error) {
+      if (messageOf(error) !== told) tell(error);
+      told = messageOf(error);
+      await pause(RETRY_MS, signal);
+    }
+  }
+}
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** Also before anything is opened: a mistake in the command line ends the command. */
+export function refuseOpenElsewhere({ apiOpen }: ServeArguments, address: string): void {
+  if (!apiOpen || LOOPBACK.test(address)) return;
+  throw new GantryError('usage', `--api-open is for a loopback address, which ${address} is not`, {
+    hint: 'Whoever reaches the address could do everything. Leave --api-open out, and make tokens: gantryd token create.',
+  });
+}
+
+async function certificateOf({ apiCert, apiKey }: ServeArguments) {
+  if (apiCert === undefined || apiKey === undefined) return undefined;
+  const [cert, key] = await Promise.all([pem('--api-cert', apiCert), pem('--api-key', apiKey)]);
+  return { cert, key };
+}
+
+async function pem(option: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new GantryError('usage', `${option} ${path} cannot be read: ${messageOf(cause)}`, {
+      hint: 'Check the path and the rights of the file.',
+      cause,
+    });
+  }
+}
+
+function urlOf(scheme: string, address: string, { port }: Api): string {
+  return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
+}
+
+function troubleWith(error: unknown): AgentEvent {
+  const known = isGantryError(error) ? error : undefined;
+  return {
+    ...{ kind: 'trouble', code: known?.code ?? 'internal', component: '', at: Date.now() },
+    message: `The API: ${messageOf(error)}`,
+    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+  };
+}

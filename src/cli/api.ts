@@ -1,0 +1,32 @@
+/** `gantryd api`: the HTTP API without an agent, from etcd alone. */
+import { keys } from '../cluster/keys.ts';
+import { messageOf } from '../errors.ts';
+import type { ApiArguments } from './api-command.ts';
+import { serveApi, untilAborted } from './api-serve.ts';
+import { openFleetStore, prefixOf } from './etcd.ts';
+import { interruptible } from './interrupt.ts';
+import { openOutput } from './output.ts';
+
+export async function runApi(args: ApiArguments): Promise<number> {
+  const output = openOutput({ json: args.json, level: args.logLevel });
+  const prefix = prefixOf(args);
+  const store = await openFleetStore(args);
+  const around = { store, keys: keys(prefix), now: Date.now };
+  const onDefect = (error: unknown) =>
+    output.event({
+      ...{ kind: 'trouble', code: 'internal', component: '', at: Date.now() },
+      message: `The API: ${messageOf(error)}`,
+    });
+  try {
+    await interruptible(async (signal) => {
+      const api = await serveApi({ around, args, onDefect }, signal);
+      output.document({ kind: 'api', url: api.url, open: args.apiOpen }, `API at ${api.url}`);
+      await untilAborted(signal);
+      await api.close();
+    });
+    return 0;
+  } finally {
+    output.end();
+    await store.close();
+  }
+}
