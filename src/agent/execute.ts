@@ -275,7 +275,8 @@ export function executors(input: ExecutionInput): Executors {
     const backends = action.containers.map((id) => {
       const host = input.addressOf(id);
       if (host === undefined) throw noAddress(id);
-      return { id, host };
+      const release = round.observed.containers.find((c) => c.id === id)?.release;
+      return { id, host, ...(release === undefined ? {} : { release }) };
     });
     const terms = termsOf(releaseOf(round, action.release)?.component);
     const canary = action.canary === undefined ? {} : { canary: action.canary };

@@ -9,6 +9,7 @@ import { IdlePool } from './idle-pool.ts';
 import { Leaving } from './leaving.ts';
 import type { BackendReport, Peer } from './protocol.ts';
 import type { Backend, LeaveTerms } from './routes.ts';
+import { NO_RELEASE, TrafficTally } from './traffic.ts';
 
 const MAX_PEERS_REPORTED = 20;
 /** A port of a backend that could not be dialled is left to one client in so long, unless there is no other. */
@@ -24,6 +25,8 @@ export type BackendAddress = Pick<Backend, 'host' | 'port'>;
 
 export class LiveBackend {
   readonly name: BackendName;
+  /** Where its work is counted: that of its release, once it is known. */
+  traffic: TrafficTally;
   readonly #released: (backend: LiveBackend) => void;
   readonly #holds = new Set<Hold>();
   readonly #pools = new Map<number, IdlePool>();
@@ -33,6 +36,8 @@ export class LiveBackend {
   #present = new WeakSet<Socket>();
   #routed = false;
   #freshSince: number | undefined;
+  /** By performance.now(), since when it gets nothing new. */
+  #unroutedAt = 0;
   /** By port, which last could not be dialled: a container may be well on its others. */
   readonly #shunnedUntil = new Map<number, number>();
   readonly #unanswered = new Set<number>();
@@ -44,6 +49,7 @@ export class LiveBackend {
   /** `released` is called whenever the last hold goes. */
   constructor(name: BackendName, address: BackendAddress, released: (backend: LiveBackend) => void) {
     this.name = name;
+    this.traffic = new TrafficTally({ owner: name.owner, component: name.component, release: NO_RELEASE });
     this.#address = address;
     this.#released = released;
   }
@@ -82,6 +88,16 @@ export class LiveBackend {
   /** When it joined others that stayed, by performance.now(); undefined: it is settled. */
   get freshSince(): number | undefined {
     return this.#freshSince;
+  }
+
+  /** Of what is open, how much is of which kind. */
+  get kinds(): Readonly<Record<HoldKind, number>> {
+    return this.#counts;
+  }
+
+  /** How long it has been held since it left the table; undefined: it is in the table, or nothing holds it. */
+  drainsForMs(now: number): number | undefined {
+    return this.#routed || this.open === 0 ? undefined : now - this.#unroutedAt;
   }
 
   /** Others are to be preferred: a dial of a container that is gone takes seconds to fail. */
@@ -149,6 +165,7 @@ export class LiveBackend {
   unroute(): void {
     if (!this.#routed) return;
     this.#routed = false;
+    this.#unroutedAt = performance.now();
     this.#closeIdle();
     if (this.#leave === undefined) return;
     this.#leaving = new Leaving(this.#leave, performance.now());

@@ -14,6 +14,7 @@ import {
   type HoldReport,
   type OwnedTable,
   PROXY_SOCKET,
+  type ProxyMetrics,
   type ProxyProblem,
   type ProxyStatus,
   type PutTable,
@@ -76,6 +77,11 @@ export class ProxyClient {
   /** Every connection of every backend, the oldest first; of one owner, or of all. */
   holds(owner?: string): Promise<HoldReport[]> {
     return this.#call('GET', `/v1/holds${ofOwner(owner)}`);
+  }
+
+  /** What was counted since the proxy began; of one owner, or of all. Refused (proxy-failed) by an older proxy. */
+  metrics(owner?: string): Promise<ProxyMetrics> {
+    return this.#call('GET', `/v1/metrics${ofOwner(owner)}`);
   }
 
   /** Ends what holds a backend, at once. */

@@ -99,6 +99,8 @@ export class Control {
     if (asked === 'POST /v1/upgrade') return json(res, 200, await this.#upgrade(await readJson(req)));
     if (asked === 'POST /v1/follow')
       return json(res, 200, generation.follow((await readJson(req)) as FollowRequest));
+    if (asked === 'GET /v1/metrics')
+      return json(res, 200, generation.metrics(searchParams.get('owner') ?? undefined));
     if (asked === 'GET /v1/holds')
       return json(res, 200, await generation.holds(searchParams.get('owner') ?? undefined));
     if (asked === 'POST /v1/cut')

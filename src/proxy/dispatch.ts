@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net';
 import type { LiveBackend } from './backend.ts';
 import type { Hold, HoldKind } from './hold.ts';
 import type { LiveRoute } from './live-route.ts';
+import type { TrafficTally } from './traffic.ts';
 import type { Waiter, WaitingRoom } from './waiting.ts';
 
 /** Backends dialled for one client before it is told that there is none. */
@@ -20,6 +21,8 @@ export const TCP_KEEPALIVE_MS = 30_000;
 export interface Entrance {
   readonly route: LiveRoute;
   readonly containerPort: number;
+  /** Where clients are counted for whom there is no backend. */
+  readonly unserved: TrafficTally;
   /** The backend answered, or did not. */
   reached(backend: LiveBackend, error?: Error): void;
 }
@@ -70,7 +73,7 @@ export class Dispatch implements Waiter {
   #none(room: WaitingRoom | undefined): void {
     if (this.#dialled === 0 || !this.#wait(room)) {
       // The time may end while it dials: that is told as when it ends between two tries.
-      return void this.#outcome.notFound(this.#waited ? 0 : this.#dialled);
+      return void this.#giveUp(this.#waited ? 0 : this.#dialled);
     }
     this.#later = setTimeout(() => {
       room?.leave(this);
@@ -96,7 +99,7 @@ export class Dispatch implements Waiter {
   timeUp(): void {
     clearTimeout(this.#later);
     this.#room = undefined;
-    this.#outcome.notFound(0);
+    this.#giveUp(0);
   }
 
   get since(): number {
@@ -115,9 +118,15 @@ export class Dispatch implements Waiter {
     this.#hold = undefined;
   }
 
+  #giveUp(dialled: number): void {
+    this.#entrance.unserved.refused();
+    this.#outcome.notFound(dialled);
+  }
+
   #wait(room: WaitingRoom | undefined): boolean {
     if (room?.enter(this) !== true) return false;
     this.#room = room;
+    if (!this.#waited) this.#entrance.unserved.held();
     this.#waited = true;
     this.#outcome.waits?.();
     return true;
@@ -142,6 +151,7 @@ export class Dispatch implements Waiter {
       if (this.#dialling !== socket) return;
       this.#dialling = undefined;
       hold.answer?.broke();
+      backend.traffic.dialFailed();
       hold.release();
       backend.shun(containerPort);
       this.avoid(backend);

@@ -10,6 +10,7 @@ import type { HttpEntrance } from './http-client.ts';
 import type { LiveRoute } from './live-route.ts';
 import type { RoutedListener } from './routes.ts';
 import { acceptTcp } from './tcp.ts';
+import type { TrafficTally } from './traffic.ts';
 
 const BACKLOG = 1_024;
 
@@ -18,6 +19,7 @@ export interface DoorPlan {
   readonly owner: string;
   readonly listener: RoutedListener;
   readonly route: LiveRoute;
+  readonly unserved: TrafficTally;
 }
 
 export interface DoorEvents {
@@ -64,6 +66,10 @@ export class Door implements HttpEntrance {
 
   get containerPort(): number {
     return this.plan.listener.containerPort;
+  }
+
+  get unserved(): TrafficTally {
+    return this.plan.unserved;
   }
 
   get retiring(): boolean {

@@ -6,6 +6,7 @@ import type { Server } from 'node:net';
 import { GantryError } from '../errors.ts';
 import { Door, type DoorEvents } from './door.ts';
 import { findPortHolder } from './port-holder.ts';
+import type { ProxyStatus } from './protocol.ts';
 import { type Place, placeKey, placesOverlap, type RoutedListener } from './routes.ts';
 
 export class Doors {
@@ -23,6 +24,15 @@ export class Doors {
 
   at(place: Place): Door | undefined {
     return this.#open.get(placeKey(place));
+  }
+
+  /** Those that are open, with the connections of each. */
+  reports(): ProxyStatus['listeners'] {
+    return [...this.#open.values()].map((door) => {
+      const { owner, listener } = door.plan;
+      const { component, address, port, kind } = listener;
+      return { owner, component, address, port, kind, connections: door.connections };
+    });
   }
 
   /** Open client connections, also those of closed doors. */

@@ -5,9 +5,16 @@
  */
 import { isGantryError } from '../errors.ts';
 import { isAbsent, type ProxyClient } from './client.ts';
+import { NO_COUNTS } from './counts.ts';
 import { backendKey } from './merge.ts';
 import type { SavedTables } from './persist.ts';
-import type { BackendReport, GenerationReport, OlderGeneration, OwnedTable } from './protocol.ts';
+import type {
+  BackendReport,
+  GenerationReport,
+  OlderGeneration,
+  OwnedTable,
+  ProxyCounts,
+} from './protocol.ts';
 import { EMPTY_TABLE, ledRoutes } from './routes.ts';
 
 export type ElderState = 'follows' | 'silent' | 'gone';
@@ -47,6 +54,11 @@ export class Elder {
   /** Its clients that wait for a backend, by owner. */
   get waiting(): Readonly<Record<string, number>> {
     return this.#report?.waiting ?? {};
+  }
+
+  /** As it told last. */
+  get counts(): ProxyCounts {
+    return this.#report?.counts ?? NO_COUNTS;
   }
 
   /** What it holds or may hold, where `isRouted` says who gets new work from the proxy that serves. */

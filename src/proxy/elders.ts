@@ -8,9 +8,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { ProxyClient } from './client.ts';
+import { mergedTraffic, NO_COUNTS } from './counts.ts';
 import { Elder } from './elder.ts';
 import { backendKey, mergeReports } from './merge.ts';
-import { type BackendReport, generationSocket, type OlderGeneration } from './protocol.ts';
+import {
+  type BackendReport,
+  generationSocket,
+  type OlderGeneration,
+  type ProxyCounts,
+  type TrafficReport,
+} from './protocol.ts';
 import type { DataPlane } from './proxy.ts';
 import { killIfThere } from './spawned.ts';
 
@@ -34,6 +41,8 @@ export class Elders {
   #elders: readonly Elder[] = [];
   /** Unrouted backends that an elder held when last looked. */
   #held = new Map<string, BackendReport>();
+  /** What those have counted that are gone: sums that whoever watches over time sees must not go down. */
+  #left: readonly TrafficReport[] = [];
   #looks: NodeJS.Timeout | undefined;
   #looking = false;
 
@@ -72,6 +81,11 @@ export class Elders {
   /** Of each, by owner. */
   get waiting(): readonly Readonly<Record<string, number>>[] {
     return this.#elders.map((elder) => elder.waiting);
+  }
+
+  /** Of each as it told last, and of those that are gone. */
+  get counts(): readonly ProxyCounts[] {
+    return [{ ...NO_COUNTS, traffic: this.#left }, ...this.#elders.map(({ counts }) => counts)];
   }
 
   describe(): OlderGeneration[] {
@@ -120,6 +134,7 @@ export class Elders {
   /** Forgets who is gone, and tells of each backend that is not held any more. */
   async #settle(): Promise<void> {
     const gone = this.#elders.filter(({ state }) => state === 'gone');
+    this.#left = mergedTraffic([...this.#left, ...gone.flatMap(({ counts }) => counts.traffic)]);
     this.#elders = this.#elders.filter(({ state }) => state !== 'gone');
     if (!this.any) clearInterval(this.#looks);
     const { plane } = this.#options;

@@ -11,6 +11,7 @@ import type { Log, LogLevel } from '../log.ts';
 import { VERSION } from '../version.ts';
 import { ProxyClient } from './client.ts';
 import { Control } from './control.ts';
+import { countsOf, mergedCounts } from './counts.ts';
 import { Elders } from './elders.ts';
 import { findLock, handOver, type Successor } from './handover.ts';
 import { cutHolds, holdReports, oldestFirst } from './holds.ts';
@@ -23,6 +24,7 @@ import {
   type OwnedTable,
   PROTOCOL_VERSION,
   PROXY_LOCK,
+  type ProxyMetrics,
   type ProxyStatus,
   type PutTable,
   type UpgradeAnswer,
@@ -34,6 +36,8 @@ import type { Succession } from './successor.ts';
 import { sumWaiting } from './waiting.ts';
 
 const LEAVE_POLL_MS = 50;
+/** An older generation stays so long at most for the one that serves to ask what it has counted. */
+const LAST_ASKED_MS = 2_000;
 
 export interface GenerationOptions {
   /** The state directory, absolute, which must be the working directory too. */
@@ -60,6 +64,8 @@ export class Generation {
   /** Until it settles the older generations are not counted yet, though clients find this one. */
   #counts: Promise<unknown> = Promise.resolve();
   #isElder = false;
+  /** When it was last asked to follow, by performance.now(). */
+  #askedAt = 0;
   #isStopping = false;
   #end: Promise<void> | undefined;
   #resolve: () => void = () => {};
@@ -125,6 +131,27 @@ export class Generation {
     };
   }
 
+  /** Of one owner or of all; of older generations as they told last. */
+  metrics(owner?: string): ProxyMetrics {
+    const { listeners } = this.plane.status(owner);
+    const older = this.#elders.describe();
+    const waits = [this.plane.rooms.counts(), ...this.#elders.waiting];
+    const owners = new Set(waits.flatMap((of) => Object.keys(of)));
+    const mine = [...owners].filter((name) => owner === undefined || name === owner);
+    const { version, startedAt } = this.#self();
+    const { user, system } = process.cpuUsage();
+    return {
+      ...{ version, startedAt, listeners },
+      ...countsOf(mergedCounts([this.plane.counts(), ...this.#elders.counts]), owner),
+      generations: older.length + 1,
+      silent: older.filter(({ silent }) => silent === true).length,
+      olderConnections: older.reduce((sum, { connections }) => sum + connections, 0),
+      waiting: Object.fromEntries(mine.map((name) => [name, sumWaiting(waits, name)])),
+      residentBytes: process.memoryUsage.rss(),
+      cpuSeconds: (user + system) / 1e6,
+    };
+  }
+
   /** Of one owner or of all, in all generations that answer. */
   async holds(owner?: string): Promise<HoldReport[]> {
     const others = await this.#elders.ask((elder) => elder.holds(owner));
@@ -158,6 +185,7 @@ export class Generation {
   follow(request: FollowRequest): GenerationReport {
     if (!this.#isElder) throw new GantryError('proxy-failed', 'this proxy serves and follows no other');
     this.plane.follow(request);
+    this.#askedAt = performance.now();
     const { lastRevision, owners } = this.plane.tables;
     return {
       ...this.#self(),
@@ -166,6 +194,7 @@ export class Generation {
       revisions: Object.fromEntries(owners.map(({ owner, revision }) => [owner, revision])),
       backends: this.plane.status().backends,
       waiting: this.plane.rooms.counts(),
+      counts: mergedCounts([this.plane.counts(), ...this.#elders.counts]),
     };
   }
 
@@ -249,7 +278,14 @@ export class Generation {
 
   async #leaveLast(): Promise<void> {
     while (this.plane.connections > 0 || this.#elders.any) await sleep(LEAVE_POLL_MS);
+    if (this.#isElder) await this.#askedOnceMore();
     await this.#close();
+  }
+
+  /** What its last clients did is known then to the one that serves, and stays in the sums. */
+  async #askedOnceMore(): Promise<void> {
+    const since = performance.now();
+    while (this.#askedAt < since && performance.now() - since < LAST_ASKED_MS) await sleep(LEAVE_POLL_MS);
   }
 
   #close(): Promise<void> {

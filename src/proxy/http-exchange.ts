@@ -13,6 +13,7 @@ import type { Carrier, Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
 import { StoppablePipe } from './stoppable.ts';
+import type { TrafficTally } from './traffic.ts';
 
 /** Kept shorter than the backend says, for the time a request is on its way. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
@@ -25,6 +26,10 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
   readonly #dispatch: Dispatch;
   readonly #replayable: boolean;
   readonly #headers: IncomingMessage['headers'];
+  readonly #since = performance.now();
+  /** Where it is counted, once. */
+  #traffic: TrafficTally;
+  #counted = false;
   #upstream: ClientRequest | undefined;
   #answered = false;
   /** Ended from here before it was whole. */
@@ -34,6 +39,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
 
   constructor(entrance: HttpEntrance, client: HttpClient, req: IncomingMessage, res: ServerResponse) {
     this.#entrance = entrance;
+    this.#traffic = entrance.unserved;
     this.#client = client;
     this.#req = req;
     this.#res = res;
@@ -50,6 +56,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
 
   found(socket: Socket, hold: Hold, reused: boolean): void {
     hold.carriedBy(this);
+    this.#traffic = hold.backend.traffic;
     let current: ClientRequest | undefined;
     const events: ExchangeEvents = {
       request: (upstream) => {
@@ -64,6 +71,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
   }
 
   notFound(dialled: number): void {
+    this.#traffic = this.#entrance.unserved;
     if (dialled === 0) this.#answer(503, 'No server is ready for this request.\n', { 'Retry-After': '1' });
     else this.#answer(502, 'No server could be reached for this request.\n');
   }
@@ -92,6 +100,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
     if (this.#over) return;
     this.#answered = true;
     hold.answer?.began(from.statusCode ?? 502);
+    this.#count(from.statusCode ?? 502);
     // Half an answer must not look like a whole one.
     from.once('error', () => {
       if (!this.#left) this.#cut(hold);
@@ -156,6 +165,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
     if (this.#over) return;
     this.#upstream = undefined;
     this.#dispatch.cancel();
+    this.#count(status);
     if (this.#entrance.retiring) this.#res.setHeader('Connection', 'close');
     this.#res.writeHead(status, {
       'Content-Type': 'text/plain; charset=utf-8',
@@ -164,6 +174,12 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
     });
     this.#res.end(text);
     this.#discardBody();
+  }
+
+  #count(status: number): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#traffic.answered(status, performance.now() - this.#since);
   }
 
   #cut(hold: Hold): void {
@@ -200,6 +216,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    if (!this.#counted) this.#traffic.left();
     this.#dispatch.cancel();
     this.#client.end(this);
   }

@@ -10,6 +10,7 @@ import { upgradeHeaders } from './headers.ts';
 import type { Carrier, Hold } from './hold.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { StoppablePipe } from './stoppable.ts';
+import type { TrafficTally } from './traffic.ts';
 import { endBoth, shareFate } from './tunnel.ts';
 import { CLOSE_1012, WebSocketFrames } from './websocket.ts';
 
@@ -23,6 +24,10 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   readonly #isWebSocket: boolean;
   readonly #socket: Socket;
   readonly #dispatch: Dispatch;
+  readonly #since = performance.now();
+  /** Where it is counted, once. */
+  #traffic: TrafficTally;
+  #counted = false;
   #upstream: ClientRequest | undefined;
   #joined = false;
   /** The backend answers with something else than the upgrade. */
@@ -42,6 +47,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
     head: Buffer,
   ) {
     this.#entrance = entrance;
+    this.#traffic = entrance.unserved;
     this.#client = client;
     this.#request = { req, head };
     this.#isWebSocket = isWebSocket(req);
@@ -56,6 +62,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
 
   found(socket: Socket, hold: Hold): void {
     hold.carriedBy(this);
+    this.#traffic = hold.backend.traffic;
     if (this.#request === undefined) return;
     const { req, head } = this.#request;
     const headers = upgradeHeaders(req);
@@ -75,7 +82,9 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   }
 
   notFound(dialled: number): void {
-    this.#refuse(dialled === 0 ? '503 Service Unavailable\r\nRetry-After: 1' : '502 Bad Gateway');
+    this.#traffic = this.#entrance.unserved;
+    if (dialled === 0) this.#refuse(503, 'Service Unavailable\r\nRetry-After: 1');
+    else this.#refuse(502, 'Bad Gateway');
   }
 
   waits(): void {
@@ -105,6 +114,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
 
   #refused(status: number, hold: Hold): void {
     if (!this.#over) hold.answer?.began(status);
+    this.#count(status);
     this.#relaying = true;
     this.#unwatchClient();
   }
@@ -117,6 +127,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   #join(upstream: Socket, hold: Hold): void {
     this.#joined = true;
     hold.answer?.began(SWITCHING_PROTOCOLS);
+    this.#count(SWITCHING_PROTOCOLS);
     this.#unwatchClient();
     hold.become('upgraded');
     upstream.allowHalfOpen = true;
@@ -148,7 +159,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   end(): void {
     const upstream = this.#upstream;
     if (this.#relaying) this.#socket.destroy();
-    else this.#refuse('504 Gateway Timeout');
+    else this.#refuse(504, 'Gateway Timeout');
     upstream?.destroy();
   }
 
@@ -157,13 +168,22 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
     hold.answer?.broke();
     this.#entrance.reached(hold.backend, error);
     this.#upstream?.destroy();
-    this.#refuse('502 Bad Gateway');
+    this.#refuse(502, 'Bad Gateway');
   }
 
-  #refuse(statusAndHeaders: string): void {
+  #count(status: number): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#traffic.answered(status, performance.now() - this.#since);
+  }
+
+  #refuse(status: number, wordsAndHeaders: string): void {
     if (this.#over) return;
+    this.#count(status);
     this.#unwatchClient();
-    this.#socket.write(`HTTP/1.1 ${statusAndHeaders}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    this.#socket.write(
+      `HTTP/1.1 ${status} ${wordsAndHeaders}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+    );
     this.#socket.destroySoon();
     this.#finish();
   }
@@ -171,6 +191,7 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    if (!this.#counted) this.#traffic.left();
     this.#dispatch.cancel();
     this.#client.end(this);
   }

@@ -171,6 +171,78 @@ export interface GenerationReport {
   readonly backends: readonly BackendReport[];
   /** Its clients that wait for a backend, by owner; absent: none. */
   readonly waiting?: Readonly<Record<string, number>>;
+  /** Absent: it is too old to count. */
+  readonly counts?: ProxyCounts;
+}
+
+/** What was counted of one release of a component since the process began. Nothing here ever goes down. */
+export interface TrafficReport {
+  readonly owner: string;
+  readonly component: string;
+  /** Its number; `none`: no backend was found, or nobody said of which release it is; `other`: there are too many. */
+  readonly release: string;
+  /** Requests whose client left before the answer began, then those answered with 1xx, 2xx … 5xx. */
+  readonly answers: readonly number[];
+  /** How many requests took how long to the head of their answer; bounds are in traffic.ts. INVARIANT: they stay. */
+  readonly latency: readonly number[];
+  /** All of `latency` together. */
+  readonly tookMs: number;
+  /** Connections of tcp clients that were led to a backend. */
+  readonly tcp: number;
+  readonly dialFailures: number;
+  /** Clients that had to wait for a backend. */
+  readonly held: number;
+  /** Clients that were sent away without one. */
+  readonly refused: number;
+}
+
+/** What is open now on the backends of one release. */
+export interface OpenReport {
+  readonly owner: string;
+  readonly component: string;
+  readonly release: string;
+  /** Whether the present table sends them new work. */
+  readonly routed: boolean;
+  readonly inFlight: number;
+  readonly upgraded: number;
+  readonly tcp: number;
+}
+
+/** A backend that left the table and is still held. */
+export interface DrainReport {
+  readonly owner: string;
+  readonly component: string;
+  readonly backend: string;
+  /** Since it left. */
+  readonly ageMs: number;
+}
+
+/** Adds up over processes: counts.ts. */
+export interface ProxyCounts {
+  readonly traffic: readonly TrafficReport[];
+  readonly open: readonly OpenReport[];
+  readonly drains: readonly DrainReport[];
+}
+
+/**
+ * GET /v1/metrics[?owner=X]: everything that a watcher over time asks for, of all generations. What an older generation
+ * has counted stays in the sums when it has ended; a proxy that was started anew counts from 0.
+ */
+export interface ProxyMetrics extends ProxyCounts {
+  readonly version: string;
+  readonly startedAt: string;
+  /** Processes that carry something, this one included. */
+  readonly generations: number;
+  /** Of them, those that do not answer: their counts are from before. */
+  readonly silent: number;
+  readonly listeners: ProxyStatus['listeners'];
+  /** Client connections of older generations, idle ones included; of all owners. */
+  readonly olderConnections: number;
+  /** Clients that wait for a backend, by owner. */
+  readonly waiting: Readonly<Record<string, number>>;
+  /** Of the process that serves. */
+  readonly residentBytes: number;
+  readonly cpuSeconds: number;
 }
 
 /** GET /v1/holds[?owner=X]: every connection of every backend, of all generations, the oldest first; at most 10,000. */

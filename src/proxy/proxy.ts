@@ -8,11 +8,12 @@ import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { LiveBackend } from './backend.ts';
+import { countsIn } from './counts.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
 import { LiveRoute } from './live-route.ts';
 import type { SavedTables } from './persist.ts';
-import type { BackendReport, Change, OwnedTable, Peer, ProxyStatus, PutTable } from './protocol.ts';
+import type { Change, OwnedTable, Peer, ProxyCounts, ProxyStatus, PutTable } from './protocol.ts';
 import {
   type Backend,
   diffListeners,
@@ -29,6 +30,7 @@ import {
 } from './routes.ts';
 import { freshSince } from './slow-start.ts';
 import { Tables } from './tables.ts';
+import { Traffic } from './traffic.ts';
 import { roomsOf, sumWaiting, WaitingRooms } from './waiting.ts';
 
 const TICK_MS = 1_000;
@@ -46,6 +48,7 @@ export class DataPlane {
   readonly #tables: Tables;
   readonly #backends = new Map<string, LiveBackend>();
   readonly rooms = new WaitingRooms();
+  readonly #traffic = new Traffic();
   readonly #listeners = new Set<ChangeListener>();
   #ticker: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -130,12 +133,17 @@ export class DataPlane {
     const waiting = sumWaiting([this.rooms.counts()], owner);
     return {
       owners: this.#tables.all.filter((owned) => mine(owned.owner)),
-      listeners: this.#listenerReports().filter((listener) => mine(listener.owner)),
-      backends: this.#backendReports(now).filter((backend) => mine(backend.owner)),
+      listeners: this.#doors.reports().filter((listener) => mine(listener.owner)),
+      backends: Array.from(this.backends, (it) => it.report(now)).filter((it) => mine(it.owner)),
       ...(this.#tables.persistError === undefined ? {} : { persistError: this.#tables.persistError }),
       ...(waiting === 0 ? {} : { waiting }),
       ...(this.#stopping ? { stopping: true } : {}),
     };
+  }
+
+  /** What was counted here since the process began, and what it carries now. */
+  counts(): ProxyCounts {
+    return countsIn(this.#traffic, this.backends);
   }
 
   /** Calls the listener on every change until the returned function is called. */
@@ -288,21 +296,23 @@ export class DataPlane {
         backend.compare(canary?.id);
       }
       const route = new LiveRoute(live, table.limits, { canary, slowStartMs, room: rooms.get(component) });
+      const unserved = this.#traffic.of(owner, leadsTo);
       for (const listener of listeners)
-        this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route });
+        this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route, unserved });
     }
     for (const [key, backend] of this.#backends) {
       if (backend.name.owner !== owner || routed.has(backend)) continue;
       backend.unroute();
       if (backend.open === 0) this.#backends.delete(key);
     }
+    this.#traffic.settle(new Set(Array.from(this.backends, ({ traffic }) => traffic)));
     this.rooms.replace(owner, rooms.values());
   }
 
   #backend(
     owner: string,
     component: string,
-    { id, ...address }: Backend,
+    { id, release, ...address }: Backend,
     leave: LeaveTerms | undefined,
     fresh: number | undefined,
   ): LiveBackend {
@@ -312,6 +322,7 @@ export class DataPlane {
       backend = new LiveBackend({ owner, component, id }, address, (it) => this.#released(key, it));
       this.#backends.set(key, backend);
     }
+    backend.traffic = this.#traffic.of(owner, component, release === undefined ? undefined : `${release}`);
     backend.route(address, leave, fresh);
     return backend;
   }
@@ -374,18 +385,6 @@ export class DataPlane {
       for (const owner of this.#stopping || this.#handedOver ? [] : owners)
         await this.#bindMissing(this.table(owner));
     });
-  }
-
-  #listenerReports(): ProxyStatus['listeners'] {
-    return [...this.#doors.open].map((door) => {
-      const { owner, listener } = door.plan;
-      const { component, address, port, kind } = listener;
-      return { owner, component, address, port, kind, connections: door.connections };
-    });
-  }
-
-  #backendReports(now: number): BackendReport[] {
-    return [...this.#backends.values()].map((backend) => backend.report(now));
   }
 }
 

@@ -41,6 +41,8 @@ export interface Backend {
   readonly host: string;
   /** Dialled instead of the listener's containerPort: another host's proxy offers a link where it can. */
   readonly port?: number;
+  /** Of the container; what it serves is counted under it. Absent: nobody said. */
+  readonly release?: number;
 }
 
 /** While there is no backend, clients wait for one instead of being refused. */

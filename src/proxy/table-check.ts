@@ -94,6 +94,8 @@ function checkBackend(value: unknown, at: string, problems: string[]): void {
   if (typeof value.host !== 'string' || isIP(value.host) === 0)
     problems.push(`${at}/host must be an IP address`);
   if (value.port !== undefined && !isPort(value.port)) problems.push(`${at}/port must be a port (1-65535)`);
+  if (value.release !== undefined && !isCount(value.release))
+    problems.push(`${at}/release must be a whole number, 0 or more`);
 }
 
 function checkLimits(value: unknown, problems: string[]): void {

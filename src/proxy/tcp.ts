@@ -38,6 +38,7 @@ export function acceptTcp(entrance: Entrance, client: Socket): void {
     unwatch();
     from.removeListener('close', goneEarly);
     hold.carriedBy({ end: () => endBoth(from, to) });
+    hold.backend.traffic.tcpOpened();
     shareFate(from, to, () => hold.release());
     from.pipe(to);
     to.pipe(from);
