@@ -18,6 +18,8 @@ export const PATTERNS: Readonly<Record<string, string>> = {
   '^[a-zA-Z_][a-zA-Z0-9_]*$': 'must begin with a letter or `_` and go on with letters, digits or `_`',
   '^[^=\\u0000]+$': 'must be the name of a variable: not empty and without `=`',
   '^label\\.[^\\s=]+$': 'must name a label of the hosts, as "label.zone"',
+  '^https?://[^\\s/@?#]+([/?][^\\s#]*)?$':
+    'must be an http or https address without user and password, as "https://example.com/hook"',
   '^[^:]+:.+$': 'must be `name:address`, as "db:10.0.0.5"',
 };
 

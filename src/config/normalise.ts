@@ -66,6 +66,10 @@ export function normalise(raw: RawProject, { name, folder }: Surroundings): Proj
       keepAliveTimeoutMs: keepAliveTimeout,
       maxConnections,
     },
+    notify: filled.notify.map(({ url, on, secret, drainLongerThan }) => ({
+      ...{ url, on, drainLongerThanMs: drainLongerThan },
+      ...(secret === undefined ? {} : { secret }),
+    })),
   });
 }
 

@@ -102,10 +102,22 @@ export interface Component {
   readonly registryAuth?: string;
 }
 
+export type Occasion = 'failed-deploy' | 'rollback' | 'mass-failure' | 'long-drain' | 'failed-run';
+
+/** Who is told when something goes wrong. */
+export interface Notify {
+  readonly url: string;
+  readonly on: readonly Occasion[];
+  /** Of the project; undefined: what is told is not signed. */
+  readonly secret?: string;
+  readonly drainLongerThanMs: number;
+}
+
 export interface Project {
   readonly name: string;
   readonly components: readonly Component[];
   readonly limits: ProxyLimits;
+  readonly notify: readonly Notify[];
 }
 
 /** One thing wrong with a config. */

@@ -11,6 +11,10 @@ export const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
 export const SPREAD = '^label\\.[^\\s=]+$';
 /** The most containers of a component that anybody may ask for, on a host or in all. */
 export const MAX_INSTANCES = 1000;
+/** What `notify` may be for. */
+export const OCCASIONS = ['failed-deploy', 'rollback', 'mass-failure', 'long-drain', 'failed-run'] as const;
+/** Without a user and password: they would be told wherever the config is. */
+export const WEB_ADDRESS = '^https?://[^\\s/@?#]+([/?][^\\s#]*)?$';
 /** Node's timers know no longer time; past it they fire at once, which would cut a drain short. */
 export const MAX_MS = 2_147_483_647;
 /** The same where seconds are counted. */
@@ -477,6 +481,34 @@ const component = {
   },
 } as const;
 
+const notify = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['url'],
+  properties: {
+    url: {
+      type: 'string',
+      pattern: WEB_ADDRESS,
+      description: 'Where to: `http` or `https`. Redirects are not followed.',
+    },
+    on: {
+      type: 'array',
+      items: { type: 'string', enum: OCCASIONS },
+      minItems: 1,
+      default: OCCASIONS,
+      description:
+        '`failed-deploy`: a release failed, and all hosts go back or its rollout is paused. `rollback`: all hosts are back at a release before. `mass-failure`: more than half of the containers of a component failed together on a host. `long-drain`: a container drains for longer than `drainLongerThan`. `failed-run`: a run of a job failed or was lost.',
+    },
+    secret: {
+      type: 'string',
+      pattern: NAME,
+      description:
+        'Secret of the project (`gantryd secret set`) that the body is signed with: `X-Gantryd-Signature` is `sha256=` and the HMAC in hex. Default: it is not signed.',
+    },
+    drainLongerThan: durationMs(1000, 600_000, 'What a long drain is.'),
+  },
+} as const;
+
 export const PROJECT_SCHEMA = {
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'gantryd project file',
@@ -514,6 +546,13 @@ export const PROJECT_SCHEMA = {
           description: 'Client connections open at a time per port; further ones are closed at once.',
         },
       },
+    },
+    notify: {
+      type: 'array',
+      default: [],
+      description:
+        'Who is told when something goes wrong, by a POST of JSON. In a fleet only: see events.md.',
+      items: notify,
     },
   },
 } as const;

@@ -164,7 +164,7 @@ for (const [override, expected] of REFUSED) {
 
 test('without a component, a path begins at the top', () => {
   assert.deepEqual(linesFor(BASE, { overrides: ['proxi.connectTimeout=1'] }), [
-    '--set proxi.connectTimeout=1  a path begins with $schema, project, components, proxy, as components.NAME.tag; did you mean "proxy"?',
+    '--set proxi.connectTimeout=1  a path begins with $schema, project, components, proxy, notify, as components.NAME.tag; did you mean "proxy"?',
   ]);
 });
 

@@ -50,7 +50,7 @@ export class Operators {
     const id = `command ${++this.#asked}`;
     this.#ask(`update (${image.fate}, ${component.instances}, ${component.update.order})`, (look) => {
       const config = this.#etcd.get(KEYS.config);
-      const project = { name: PROJECT, components: [component], limits: DEFAULT_LIMITS };
+      const project = { name: PROJECT, components: [component], limits: DEFAULT_LIMITS, notify: [] };
       const held = { value: undefined, modRevision: config?.modRevision ?? 0 };
       return updateStep({
         ...{ fleet: this.#fleet(), asked: this.#by(), id, component, at: look, after: [], lost: undefined },
