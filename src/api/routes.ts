@@ -1,7 +1,7 @@
 /** All routes of the API, and the document that describes them. */
 import { VERSION } from '../version.ts';
 import type { ApiAround } from './around.ts';
-import { workflowRoutes } from './compatible/workflow.ts';
+import { compatibleRoutes } from './compatible/routes.ts';
 import { fleetRoutes } from './fleet-routes.ts';
 import { projectJobRoutes } from './job-routes.ts';
 import { openApiDocument } from './openapi.ts';
@@ -14,7 +14,7 @@ export function apiRoutes(around: ApiAround): readonly Route[] {
     ...fleetRoutes(around),
     ...projectJobRoutes(around),
     ...tokenRoutes(around),
-    ...workflowRoutes(around),
+    ...compatibleRoutes(around),
   ];
   return [...routes, documentRoute(routes)];
 }

@@ -1,9 +1,11 @@
 /**
  * Entries of the cron server that gantryd replaces (docket): a name, a cron expression and the body of Docker's create
- * call. What of the body fits a step exactly becomes part of it, all else stays as it is in `step.engine`. Pure.
+ * call. What of the body fits a step exactly becomes part of it, all else stays as it is in `step.engine`. And the way
+ * back, for the clients of that server. Pure.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { imageProblem, withTag } from './image.ts';
-import type { Job, Mount, Step, Variable } from './job.ts';
+import type { Job, Mount, Schedule, Step, Variable } from './job.ts';
 import { networksOf, PLAIN_JOB, PLAIN_STEP } from './job-normalise.ts';
 import { sourceProblem, targetProblem } from './mount.ts';
 import { given } from './normalise.ts';
@@ -32,6 +34,43 @@ export function docketRules(entry: unknown, base: Path): Finding[] {
 
 export function jobOfDocket({ Name, Container }: RawDocket): Job {
   return { ...PLAIN_JOB, name: Name, steps: [stepOfBody(Container)] };
+}
+
+/** The entry that makes this schedule; undefined: it has more to it than an entry can say. */
+export function docketOf({ name, cron, job }: Schedule): RawDocket | undefined {
+  const [step, second] = job.steps;
+  if (step === undefined || second !== undefined) return undefined;
+  const entry = { Name: name, Cron: cron, Container: bodyOfStep(step) };
+  return isDeepStrictEqual(jobOfDocket(entry), job) ? entry : undefined;
+}
+
+function bodyOfStep({ engine, ...step }: Step): Body {
+  const { config = {}, hostConfig = {}, networkingConfig = {} } = engine ?? {};
+  const taken = Array.isArray(config.Env) ? config.Env.map(String) : [];
+  const variables = [...step.environment.map(({ name, value }) => `${name}=${value}`), ...taken];
+  const binds = step.mounts.map((mount) => `${mount.source}:${mount.target}${mount.readOnly ? ':ro' : ''}`);
+  return {
+    Config: {
+      ...{ ...config, Image: step.image },
+      ...given({
+        Env: variables.length === 0 ? undefined : variables,
+        Cmd: step.command && [...step.command],
+        Entrypoint: step.entrypoint && [...step.entrypoint],
+        User: step.user,
+      }),
+    },
+    HostConfig: {
+      ...hostConfig,
+      ...given({
+        Memory: step.memoryBytes,
+        NanoCpus: step.cpus === undefined ? undefined : Math.round(step.cpus * 1e9),
+        CpuShares: step.cpuShares,
+        NetworkMode: step.networks[0],
+        ...(binds.length === 0 ? {} : { Binds: binds }),
+      }),
+    },
+    NetworkingConfig: { ...networkingConfig },
+  };
 }
 
 function stepOfBody({ Config, HostConfig = {}, NetworkingConfig = {} }: Body): Step {
