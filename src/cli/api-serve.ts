@@ -8,28 +8,11 @@ import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { pause } from '../poke.ts';
 import type { ServeArguments } from './api-options.ts';
+import { placeOf, refuseOpenElsewhere } from './api-place.ts';
 
 const RETRY_MS = 5_000;
 /** Requests are answered before that too, with 503. */
 const TOKENS_MS = 5_000;
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
-const MAX_PORT = 65_535;
-
-export interface Place {
-  readonly address: string;
-  readonly port: number;
-}
-
-/** Of `ADDRESS:PORT` or `[ADDRESS]:PORT`. Throws usage. */
-export function placeOf(text: string): Place {
-  const [, inBrackets, plain, digits] = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text) ?? [];
-  const address = inBrackets ?? plain;
-  const port = Number(digits);
-  if (address !== undefined && port <= MAX_PORT) return { address, port };
-  throw new GantryError('usage', `--api ${text} is not ADDRESS:PORT`, {
-    hint: 'As 127.0.0.1:7070, [::1]:7070 or 0.0.0.0:7070.',
-  });
-}
 
 export interface ServeApi {
   readonly around: ApiAround;
@@ -90,14 +73,6 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
-
-/** Also before anything is opened: a mistake in the command line ends the command. */
-export function refuseOpenElsewhere({ apiOpen }: ServeArguments, address: string): void {
-  if (!apiOpen || LOOPBACK.test(address)) return;
-  throw new GantryError('usage', `--api-open is for a loopback address, which ${address} is not`, {
-    hint: 'Whoever reaches the address could do everything. Leave --api-open out, and make tokens: gantryd token create.',
   });
 }
 

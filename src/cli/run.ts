@@ -14,7 +14,7 @@ import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
-import { placeOf, refuseOpenElsewhere, serveBeside } from './api-serve.ts';
+import { placeOf, refuseOpenElsewhere } from './api-place.ts';
 import { prefixOf, refuseName, storeOptions } from './etcd.ts';
 import type { RunArguments } from './fleet-options.ts';
 import { fleetSecrets } from './fleet-secrets.ts';
@@ -55,6 +55,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
     });
     const api = new Beside(async (signal) => {
       if (args.api === undefined) return;
+      const { serveBeside } = await import('./api-serve.ts'); // an agent without it holds none of it
       const around = { ...common, keys: keys(prefix), now: Date.now, stateDir: stateDir.path };
       const onServing = (url: string) => output.result({ kind: 'api', url }, `API at ${url}`);
       await serveBeside({ around, args: { ...args, api: args.api }, emit, onServing }, signal);

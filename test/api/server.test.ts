@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { describe, type TestContext, test } from 'node:test';
+import { openDoor } from '../../src/api/auth.ts';
+import type { Route } from '../../src/api/route.ts';
+import { GantryError } from '../../src/errors.ts';
+import { apiGround, type GroundOptions } from './api-ground.ts';
+
+const echo: Route = {
+  ...{ method: 'POST', path: '/v1/projects/:project/echo', access: 'deploy', tag: 't', summary: 's' },
+  query: { n: { type: 'integer', minimum: 1, description: 'd' }, on: { type: 'boolean', description: 'd' } },
+  body: {
+    schema: {
+      type: 'object',
+      required: ['name'],
+      additionalProperties: false,
+      properties: { name: { type: 'string' }, list: { type: 'array', items: { type: 'integer' } } },
+    },
+    maxBytes: 1024,
+  },
+  answer: { status: 200 },
+  handle: async ({ params, query, body, caller }) => ({
+    status: 200,
+    body: { params: { ...params }, query: { ...query }, body, by: caller.by },
+  }),
+};
+const look: Route = {
+  ...{ method: 'GET', path: '/v1/look', access: 'read', tag: 't', summary: 's' },
+  answer: { status: 200 },
+  handle: async () => ({ status: 200, body: { seen: true } }),
+};
+const failing: Route = {
+  ...{ method: 'GET', path: '/v1/failing/:code', access: 'open', tag: 't', summary: 's' },
+  answer: { status: 200 },
+  handle: async ({ params }) => {
+    if (params.code === 'defect') throw new TypeError('something of ours');
+    throw new GantryError('superseded', 'somebody was faster', { hint: 'Look again.' });
+  },
+};
+
+const ground = (t: TestContext, options: GroundOptions = {}) =>
+  apiGround(t, { routes: () => [echo, look, failing], ...options });
+
+/** The status line and all that comes until the other end closes, or `enough` is there. */
+function raw(port: number, bytes: string | Buffer, enough = /\r\n\r\n[\s\S]*\}/): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes));
+    const end = () => {
+      socket.destroy();
+      resolve(text);
+    };
+    socket.on('data', (chunk) => {
+      text += chunk;
+      if (enough.test(text)) end();
+    });
+    socket.on('close', end);
+    socket.on('error', (error) => (text === '' ? reject(error) : end()));
+  });
+}
+
+describe('the server of the API', () => {
+  test('gives a route what was sent, in the types that its schemas say', async (t) => {
+    const api = await ground(t);
+    const token = await api.token('deploy');
+    const { status, body } = await api.ask('POST', '/v1/projects/shop/echo?n=3&on=0', {
+      ...{ token, body: { name: 'a', list: [1] } },
+    });
+    const sent = { params: { project: 'shop' }, query: { n: 3, on: false }, body: { name: 'a', list: [1] } };
+    assert.deepEqual([status, body], [200, { ...sent, by: 'token:t1' }]);
+  });
+
+  test('tells all that is wrong at once, with pointers', async (t) => {
+    const api = await ground(t);
+    const token = await api.token('deploy');
+    const wrong = await api.ask('POST', '/v1/projects/shop/echo', {
+      token,
+      body: { list: [1, 'x'], more: 1 },
+    });
+    assert.equal(wrong.status, 422);
+    assert.equal(wrong.headers.get('content-type'), 'application/problem+json');
+    assert.deepEqual(wrong.body.problems.map((p: { pointer: string }) => p.pointer).sort(), [
+      ...['/list/1', '/more', '/name'],
+    ]);
+    const query = await api.ask('POST', '/v1/projects/shop/echo?n=0&x=1&on=1&on=1', { token, body: {} });
+    assert.deepEqual(
+      query.body.problems.map((p: { pointer: string }) => p.pointer),
+      ['?n', '?x', '?on'],
+    );
+  });
+
+  test('asks for a token, and for one that may', async (t) => {
+    const api = await ground(t);
+    const [read, deploy] = [await api.token('read'), await api.token('deploy', ['shop'])];
+    const body = { name: 'a' };
+    const statuses = [
+      ...['', 'gantryd_x', `${read}x`, read.slice(0, -1), read.replace(/.$/, '-')].map(
+        async (token) => (await api.ask('GET', '/v1/look', { token })).status,
+      ),
+      ...[read, deploy].map(async (token) => (await api.ask('GET', '/v1/look', { token })).status),
+      ...[read, deploy].map(async (token) => {
+        return (await api.ask('POST', '/v1/projects/shop/echo', { token, body })).status;
+      }),
+      api.ask('POST', '/v1/projects/other/echo', { token: deploy, body }).then(({ status }) => status),
+      api.ask('GET', '/v1/nothing').then(({ status }) => status),
+    ];
+    assert.deepEqual(await Promise.all(statuses), [401, 401, 401, 401, 401, 200, 200, 403, 200, 403, 401]);
+    const none = await api.ask('GET', '/v1/look');
+    assert.equal(none.headers.get('www-authenticate'), 'Bearer');
+    assert.equal(
+      (await api.ask('GET', '/v1/look', { token: 'x' })).headers.get('www-authenticate'),
+      'Bearer error="invalid_token"',
+    );
+  });
+
+  test('keeps a token that was revoked out at once', async (t) => {
+    const api = await ground(t);
+    const token = await api.token('read');
+    assert.equal((await api.ask('GET', '/v1/look', { token })).status, 200);
+    const { store, keys } = api.around;
+    const [entry] = (await store.list(keys.tokens())).entries;
+    await store.commit([], [{ kind: 'delete', key: entry?.key ?? '' }]);
+    assert.equal((await api.ask('GET', '/v1/look', { token })).status, 401);
+  });
+
+  test('lets those who know it in while etcd is away', async (t) => {
+    const api = await ground(t);
+    const token = await api.token('read');
+    assert.equal((await api.ask('GET', '/v1/look', { token })).status, 200);
+    api.around.store.disconnect();
+    assert.equal((await api.ask('GET', '/v1/look', { token })).status, 200);
+  });
+
+  test('that asks for no token is for programs of its machine, and not for pages in its browser', async (t) => {
+    const api = await ground(t, { door: openDoor() });
+    const statuses = async (headers: Record<string, string>) => {
+      const lines = Object.entries({ host: `127.0.0.1:${api.api.port}`, ...headers }).map(
+        ([k, v]) => `${k}: ${v}\r\n`,
+      );
+      const text = await raw(api.api.port, `GET /v1/look HTTP/1.1\r\n${lines.join('')}\r\n`);
+      return Number(text.slice(9, 12));
+    };
+    assert.equal(await statuses({}), 200);
+    assert.equal(await statuses({ host: 'localhost' }), 200);
+    assert.equal(await statuses({ host: 'evil.example:7070' }), 403);
+    assert.equal(await statuses({ origin: 'http://evil.example' }), 403);
+    assert.equal(await statuses({ 'sec-fetch-site': 'cross-site' }), 403);
+  });
+
+  const ODD: readonly (readonly [string, string, number])[] = [
+    ['GET', '/v1/nothing', 404],
+    ['GET', '//v1/look', 404],
+    ['GET', '/v1/look/', 404],
+    ['GET', '/v1/%6cook', 200],
+    ['HEAD', '/v1/look', 200],
+    ['DELETE', '/v1/look', 405],
+    ['GET', '/v1/../v1/look', 400],
+    ['GET', '/v1/%2e%2e/look', 400],
+    ['GET', '/v1/a%2fb', 400],
+    ['GET', '/v1/a%00b', 400],
+    ['GET', '/v1/a%5cb', 400],
+    ['GET', '/v1/%zz', 400],
+    ['GET', '/v1/%ff', 400],
+    ['GET', `/v1/${'a'.repeat(301)}`, 400],
+    ['GET', 'http://other/v1/look', 400],
+    ['OPTIONS', '*', 400],
+    ['TRACE', '/v1/look', 405],
+  ];
+  test('answers what is no path of its own with what it is', async (t) => {
+    const api = await ground(t);
+    const token = await api.token('read');
+    for (const [method, path, status] of ODD) {
+      const head = `${method} ${path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\n\r\n`;
+      const text = await raw(api.api.port, head, /\r\n\r\n/);
+      assert.equal(Number(text.slice(9, 12)), status, `${method} ${path}: ${text}`);
+      if (status === 405) assert.match(text, /^allow: GET, HEAD\r$/im);
+    }
+  });
+
+  test('takes JSON and nothing else, no larger and deeper than it should be', async (t) => {
+    const api = await ground(t);
+    const token = await api.token('deploy');
+    const post = async (body: string | Uint8Array, headers = {}) =>
+      (await api.ask('POST', '/v1/projects/shop/echo', { token, body, headers })).status;
+    const good = '{"name":"a"}';
+    assert.equal(await post(good), 200);
+    assert.equal(await post(good, { 'content-type': 'application/json; charset=utf-8' }), 200);
+    assert.equal(await post(good, { 'content-type': 'text/plain' }), 415);
+    assert.equal(await post(good, { 'content-encoding': 'gzip' }), 415);
+    assert.equal(await post('{"name":'), 400);
+    assert.equal(await post(''), 422);
+    assert.equal(await post(new Uint8Array([0x22, 0xff, 0x22])), 400);
+    assert.equal(await post('{"__proto__":{"role":"admin"},"name":"a"}'), 400);
+    assert.equal(await post('{"constructor":1,"name":"a"}'), 422);
+    assert.equal(await post(`${'['.repeat(65)}${']'.repeat(65)}`), 400);
+    assert.equal(await post(`"${'['.repeat(100)}"`), 422);
+    assert.equal(await post(`{"name":"${'x'.repeat(1024)}"}`), 413);
+    assert.equal((await api.ask('GET', '/v1/look', { token })).status, 200);
+  });
+
+  test('refuses a body that is too large before it comes, and one that does not come', async (t) => {
+    const api = await ground(t, { bounds: { stallMs: 100, totalMs: 300, headersMs: 300 } });
+    const token = await api.token('deploy');
+    const head = (rest: string) =>
+      `POST /v1/projects/shop/echo HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\n${rest}\r\n\r\n`;
+    const status = async (text: Promise<string>) => Number((await text).slice(9, 12));
+    assert.equal(await status(raw(api.api.port, head('content-length: 1048576000'))), 413);
+    const asked = raw(api.api.port, head('expect: 100-continue\r\ncontent-length: 2000'));
+    assert.equal(await status(asked), 413);
+    const told = raw(api.api.port, head('expect: 100-continue\r\ncontent-length: 20'), /100 Continue/);
+    assert.equal(await status(told), 100);
+    assert.equal(await status(raw(api.api.port, `${head('content-length: 20')}{"name"`)), 408);
+    assert.equal(await status(raw(api.api.port, `${head('transfer-encoding: chunked')}1\r\n{\r\n`)), 408);
+    assert.equal(await status(raw(api.api.port, 'GET /v1/look HTTP/1.1\r\nhost: x\r\nx-a: ')), 408);
+    assert.equal(
+      await status(raw(api.api.port, `GET / HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`)),
+      431,
+    );
+    const smuggled = head('content-length: 3\r\ntransfer-encoding: chunked');
+    assert.equal(await status(raw(api.api.port, `${smuggled}0\r\n\r\n`)), 400);
+    assert.equal(await status(raw(api.api.port, 'NONSENSE\r\n\r\n')), 400);
+  });
+
+  test('bounds how often somebody asks, and how often he guesses', async (t) => {
+    const rate = { perSecond: 1, burst: 5 };
+    const api = await ground(t, { bounds: { rate, refusedRate: { perSecond: 1, burst: 2 } } });
+    const [one, two] = [await api.token('read'), await api.token('read')];
+    const asked = async (token: string) => {
+      const { status, headers } = await api.ask('GET', '/v1/look', { token });
+      return status === 429 ? `429 after ${headers.get('retry-after')}` : `${status}`;
+    };
+    const answers = [];
+    for (let i = 0; i < 6; i++) answers.push(await asked(one));
+    assert.deepEqual(answers, ['200', '200', '200', '200', '200', '429 after 1']);
+    assert.equal(await asked(two), '200');
+    assert.deepEqual([await asked('x'), await asked('x'), await asked('x')], ['401', '401', '429 after 1']);
+    assert.equal(await asked(two), '200');
+  });
+
+  test('answers errors as their codes say, and tells of its own defects elsewhere', async (t) => {
+    const defects: unknown[] = [];
+    const api = await ground(t, { onDefect: (error) => defects.push(error) });
+    const known = await api.ask('GET', '/v1/failing/known');
+    assert.deepEqual(known.body, {
+      ...{ title: 'Conflict', status: 409, detail: 'somebody was faster', code: 'superseded' },
+      ...{ retryable: false, hint: 'Look again.' },
+    });
+    const defect = await api.ask('GET', '/v1/failing/defect');
+    assert.deepEqual([defect.status, defect.body.code, defects.length], [500, 'internal', 1]);
+  });
+});
