@@ -1,6 +1,7 @@
 /** The commands of gantryd that go through etcd. Each imports what it needs when it runs. */
 import type { Argv } from 'yargs';
 import { keepYoungHeapSmall } from '../young-heap.ts';
+import { withEvents } from './events-options.ts';
 import {
   type RolloutArguments,
   withHistory,
@@ -65,6 +66,10 @@ export function withFleetCommands<T>(parser: Argv<T>, done: (code: number) => vo
     .command('why <project>', 'What a component on its hosts waits for', withWhy, async (args) =>
       done(await (await reports()).runWhy(args)),
     )
+    .command('events <project>', 'What happened, and who asked for what', withEvents, async (args) => {
+      const { runEvents } = await import('./events.ts');
+      done(await runEvents(args));
+    })
     .command('rollout <action> <project>', 'Pause, resume or look at a rollout', withRollout, async (args) =>
       done(await runRollout(args)),
     );

@@ -7,19 +7,15 @@
 import { createHash } from 'node:crypto';
 import type { AuditValue } from './event-values.ts';
 import type { Keys, ProjectKeys } from './keys.ts';
-import { type Range, type Store, startingWith, type Write } from './store.ts';
+import { keepNewest, looks, timeId } from './newest.ts';
+import { type Store, startingWith, type Write } from './store.ts';
 import { FORMAT } from './value-reader.ts';
 
 export const MOST_AUDITED = 1_000;
-/** Of these entries one looks whether there are too many. */
-const LOOKS_EVERY = 64;
-/** etcd takes 128 in a transaction. */
-const MAX_DELETES = 100;
 /** Of a detail: what is longer is cut. */
 const MAX_DETAIL = 300;
-/** Milliseconds of the next two thousand years: the order of the keys is the order of time. */
-const TIME_DIGITS = 15;
 const MARK_DIGITS = 12;
+const AUDIT = /\/(?:audit|token-audit)\/\d{15}-[0-9a-f]+$/;
 
 export interface Audited {
   /** `user@machine`, or `token:NAME`. */
@@ -31,10 +27,7 @@ export interface Audited {
   readonly detail?: string;
   /** Epoch milliseconds. */
   readonly at: number;
-  /**
-   * Of the command. The same command's second try has the same id and `at`, and so the same key: it is never two
-   * entries.
-   */
+  /** Of the command: with the same `at` it is the same entry, however often it is written. */
   readonly id: string;
 }
 
@@ -48,32 +41,11 @@ export function tokenAuditWrite(keys: Pick<Keys, 'askedOfToken'>, audited: Audit
   return written(keys.askedOfToken(auditId(audited)), audited);
 }
 
-/** In the order of time, as the ids of events are. */
-export function timeId(at: number, rest: string): string {
-  return `${String(Math.max(0, Math.floor(at))).padStart(TIME_DIGITS, '0')}-${rest}`;
-}
-
-/** Epoch milliseconds; NaN: no id of this kind. */
-export function timeOfId(id: string): number {
-  return /^\d{15}-/.test(id) ? Number(id.slice(0, TIME_DIGITS)) : Number.NaN;
-}
-
-/** After a commit: one in LOOKS_EVERY entries sees to it that there are not too many. Throws as the store does. */
+/** After a commit: now and then one sees to it that there are not too many. Throws as the store does. */
 export async function pruneAudited(store: Store, writes: readonly Write[]): Promise<void> {
-  const due = writes.find((write) => write.kind === 'put' && isDue(write.key));
+  const due = writes.find(({ key }) => AUDIT.test(key) && looks(key));
   if (due === undefined) return;
   await keepNewest(store, startingWith(due.key.slice(0, due.key.lastIndexOf('/') + 1)), MOST_AUDITED);
-}
-
-/** Removes what comes first in the range until so many are left. Throws as the store does. */
-export async function keepNewest(store: Store, range: Range, most: number): Promise<void> {
-  if ((await store.count(range)) <= most) return;
-  const { entries } = await store.list(range);
-  const over = entries.slice(0, Math.max(0, entries.length - most));
-  for (let from = 0; from < over.length; from += MAX_DELETES) {
-    const writes = over.slice(from, from + MAX_DELETES).map(({ key }) => ({ kind: 'delete', key }) as const);
-    await store.commit([], writes);
-  }
 }
 
 function auditId({ at, id, action, on }: Audited): string {
@@ -89,10 +61,4 @@ function written(key: string, { by, action, on, detail = '', at }: Audited): Wri
     detail: detail.length > MAX_DETAIL ? `${detail.slice(0, MAX_DETAIL)}…` : detail,
   };
   return { kind: 'put', key, value: JSON.stringify(value) };
-}
-
-/** By the key itself, so that it needs nothing remembered and no chance. */
-function isDue(key: string): boolean {
-  const mark = /\/(?:audit|token-audit)\/\d{15}-[0-9a-f]{10}([0-9a-f]{2})$/.exec(key)?.[1];
-  return mark !== undefined && Number.parseInt(mark, 16) % LOOKS_EVERY === 0;
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { auditWrite, MOST_AUDITED, pruneAudited, timeOfId } from '../../src/cluster/audit.ts';
+import { auditWrite, MOST_AUDITED, pruneAudited } from '../../src/cluster/audit.ts';
 import { readAudit } from '../../src/cluster/event-values.ts';
 import { lastPart } from '../../src/cluster/keys.ts';
+import { timeOfId } from '../../src/cluster/newest.ts';
 import { rollback, setStatus, update } from '../../src/fleet/intents.ts';
 import { pauseRollout, resumeRollout } from '../../src/fleet/steer.ts';
 import { AT, AT_KEYS, fleetOn, type Ground, meddled, PROJECT, shop } from './intents-ground.ts';

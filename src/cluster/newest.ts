@@ -1,0 +1,44 @@
+/**
+ * Ranges of which only the newest are kept: ids that are in the order of time, and whoever writes removing what is too
+ * much now and then. Who looks is found by the key alone, so that very many writers look as seldom as one does.
+ */
+import { createHash } from 'node:crypto';
+import type { Range, Store } from './store.ts';
+
+/** Of these keys one looks whether there are too many. */
+const LOOKS_EVERY = 64;
+/** etcd takes 128 in a transaction. */
+const MAX_DELETES = 100;
+/** Milliseconds of the next thirty thousand years: the order of the keys is the order of time. */
+const TIME_DIGITS = 15;
+
+/** `at`: epoch milliseconds. `rest`: what else makes it the only one. */
+export function timeId(at: number, rest: string): string {
+  return `${timePart(at)}-${rest}`;
+}
+
+/** How ids of that time begin; before it all ids are older. */
+export function timePart(at: number): string {
+  return String(Math.max(0, Math.floor(at))).padStart(TIME_DIGITS, '0');
+}
+
+/** Epoch milliseconds; NaN: no id of this kind. */
+export function timeOfId(id: string): number {
+  return /^\d{15}-/.test(id) ? Number(id.slice(0, TIME_DIGITS)) : Number.NaN;
+}
+
+/** Whether the writer of this key is to look if there are too many of them. */
+export function looks(key: string): boolean {
+  return createHash('sha256').update(key).digest().readUInt16BE(0) % LOOKS_EVERY === 0;
+}
+
+/** Removes what comes first in the range until so many are left. Throws as the store does. */
+export async function keepNewest(store: Store, range: Range, most: number): Promise<void> {
+  const surplus = (await store.count(range)) - most;
+  if (surplus <= 0) return;
+  const { entries: over } = await store.list(range, surplus);
+  for (let from = 0; from < over.length; from += MAX_DELETES) {
+    const writes = over.slice(from, from + MAX_DELETES).map(({ key }) => ({ kind: 'delete', key }) as const);
+    await store.commit([], writes);
+  }
+}
