@@ -17,17 +17,30 @@ const ROOT_FILES = 'root';
 
 /** What a folder of src may import, besides itself and the files directly in src. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  cli: ['api', 'fleet', 'agent', 'jobs', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  api: ['fleet', 'agent', 'jobs', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  jobs: ['secrets', 'cluster', 'docker', 'config'],
-  fleet: ['agent', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
-  agent: ['secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  cli: [
+    'metrics',
+    'api',
+    'fleet',
+    'agent',
+    'jobs',
+    'secrets',
+    'proxy',
+    'checks',
+    'cluster',
+    'docker',
+    'config',
+  ],
+  api: ['metrics', 'fleet', 'agent', 'jobs', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  jobs: ['metrics', 'secrets', 'cluster', 'docker', 'config'],
+  fleet: ['metrics', 'agent', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
+  agent: ['metrics', 'secrets', 'proxy', 'checks', 'cluster', 'docker', 'config'],
   secrets: ['cluster', 'config'],
   proxy: ['config'],
   checks: ['config'],
-  cluster: ['config'],
-  docker: ['config'],
+  cluster: ['metrics', 'config'],
+  docker: ['metrics', 'config'],
   config: [],
+  metrics: [],
   [ROOT_FILES]: [],
 };
 
@@ -36,6 +49,7 @@ const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = {
   config: ['checks', 'proxy'],
   checks: ['proxy', 'docker'],
   cluster: ['proxy'],
+  metrics: ['proxy'],
   [ROOT_FILES]: ['checks', 'proxy', 'docker', 'config'],
 };
 
@@ -47,6 +61,7 @@ const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   yargs: 'src/cli/',
   ajv: 'src/config/',
   yaml: 'src/config/',
+  'prom-client': 'src/metrics/',
   croner: 'src/config/',
   'shell-quote': 'src/config/',
   'tar-stream': 'src/docker/',

@@ -37,7 +37,12 @@ function dial(
   id: string,
   streams: Readonly<Record<string, number>>,
 ): Promise<Duplex> {
-  const call = { what: `attach to the container ${short(id)}`, timeoutMs: OPEN_MS, slow: true };
+  const call = {
+    name: 'attach',
+    what: `attach to the container ${short(id)}`,
+    timeoutMs: OPEN_MS,
+    slow: true,
+  };
   const path = `/containers/${encodeURIComponent(id)}/attach`;
   return connection.open(call, async (docker, signal) => {
     try {

@@ -9,6 +9,7 @@ import type { Duplex, Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import type Docker from 'dockerode';
 import { GantryError } from '../errors.ts';
+import { type Metrics, NO_METRICS, timed } from '../metrics/metrics.ts';
 import { type EngineAddress, engineAddress } from './address.ts';
 import { within } from './deadline.ts';
 import type { EngineInfo } from './engine.ts';
@@ -21,6 +22,8 @@ const NEGOTIATE_TIMEOUT_MS = 5_000;
 const POOLED_SOCKETS = 16;
 
 export interface Call {
+  /** One word that it is measured under, the same for all containers. Absent: it is not, as what goes on after a call. */
+  readonly name?: string;
   /** Completes "did not …" and "refused to …". */
   readonly what: string;
   readonly timeoutMs: number;
@@ -42,12 +45,14 @@ type Load = () => Promise<new (options: Docker.DockerOptions) => Docker>;
 export class Connection {
   readonly #load: Load;
   readonly #given: string | undefined;
+  readonly #metrics: Metrics;
   readonly #closing = new AbortController();
   #address: EngineAddress | undefined;
   #agents: readonly (HttpAgent | HttpsAgent)[] = [];
   #link: Promise<Link> | undefined;
 
-  constructor(given: string | undefined, load: Load) {
+  constructor(given: string | undefined, load: Load, metrics = NO_METRICS) {
+    this.#metrics = metrics;
     this.#given = given;
     this.#load = load;
     // Every call under way listens to it.
@@ -63,7 +68,13 @@ export class Connection {
   }
 
   /** `run` gets a fresh signal for the abortSignal of its requests: dockerode takes it out of the options. */
-  async call<T>(call: Call, run: (docker: Docker, signal: AbortSignal) => Promise<T>): Promise<T> {
+  call<T>(call: Call, run: (docker: Docker, signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { name } = call;
+    if (name === undefined) return this.#call(call, run);
+    return timed(this.#metrics, 'docker', name, () => this.#call(call, run));
+  }
+
+  async #call<T>(call: Call, run: (docker: Docker, signal: AbortSignal) => Promise<T>): Promise<T> {
     const link = await this.#linked();
     const address = link.info.address;
     const until = [this.#closing.signal, ...(call.until === undefined ? [] : [call.until])];
@@ -95,7 +106,7 @@ export class Connection {
   }
 
   #linked(): Promise<Link> {
-    this.#link ??= this.#negotiate().catch((error) => {
+    this.#link ??= timed(this.#metrics, 'docker', 'version', () => this.#negotiate()).catch((error) => {
       this.#link = undefined;
       throw error;
     });

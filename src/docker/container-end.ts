@@ -63,7 +63,7 @@ async function listen(waiting: Waiting): Promise<End | undefined> {
 /** The engine answers with headers as soon as it listens. undefined: it does not; a look tells more. */
 function openWait({ connection, id, signal, lookMs }: Waiting): Promise<Readable | undefined> {
   const what = `wait for the end of ${short(id)}`;
-  const call = { what, timeoutMs: lookMs, slow: true, until: signal };
+  const call = { name: 'wait', what, timeoutMs: lookMs, slow: true, until: signal };
   const path = `/containers/${encodeURIComponent(id)}/wait`;
   const opened = connection.open(call, (docker, opening) =>
     // Not `not-running`, which a container that was not started yet is, too.

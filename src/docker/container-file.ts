@@ -38,7 +38,7 @@ export async function readContainerFile(connection: Connection, id: string, path
 async function openEntry(connection: Connection, id: string, path: string) {
   const { address } = await connection.info();
   const what = `read ${path} in the container ${short(id)}`;
-  const call = { what, timeoutMs: OPEN_MS, slow: true };
+  const call = { name: 'read-file', what, timeoutMs: OPEN_MS, slow: true };
   return connection.open(call, async (docker, signal) => {
     const at = `/containers/${encodeURIComponent(id)}/archive`;
     const body = (await getStream(docker, at, { path }, signal).catch((error) =>

@@ -68,7 +68,7 @@ export class DockerEngine implements Engine {
   }
 
   async room(): Promise<Room | undefined> {
-    const call = { what: 'ask where it keeps its data', timeoutMs: DEADLINES.askMs };
+    const call = { name: 'info', what: 'ask where it keeps its data', timeoutMs: DEADLINES.askMs };
     const { DockerRootDir: path = '' } = await this.#connection.call(call, (docker, abortSignal) =>
       get<{ DockerRootDir?: string }>(docker, '/info', {}, abortSignal),
     );
@@ -77,7 +77,7 @@ export class DockerEngine implements Engine {
   }
 
   async image(ref: string): Promise<Image | undefined> {
-    const call = { what: `show the image ${ref}`, timeoutMs: DEADLINES.askMs };
+    const call = { name: 'image-inspect', what: `show the image ${ref}`, timeoutMs: DEADLINES.askMs };
     const found = await this.#connection.call(call, (docker, abortSignal) =>
       get<Docker.ImageInspectInfo>(docker, `/images/${pathOf(ref)}/json`, {}, abortSignal).catch(
         undefinedFor404,
@@ -97,7 +97,7 @@ export class DockerEngine implements Engine {
   }
 
   async containers(filter: ContainerFilter): Promise<readonly Container[]> {
-    const call = { what: 'list the containers', timeoutMs: DEADLINES.askMs };
+    const call = { name: 'list', what: 'list the containers', timeoutMs: DEADLINES.askMs };
     const query = { all: 1, filters: JSON.stringify({ label: labelFilters(filter) }) };
     const list = await this.#connection.call(call, (docker, abortSignal) =>
       get<Docker.ContainerInfo[]>(docker, '/containers/json', query, abortSignal),
@@ -110,7 +110,12 @@ export class DockerEngine implements Engine {
   }
 
   create(spec: ContainerSpec): Promise<string> {
-    const call = { what: `create the container ${spec.name}`, timeoutMs: DEADLINES.createMs, slow: true };
+    const call = {
+      name: 'create',
+      what: `create the container ${spec.name}`,
+      timeoutMs: DEADLINES.createMs,
+      slow: true,
+    };
     return this.#connection.call(call, async (docker, abortSignal) => {
       const request = { _query: { name: spec.name }, _body: spec.body, abortSignal };
       const container = await docker
@@ -122,7 +127,12 @@ export class DockerEngine implements Engine {
   }
 
   async start(id: string): Promise<void> {
-    const call = { what: `start the container ${short(id)}`, timeoutMs: DEADLINES.startMs, slow: true };
+    const call = {
+      name: 'start',
+      what: `start the container ${short(id)}`,
+      timeoutMs: DEADLINES.startMs,
+      slow: true,
+    };
     await this.#connection.call(call, (docker, abortSignal) =>
       docker
         .getContainer(id)
@@ -139,6 +149,7 @@ export class DockerEngine implements Engine {
     if (own === undefined) return;
     const seconds = Math.ceil(timeoutMs / 1000);
     const call = {
+      name: 'stop',
       what: `stop the container ${short(id)}`,
       timeoutMs: seconds * 1000 + DEADLINES.stopExtraMs,
       slow: true,
@@ -154,7 +165,12 @@ export class DockerEngine implements Engine {
   async kill(id: string): Promise<void> {
     const own = await this.#own(id, 'kill');
     if (own === undefined) return;
-    const call = { what: `kill the container ${short(id)}`, timeoutMs: DEADLINES.killMs, slow: true };
+    const call = {
+      name: 'kill',
+      what: `kill the container ${short(id)}`,
+      timeoutMs: DEADLINES.killMs,
+      slow: true,
+    };
     await this.#connection.call(call, (docker, abortSignal) =>
       docker.getContainer(own).kill({ signal: 'SIGKILL', abortSignal }).catch(alreadyDone),
     );
@@ -163,7 +179,12 @@ export class DockerEngine implements Engine {
   async remove(id: string): Promise<void> {
     const own = await this.#own(id, 'remove');
     if (own === undefined) return;
-    const call = { what: `remove the container ${short(id)}`, timeoutMs: DEADLINES.removeMs, slow: true };
+    const call = {
+      name: 'remove',
+      what: `remove the container ${short(id)}`,
+      timeoutMs: DEADLINES.removeMs,
+      slow: true,
+    };
     await this.#connection.call(call, (docker, abortSignal) =>
       docker.getContainer(own).remove({ v: true, force: true, abortSignal }).catch(alreadyDone),
     );
@@ -177,7 +198,12 @@ export class DockerEngine implements Engine {
   async logs(id: string, lines: number): Promise<readonly string[]> {
     const info = await this.#inspect(id);
     if (info === undefined) return [];
-    const call = { what: `show the log of ${short(id)}`, timeoutMs: DEADLINES.logsMs, slow: true };
+    const call = {
+      name: 'logs',
+      what: `show the log of ${short(id)}`,
+      timeoutMs: DEADLINES.logsMs,
+      slow: true,
+    };
     return this.#connection.call(call, async (docker, signal) => {
       const tail = new Tail(lines);
       const query = { stdout: 1, stderr: 1, tail: lines };
@@ -191,7 +217,7 @@ export class DockerEngine implements Engine {
 
   /** After engine-timeout the command may still run: Docker has no call to end it. */
   exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
-    const call = { what: `run a command in ${short(id)}`, timeoutMs, slow: true };
+    const call = { name: 'exec', what: `run a command in ${short(id)}`, timeoutMs, slow: true };
     const result = this.#connection.call(call, async (docker, abortSignal) => {
       const request = { Cmd: [...command], AttachStdout: true, AttachStderr: true, abortSignal };
       try {
@@ -210,7 +236,7 @@ export class DockerEngine implements Engine {
   async gateway(network: string | undefined): Promise<string | undefined> {
     const name = network === undefined || network === 'default' ? 'bridge' : network;
     if (name === 'host' || name === 'none' || name.startsWith('container:')) return undefined;
-    const call = { what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
+    const call = { name: 'network-inspect', what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
     return this.#connection.call(call, async (docker, abortSignal) =>
       gatewayOf(await get(docker, `/networks/${encodeURIComponent(name)}`, {}, abortSignal)),
     );
@@ -220,7 +246,7 @@ export class DockerEngine implements Engine {
     const connection = this.#connection;
     const ended = new AbortController();
     const detach = [signal, connection.closing].map((s) => onAbort(s, () => ended.abort()));
-    const ask = { what: 'answer', timeoutMs: DEADLINES.pingMs };
+    const ask = { name: 'ping', what: 'answer', timeoutMs: DEADLINES.pingMs };
     const source = {
       open: (until: AbortSignal) => openEvents(connection, until),
       ping: () => connection.call(ask, (docker, abortSignal) => get(docker, '/version', {}, abortSignal)),

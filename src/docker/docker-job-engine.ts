@@ -27,7 +27,7 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
   }
 
   async jobContainers(filter: JobFilter): Promise<readonly JobContainer[]> {
-    const call = { what: "list the jobs' containers", timeoutMs: DEADLINES.askMs };
+    const call = { name: 'list', what: "list the jobs' containers", timeoutMs: DEADLINES.askMs };
     const query = { all: 1, filters: JSON.stringify({ label: jobLabelFilters(filter) }) };
     const list = await this.#connection.call(call, (docker, abortSignal) =>
       get<Docker.ContainerInfo[]>(docker, '/containers/json', query, abortSignal),
@@ -43,7 +43,7 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
     // The engine takes any name for a container that does not run yet, and fails its start.
     if (!(await this.networkExists(network))) throw networkUnknown(network);
     const what = `join the container ${short(id)} to the network ${network}`;
-    const call = { what, timeoutMs: DEADLINES.createMs, slow: true };
+    const call = { name: 'network-connect', what, timeoutMs: DEADLINES.createMs, slow: true };
     await this.#connection.call(call, (docker, abortSignal) =>
       docker
         .getNetwork(encodeURIComponent(network))
@@ -73,7 +73,7 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
   }
 
   async networkExists(name: string): Promise<boolean> {
-    const call = { what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
+    const call = { name: 'network-inspect', what: `show the network ${name}`, timeoutMs: DEADLINES.askMs };
     const path = `/networks/${encodeURIComponent(name)}`;
     const found = await this.#connection.call(call, (docker, abortSignal) =>
       get(docker, path, {}, abortSignal).catch(undefinedFor404),
@@ -82,7 +82,12 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
   }
 
   async removeImage(id: string): Promise<boolean> {
-    const call = { what: `remove the image ${id}`, timeoutMs: DEADLINES.removeMs, slow: true };
+    const call = {
+      name: 'image-remove',
+      what: `remove the image ${id}`,
+      timeoutMs: DEADLINES.removeMs,
+      slow: true,
+    };
     return this.#connection.call(call, (docker, abortSignal) =>
       docker
         .getImage(pathOf(id))

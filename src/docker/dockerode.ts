@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import type Docker from 'dockerode';
+import type { Metrics } from '../metrics/metrics.ts';
 import { Connection } from './connection.ts';
 import { DockerEngine } from './docker-engine.ts';
 import { DockerJobEngine } from './docker-job-engine.ts';
@@ -13,16 +14,18 @@ import type { JobEngine } from './job-engine.ts';
 export interface EngineOptions {
   /** `unix:///path`, `tcp://host:port`, `http(s)://…`; undefined: DOCKER_HOST, else the local socket. */
   readonly address?: string;
+  /** Of calls: how long each takes, and which fail. */
+  readonly metrics?: Metrics;
 }
 
 /** Dials with the first call, not before. */
 export function openEngine(options: EngineOptions = {}): Engine {
-  return new DockerEngine(new Connection(options.address, loadDockerode));
+  return new DockerEngine(new Connection(options.address, loadDockerode, options.metrics));
 }
 
 /** As openEngine, for whoever runs jobs. */
 export function openJobEngine(options: EngineOptions = {}): JobEngine {
-  return new DockerJobEngine(new Connection(options.address, loadDockerode));
+  return new DockerJobEngine(new Connection(options.address, loadDockerode, options.metrics));
 }
 
 type DockerClass = new (options: Docker.DockerOptions) => Docker;

@@ -17,7 +17,7 @@ export function inspectContainer(
   nameOrId: string,
   limits: Inspection,
 ): Promise<Docker.ContainerInspectInfo | undefined> {
-  const call = { what: `show the container ${short(nameOrId)}`, ...limits };
+  const call = { name: 'inspect', what: `show the container ${short(nameOrId)}`, ...limits };
   const path = `/containers/${encodeURIComponent(nameOrId)}/json`;
   return connection.call(call, (docker, abortSignal) =>
     get<Docker.ContainerInspectInfo>(docker, path, {}, abortSignal).catch(undefinedFor404),

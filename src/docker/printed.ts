@@ -65,7 +65,7 @@ class Log {
 
   #open(follow: 0 | 1): Promise<Readable> {
     const what = `tell what ${short(this.#id)} printed`;
-    const call = { what, timeoutMs: OPEN_MS, slow: true, until: this.#stop };
+    const call = { name: 'logs', what, timeoutMs: OPEN_MS, slow: true, until: this.#stop };
     const path = `/containers/${encodeURIComponent(this.#id)}/logs`;
     return this.#connection.open(call, (docker, opening) =>
       getStream(docker, path, { follow, stdout: 1, stderr: 1 }, opening).catch((error) =>

@@ -56,7 +56,7 @@ async function run(
   };
   const authconfig = options.auth ?? (await credentialsFor(reference.registry, options.authFile));
   const request = { fromImage: reference.repository, tag: reference.version, abortSignal };
-  const stream = await connection.call(call, (docker) =>
+  const stream = await connection.call({ ...call, name: 'pull' }, (docker) =>
     docker
       .createImage({ ...request, ...(authconfig === undefined ? {} : { authconfig }) })
       .catch((error) => Promise.reject(refusal(error, ref))),

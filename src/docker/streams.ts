@@ -13,7 +13,7 @@ const KEEP_ALIVE_MS = 15_000;
 /** Events of our containers, until aborted. */
 export async function openEvents(connection: Connection, until: AbortSignal): Promise<AsyncIterable<Buffer>> {
   const filters = { type: ['container'], label: [LABELS.project] };
-  const call = { what: 'tell its events', timeoutMs: OPEN_TIMEOUT_MS, slow: true };
+  const call = { name: 'events', what: 'tell its events', timeoutMs: OPEN_TIMEOUT_MS, slow: true };
   const stream = await connection.call(call, (docker) =>
     docker.getEvents({ filters, abortSignal: until } as Docker.GetEventsOptions),
   );

@@ -1,0 +1,57 @@
+/** GET /metrics: the numbers of this process and, where there is one, of the proxy beside it, for Prometheus. */
+import { type GantryError, isGantryError } from '../errors.ts';
+import type { OpenMetrics } from '../metrics/open.ts';
+import { proxyText } from '../metrics/proxy-text.ts';
+import { ProxyClient } from '../proxy/client.ts';
+import type { ProxyMetrics } from '../proxy/protocol.ts';
+import { LATENCY_BOUNDS_MS } from '../proxy/traffic.ts';
+import type { Call, Reply, Route } from './route.ts';
+
+/** Less than a scraper waits, and far more than a proxy needs. */
+const PROXY_DEADLINE_MS = 5_000;
+const TEXT = 'text/plain; version=0.0.4; charset=utf-8';
+
+export interface MetricsAround {
+  readonly metrics?: OpenMetrics;
+  /** Of the proxy whose numbers are told too; absent: there is none. */
+  readonly stateDir?: string;
+  /** Whose numbers of it; absent: of all projects. */
+  readonly project?: string;
+}
+
+/** None without `metrics`. */
+export function metricsRoutes(around: MetricsAround): readonly Route[] {
+  const { metrics } = around;
+  if (metrics === undefined) return [];
+  const handle = async ({ response }: Call): Promise<Reply | undefined> => {
+    const parts = await Promise.all([metrics.text(), proxyPart(around)]);
+    response.writeHead(200, { 'content-type': metrics.contentType }).end(parts.join('\n'));
+    return undefined;
+  };
+  return [
+    {
+      ...{ method: 'GET', path: '/metrics', access: 'read', tag: 'server' },
+      summary: 'The numbers of the agent and its proxy, in the text format of Prometheus',
+      answer: TEXT,
+      handle,
+    },
+  ];
+}
+
+async function proxyPart({ stateDir, project }: MetricsAround): Promise<string> {
+  return stateDir === undefined ? '' : proxyText(await askProxy(stateDir, project), LATENCY_BOUNDS_MS);
+}
+
+/** undefined: none runs, it does not answer, or it is too old to count; gantryd_proxy_up says so. */
+async function askProxy(stateDir: string, project: string | undefined): Promise<ProxyMetrics | undefined> {
+  try {
+    return await new ProxyClient({ stateDir, deadlineMs: PROXY_DEADLINE_MS }).metrics(project);
+  } catch (error) {
+    if (isOfProxy(error)) return undefined;
+    throw error;
+  }
+}
+
+function isOfProxy(error: unknown): error is GantryError {
+  return isGantryError(error, 'proxy-unreachable') || isGantryError(error, 'proxy-failed');
+}
