@@ -34,6 +34,9 @@ export interface Ground {
   ask(method: string, path: string, asking?: Asking): Promise<Answered>;
 }
 
+/** What the tests of a fleet put into its etcd is below these. */
+const KEYS = keys();
+
 export interface GroundOptions extends Partial<Omit<ApiOptions, 'door' | 'routes'>> {
   readonly door?: Door;
   readonly routes?: (around: ApiAround) => readonly Route[];
@@ -43,7 +46,7 @@ export interface GroundOptions extends Partial<Omit<ApiOptions, 'door' | 'routes
 export async function apiGround(t: TestContext, options: GroundOptions = {}): Promise<Ground> {
   const { routes = apiRoutes, door, around: more, ...rest } = options;
   const store = new MemoryStore(new MemoryCluster());
-  const around = { store, keys: keys('/test'), now: Date.now, ...more };
+  const around = { store, keys: KEYS, now: Date.now, ...more };
   const tokens = door === undefined ? tokenDoor(store, around.keys) : undefined;
   const own = { address: '127.0.0.1', port: 0, ...rest };
   const api = await openApi({ ...own, door: door ?? (tokens as Door), routes: routes(around) });

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, type TestContext, test } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { STATUS } from '../../src/api/problem.ts';
+import { apiRoutes } from '../../src/api/routes.ts';
+import { keys } from '../../src/cluster/keys.ts';
+import { jsonCheck } from '../../src/config/json-check.ts';
+import { ERROR_CODES } from '../../src/errors.ts';
+import { MemoryCluster } from '../cluster/memory-cluster.ts';
+import { MemoryStore } from '../cluster/memory-store.ts';
+import { apiGround } from './api-ground.ts';
+
+const routes = apiRoutes({ store: new MemoryStore(new MemoryCluster()), keys: keys(), now: Date.now });
+
+interface Told {
+  readonly description: string;
+  readonly content?: Readonly<Record<string, { readonly schema?: object }>>;
+}
+
+interface Operation {
+  readonly operationId: string;
+  readonly summary: string;
+  readonly tags: readonly string[];
+  readonly parameters: readonly { readonly name: string; readonly in: string; readonly schema: object }[];
+  readonly requestBody?: Told;
+  readonly responses: Readonly<Record<string, Told>>;
+}
+
+interface Document {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+async function documentOf(t: TestContext): Promise<Document> {
+  const { ask } = await apiGround(t);
+  return (await ask('GET', '/openapi.json')).body;
+}
+
+describe('the OpenAPI document', () => {
+  test('has every route but those for the clients of other systems, each once', async (t) => {
+    const document = await documentOf(t);
+    assert.equal(document.openapi, '3.1.0');
+    const told = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const own = routes.filter((route) => route.compatible !== true && route.access !== 'peer');
+    const known = own.map(({ method, path }) => `${method} ${path.replace(/:([^/]+)/g, '{$1}')}`);
+    assert.deepEqual(told.sort(), known.sort());
+  });
+
+  test('is one that its readers can follow: ids, parameters, answers and schemas', async (t) => {
+    const document = await documentOf(t);
+    const ids: string[] = [];
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    const compiles = (schema: object, where: string) => {
+      const { $ref } = schema as { readonly $ref?: string };
+      if ($ref === undefined) assert.doesNotThrow(() => ajv.compile(schema), where);
+      else assert.equal($ref, '#/components/schemas/Problem', where);
+    };
+    for (const [path, operations] of Object.entries(document.paths)) {
+      for (const [method, operation] of Object.entries(operations)) {
+        const { operationId, summary, tags, parameters, requestBody, responses } = operation;
+        const where = `${method} ${path}`;
+        ids.push(operationId);
+        const inPath = parameters.filter((p) => p.in === 'path').map((p) => p.name);
+        const inBraces = [...path.matchAll(/\{(\w+)\}/g)].map((found) => found[1]);
+        assert.deepEqual(inPath, inBraces, where);
+        for (const { schema, name } of parameters) compiles(schema, `${where} ${name}`);
+        assert.ok(summary !== '' && tags.length === 1, where);
+        assert.ok(
+          Object.keys(responses).some((code) => /^2\d\d$/.test(code)),
+          where,
+        );
+        const answers = Object.values(responses);
+        for (const { description } of answers) assert.equal(typeof description, 'string', where);
+        for (const { content = {} } of requestBody === undefined ? answers : [requestBody, ...answers])
+          for (const [type, { schema }] of Object.entries(content))
+            if (schema !== undefined) compiles(schema, `${where} ${type}`);
+      }
+    }
+    assert.equal(new Set(ids).size, ids.length);
+  });
+});
+
+describe('the routes of the API', () => {
+  test('have schemas that can be checked, and bounds', () => {
+    for (const { method, path, query = {}, body } of routes) {
+      for (const [name, schema] of Object.entries(query))
+        assert.doesNotThrow(() => jsonCheck(schema), `${method} ${path} ?${name}`);
+      if (typeof body === 'object') assert.doesNotThrow(() => jsonCheck(body.schema), `${method} ${path}`);
+    }
+  });
+
+  test('change nothing that a token to read may ask for', () => {
+    const changing = routes.filter((route) => route.method !== 'GET' && route.method !== 'DELETE');
+    for (const { method, path, access } of changing)
+      assert.ok(['deploy', 'admin'].includes(access), `${method} ${path} is for ${access}`);
+  });
+});
+
+test('every code of an error has a status, and one alone', () => {
+  assert.deepEqual(Object.keys(STATUS).sort(), Object.keys(ERROR_CODES).sort());
+  for (const [code, status] of Object.entries(STATUS)) assert.ok(status >= 400 && status < 600, code);
+});
