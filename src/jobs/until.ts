@@ -1,7 +1,6 @@
-/** Waits for what hosts do about a run or a schedule: followed in the store, and looked at now and then besides. */
+/** Waits for what hosts do about a run or a schedule. */
 import type { RunValue, ScheduleValue } from '../cluster/job-values.ts';
-import type { Range } from '../cluster/store.ts';
-import { Poke } from '../poke.ts';
+import { untilWritten } from '../cluster/until.ts';
 import { findRun, listSchedules } from './intents.ts';
 import type { JobFleet } from './job-fleet.ts';
 import { keysOf } from './run-records.ts';
@@ -9,8 +8,6 @@ import { isOver } from './runs.ts';
 
 /** A host looks whether the images of a schedule can be had, and may have to pull them. */
 export const CHECK_MS = 60_000;
-/** Hints that something changed may be missed. */
-const LOOK_AGAIN_MS = 2_000;
 
 /** The run once it is over, or as it is when the time is. run-unknown when nothing of it is kept. */
 export function untilOver(
@@ -19,9 +16,7 @@ export function untilOver(
   waitMs: number,
   signal: AbortSignal,
 ): Promise<RunValue> {
-  const key = keysOf(fleet).jobs.run(id);
-  const wait = { range: { from: key, to: `${key}\0` }, waitMs, signal };
-  return until(fleet, wait, () => findRun(fleet, id), isOver);
+  return untilRun(fleet, id, waitMs, signal, isOver);
 }
 
 /** The run once a host has begun it or it is over, or as it is when the time is. run-unknown. */
@@ -31,14 +26,7 @@ export function untilBegun(
   waitMs: number,
   signal: AbortSignal,
 ): Promise<RunValue> {
-  const key = keysOf(fleet).jobs.run(id);
-  const wait = { range: { from: key, to: `${key}\0` }, waitMs, signal };
-  return until(
-    fleet,
-    wait,
-    () => findRun(fleet, id),
-    ({ state }) => state !== 'pending',
-  );
+  return untilRun(fleet, id, waitMs, signal, ({ state }) => state !== 'pending');
 }
 
 /** The schedules once a host has looked at each, or as they are when the time is over. */
@@ -48,13 +36,11 @@ export function untilChecked(
   waitMs: number,
   signal: AbortSignal,
 ): Promise<readonly ScheduleValue[]> {
-  const wait = { range: keysOf(fleet).jobs.schedules(), waitMs, signal };
-  return until(
-    fleet,
-    wait,
-    () => schedulesNamed(fleet, names),
-    (found) => found.every(isChecked),
-  );
+  return untilWritten(fleet.store, {
+    ...{ range: keysOf(fleet).jobs.schedules(), waitMs, signal },
+    look: () => schedulesNamed(fleet, names),
+    isDone: (found) => found.every(isChecked),
+  });
 }
 
 export async function schedulesNamed(fleet: JobFleet, names: readonly string[]): Promise<ScheduleValue[]> {
@@ -65,30 +51,14 @@ export function isChecked({ checked, trouble }: ScheduleValue): boolean {
   return checked !== undefined || trouble !== undefined;
 }
 
-interface Wait {
-  readonly range: Range;
-  readonly waitMs: number;
-  readonly signal: AbortSignal;
-}
-
-async function until<T>(
-  { store }: JobFleet,
-  { range, waitMs, signal }: Wait,
-  look: () => Promise<T>,
-  isDone: (found: T) => boolean,
-): Promise<T> {
-  const poke = new Poke();
-  const mirror = store.follow({ range, onChange: () => poke.poke() });
-  const end = performance.now() + waitMs;
-  try {
-    for (;;) {
-      poke.clear();
-      const found = await look();
-      const leftMs = end - performance.now();
-      if (isDone(found) || leftMs <= 0 || signal.aborted) return found;
-      await poke.wait(Math.min(leftMs, LOOK_AGAIN_MS), signal);
-    }
-  } finally {
-    mirror.close();
-  }
+function untilRun(
+  fleet: JobFleet,
+  id: string,
+  waitMs: number,
+  signal: AbortSignal,
+  isDone: (run: RunValue) => boolean,
+): Promise<RunValue> {
+  const key = keysOf(fleet).jobs.run(id);
+  const range = { from: key, to: `${key}\0` };
+  return untilWritten(fleet.store, { range, waitMs, signal, look: () => findRun(fleet, id), isDone });
 }
