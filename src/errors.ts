@@ -66,6 +66,7 @@ export const ERROR_CODES = {
   'too-many': { exit: 1, about: 'whoever asks the API asks too often' },
   'token-unknown': { exit: 2, about: 'the API has no token of that name' },
   'token-taken': { exit: 2, about: 'the API has a token of that name already' },
+  'webhook-failed': { exit: 1, about: 'whoever the config names with notify was not told of something' },
   internal: { exit: 1, about: 'a defect of gantryd' },
 } as const satisfies Record<string, { exit: 1 | 2 | 3 | 4; about: string }>;
 

@@ -69,6 +69,7 @@ export const STATUS = {
   'too-many': 429,
   'token-unknown': 404,
   'token-taken': 409,
+  'webhook-failed': 502,
   internal: 500,
 } as const satisfies Record<ErrorCode, number>;
 

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import { openStateDir } from '../agent/state-dir.ts';
 import { troubleOf } from '../agent/stay.ts';
+import { steadyNow } from '../clock.ts';
 import { openStore } from '../cluster/etcd-store.ts';
 import { keys } from '../cluster/keys.ts';
 import type { Store } from '../cluster/store.ts';
@@ -12,6 +13,7 @@ import { GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
+import { telling } from '../fleet/telling.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
 import { placeOf, refuseOpenElsewhere } from './api-place.ts';
@@ -46,7 +48,11 @@ export async function runAgent(args: RunArguments): Promise<number> {
       ...{ store, prefix, project: args.project, engine },
       ...{ stateDir: stateDir.path, file: args.secretsKey },
     });
-    const emit = (event: AgentEvent) => output.event(event);
+    const told = telling({
+      ...{ store, keys: keys(prefix), project: args.project, host, secrets: secrets.secrets },
+      ...{ now: steadyNow, emit: (event: AgentEvent) => output.event(event) },
+    });
+    const { emit } = told;
     const common = { project: args.project, host, labels, engine, store, emit, hostId: stateDir.hostId };
     const jobs = new Beside((signal) => {
       const { jobSlots: slots, apiAddress, apiPort } = args;
@@ -74,7 +80,9 @@ export async function runAgent(args: RunArguments): Promise<number> {
           stopOnExit: args.stopOnExit,
         },
         signal,
-      ).finally(() => Promise.all([api.end(), jobs.end()])),
+      )
+        .finally(() => Promise.all([api.end(), jobs.end()]))
+        .finally(() => told.close()),
     );
     return 0;
   } finally {

@@ -63,8 +63,8 @@ export class EventLog {
   /** What waits is written, unless that takes long. Idempotent. */
   async close(): Promise<void> {
     this.#ended.abort();
-    await this.#running;
-    await Promise.race([this.#writeAll(), pause(LAST_MS, new AbortController().signal)]);
+    const written = this.#running.then(() => this.#writeAll());
+    await Promise.race([written, pause(LAST_MS, new AbortController().signal)]);
   }
 
   async #run(signal: AbortSignal): Promise<void> {

@@ -1,0 +1,175 @@
+/**
+ * Tells whoever the project's `notify` names of what went wrong on this host, or was decided by it. What the config
+ * says is asked when there is something to tell; while etcd is away what it said last holds. Nothing here holds up or
+ * fails who tells.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Posted, post } from '../checks/webhook.ts';
+import type { ProjectKeys } from '../cluster/keys.ts';
+import type { Store } from '../cluster/store.ts';
+import { type ConfigValue, readConfig } from '../cluster/values.ts';
+import type { Notify, Occasion } from '../config/project.ts';
+import { isGantryError, messageOf } from '../errors.ts';
+import type { AgentEvent } from '../events.ts';
+import { pause } from '../poke.ts';
+import { Deliveries } from './deliveries.ts';
+import { keptValue } from './kept-events.ts';
+import { drainsEndedBy, occasionOf } from './occasions.ts';
+
+/** What the config said is good for so long: many drains begin at once. */
+const FRESH_MS = 5_000;
+/** What an agent that ends gives its last words. */
+const LAST_MS = 3_000;
+/** For what is under way to notice. */
+const GIVEN_UP_MS = 500;
+/** Drains that are watched; far more than a host has. */
+const MAX_DRAINS = 5_000;
+
+export interface NotifierInput {
+  readonly project: string;
+  readonly host: string;
+  readonly store: Store;
+  readonly keys: ProjectKeys;
+  /** Epoch milliseconds. */
+  readonly now: () => number;
+  /** The value of a secret of the project. Throws when it cannot be had. */
+  readonly secret: (name: string) => Promise<Buffer>;
+  /** Somebody was not told: why, as a sentence. */
+  readonly onLost: (message: string) => void;
+  /** For tests. */
+  readonly againMs?: number;
+}
+
+interface Notice {
+  readonly occasion: Occasion;
+  readonly notify: Notify;
+  readonly delivery: string;
+  readonly body: string;
+}
+
+export class Notifier {
+  readonly #input: NotifierInput;
+  readonly #ended = new AbortController();
+  readonly #byUrl = new Map<string, Deliveries<Notice>>();
+  readonly #drains = new Map<string, readonly NodeJS.Timeout[]>();
+  readonly #pending = new Set<Promise<void>>();
+  #known: { readonly notify: readonly Notify[]; readonly at: number } = { notify: [], at: -FRESH_MS };
+
+  constructor(input: NotifierInput) {
+    this.#input = input;
+  }
+
+  /** Never throws and never waits. */
+  add(event: AgentEvent): void {
+    for (const container of drainsEndedBy(event)) this.#endDrain(container);
+    const occasion = occasionOf(event);
+    if (occasion !== undefined) this.#later(() => this.#tell(occasion, event));
+    if (event.kind === 'drain-started') this.#watch(event);
+  }
+
+  /** What waits is sent, unless that takes long. Idempotent. */
+  async close(): Promise<void> {
+    for (const container of [...this.#drains.keys()]) this.#endDrain(container);
+    const sent = Promise.all([...this.#pending]).then(() =>
+      Promise.all([...this.#byUrl.values()].map((deliveries) => deliveries.idle())),
+    );
+    await Promise.race([sent, pause(LAST_MS, this.#ended.signal)]);
+    this.#ended.abort();
+    await Promise.race([sent, pause(GIVEN_UP_MS, new AbortController().signal)]);
+  }
+
+  #later(what: () => Promise<void>): void {
+    const doing: Promise<void> = what().finally(() => this.#pending.delete(doing));
+    this.#pending.add(doing);
+  }
+
+  async #tell(occasion: Occasion, event: AgentEvent): Promise<void> {
+    for (const notify of await this.#config())
+      if (notify.on.includes(occasion)) this.#send(occasion, event, notify);
+  }
+
+  #send(occasion: Occasion, event: AgentEvent, notify: Notify, text?: string): void {
+    const { project, host } = this.#input;
+    const delivery = randomUUID();
+    const kept = keptValue(event, host);
+    const { at, component } = kept;
+    const told = { on: occasion, id: delivery, at, project, component, host, text: text ?? kept.text };
+    const body = JSON.stringify({ ...told, event: kept.event });
+    this.#deliveriesTo(notify.url).add({ occasion, notify, delivery, body });
+  }
+
+  /** Until it ends; the container that drains is not asked, so an agent that starts anew does not know of it. */
+  #watch(event: Extract<AgentEvent, { kind: 'drain-started' }>): void {
+    const { container } = event;
+    if (this.#drains.size >= MAX_DRAINS) return;
+    this.#endDrain(container);
+    this.#drains.set(container, []);
+    this.#later(async () => {
+      const asked = (await this.#config()).filter(({ on }) => on.includes('long-drain'));
+      if (!this.#drains.has(container)) return;
+      this.#drains.set(
+        container,
+        asked.map((notify) => this.#longDrain(event, notify)),
+      );
+    });
+  }
+
+  #longDrain(event: Extract<AgentEvent, { kind: 'drain-started' }>, notify: Notify): NodeJS.Timeout {
+    const longMs = notify.drainLongerThanMs;
+    const text = `Container ${event.container.slice(0, 12)} drains for longer than ${longMs / 1000} s`;
+    const leftMs = Math.max(0, longMs - (this.#input.now() - event.at));
+    return setTimeout(() => this.#send('long-drain', event, notify, text), leftMs).unref();
+  }
+
+  #endDrain(container: string): void {
+    for (const timer of this.#drains.get(container) ?? []) clearTimeout(timer);
+    this.#drains.delete(container);
+  }
+
+  async #config(): Promise<readonly Notify[]> {
+    const { store, keys, project, now } = this.#input;
+    if (now() - this.#known.at < FRESH_MS) return this.#known.notify;
+    try {
+      const config = readConfig(await store.get(keys.config));
+      const notify = await notifyOf(config, project);
+      this.#known = { notify, at: now() };
+    } catch (error) {
+      // Away, or of a newer gantryd: what it said last.
+      if (!isGantryError(error)) throw error;
+    }
+    return this.#known.notify;
+  }
+
+  #deliveriesTo(url: string): Deliveries<Notice> {
+    const known = this.#byUrl.get(url);
+    if (known !== undefined) return known;
+    const { againMs } = this.#input;
+    const made = new Deliveries<Notice>({
+      send: (notice, signal) => this.#post(notice, signal),
+      // Some addresses are secrets themselves: the host alone is named.
+      onLost: (why) => this.#input.onLost(`${new URL(url).origin} was not told of something: ${why}`),
+      signal: this.#ended.signal,
+      ...(againMs === undefined ? {} : { againMs }),
+    });
+    this.#byUrl.set(url, made);
+    return made;
+  }
+
+  async #post({ notify, occasion, delivery, body }: Notice, signal: AbortSignal): Promise<Posted> {
+    let secret: Buffer | undefined;
+    try {
+      if (notify.secret !== undefined) secret = await this.#input.secret(notify.secret);
+    } catch (error) {
+      const again = isGantryError(error) && error.retryable;
+      return { ok: false, again, why: `its secret cannot be had: ${messageOf(error)}` };
+    }
+    return post({ url: notify.url, body, event: occasion, delivery, secret }, signal);
+  }
+}
+
+/** Most projects have none: what reads a whole config is not even loaded for them. */
+async function notifyOf(config: ConfigValue | undefined, project: string): Promise<readonly Notify[]> {
+  if (config?.file.notify === undefined) return [];
+  const { projectOfStored } = await import('../config/load.ts');
+  return projectOfStored(config.file, project).notify;
+}
