@@ -46,6 +46,8 @@ export function parseStored(stored: unknown, project: string, options: OverrideO
   return check(source, { ...options, project }, project);
 }
 
+/** Each is looked at for what was meant by it, which takes its time; nobody reads so many. */
+const MOST_FINDINGS = 1_000;
 const EMPTY = 'is empty; the smallest project is {"components": [{"name": "web", "repo": "nginx"}]}';
 
 function check(source: Source, options: Omit<ParseOptions, 'file'>, name: string): ParseResult {
@@ -57,7 +59,7 @@ function check(source: Source, options: Omit<ParseOptions, 'file'>, name: string
   const all = [
     ...source.findings,
     ...findings,
-    ...(validate(value) ? [] : toFindings(validate.errors ?? [], value)),
+    ...(validate(value) ? [] : toFindings((validate.errors ?? []).slice(0, MOST_FINDINGS), value)),
     ...findRuleProblems(value),
     ...(options.project === undefined ? nameFindings(value, name) : otherNameFindings(value, name)),
   ];
