@@ -37,6 +37,8 @@ export type Instances = number | { readonly total: number };
 export interface ScaleValue {
   readonly format: 1;
   readonly instances: Instances;
+  /** It is to be as the releases say: `instances` is what the desired one said then. */
+  readonly config?: true;
   /** Grows with every change: a host that has followed it follows no lower one. */
   readonly number: number;
   readonly by: string;
@@ -209,6 +211,8 @@ export interface StatusValue {
   readonly known: { readonly release: number; readonly generation: number };
   /** Release that serves here; 0: none. */
   readonly serving: number;
+  /** How many containers are to be here, where that is not the releases' business alone. */
+  readonly size?: HostSize;
   /** The release it follows was tried out and did well, here or on a host before it. */
   readonly tried?: true;
   readonly phase: HostPhase;
@@ -223,6 +227,13 @@ export interface StatusValue {
   readonly died?: Death;
   /** ISO time when `phase` began. */
   readonly since: string;
+}
+
+export interface HostSize {
+  readonly wanted: number;
+  /** The `number` of the scale that is followed, and of the shares; 0: none. */
+  readonly scale: number;
+  readonly shares: number;
 }
 
 export interface Death {
@@ -315,6 +326,7 @@ export const readRollout = reader<RolloutValue>({
 
 export const readScale = reader<ScaleValue>({
   instances: (v) => count(v) || fields({ total: count })(v),
+  config: optional((v) => v === true),
   number: count,
   by: text,
   at: text,
@@ -358,6 +370,7 @@ export const readStatus = reader<StatusValue>({
   known: fields({ release: count, generation: count }),
   serving: count,
   tried: optional((v) => v === true),
+  size: optional(fields({ wanted: count, scale: count, shares: count })),
   phase: text,
   why: text,
   containers: each(fields({ id: text, release: count, state: text, connections: count })),

@@ -9,12 +9,14 @@ import { secretMounts } from '../agent/secret-mounts.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay, troubleOf } from '../agent/stay.ts';
 import type { StatusValue } from '../cluster/values.ts';
+import { completed } from '../config/normalise.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import { Poke } from '../poke.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
+import { type Sharing, SharesKeeper } from './shares-keeper.ts';
 import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -34,6 +36,7 @@ export class FleetComponent {
   readonly #file: RecordFile;
   readonly #agent: Agent;
   readonly #steps: Steps;
+  readonly #shares: SharesKeeper;
   readonly #poke = new Poke();
   readonly #ended = new AbortController();
   readonly #postMortem: PostMortem;
@@ -70,10 +73,12 @@ export class FleetComponent {
       },
       heal: true,
       keepsOld: true,
+      metrics: around.metrics,
       idleResyncMs: AGENT_RESYNC_MS,
       fence: () => this.#mayAdvance(),
       onRound: (view) => this.#onRound(view),
     });
+    this.#shares = new SharesKeeper(name, around);
     this.#steps = steps({
       ...{ around, name, agent: this.#agent, tell },
       poke: () => this.#poke.poke(),
@@ -153,9 +158,10 @@ export class FleetComponent {
       { wanted, here, view, ...this.#postMortem.remains },
       signal,
     );
+    const decidesMs = await this.#shares.round(wanted, sharingOf(view, wanted, here));
     this.#trouble = undefined;
     this.#failures = 0;
-    return Math.min(restMs, pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS);
+    return Math.min(restMs, decidesMs, pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS);
   }
 
   /** The agent's own last look, unless the record has changed since. */
@@ -196,12 +202,14 @@ export class FleetComponent {
       now: this.#around.now(),
       lease: this.#around.session.lease(),
       memory: record.fleet,
+      scale: record.scale,
       status: record.status,
       release: record.release,
       proven: release?.proven === true,
       returns: desired.previous !== undefined,
       serves: serves(observed),
       trying: view.plan.find((a) => a.kind === 'wait' && a.for === 'canary')?.why,
+      hasNone: release?.component.instances === 0,
       arrived: record.status === 'ready' ? full >= (release?.component.instances ?? 1) : gone,
       failing: this.#postMortem.failing(view),
       reason: record.reason,
@@ -302,6 +310,18 @@ export class FleetComponent {
     leased.put(keys.status(this.name, host), status, { news });
     tellOffers(view, this.#around, this.#leaves);
   }
+}
+
+function sharingOf({ desired: { release } }: View, wanted: Wanted, here: Here): Sharing {
+  const isDesired = release !== undefined && release.number === wanted.desired?.value.release;
+  const known = isDesired ? release.component : undefined;
+  const { instances } = release?.component ?? {};
+  return {
+    memory: here.scale,
+    generation: here.memory?.generation ?? 0,
+    spec: wanted.release === undefined ? known : completed(wanted.release.spec),
+    arrivedAt: here.status === 'ready' && here.proven && here.arrived ? instances : undefined,
+  };
 }
 
 function essence(c: ObservedContainer): readonly unknown[] {

@@ -17,6 +17,7 @@ import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { withLock } from '../lock.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { pause } from '../poke.ts';
 import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/routes.ts';
 import { VERSION } from '../version.ts';
@@ -26,6 +27,7 @@ import { FollowedIndex } from './followed-index.ts';
 import { sharedEngine, sharedProxyPort } from './hints.ts';
 import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
+import { Presence } from './presence.ts';
 import { type HostSecrets, keepPublished } from './secrets-key.ts';
 import type { Surroundings } from './surroundings.ts';
 import { wantedOf } from './wanted.ts';
@@ -59,6 +61,8 @@ export interface HostInput {
   /** Drains what runs here when told to end. */
   readonly stopOnExit: boolean;
   readonly emit: (event: AgentEvent) => void;
+  /** Default: nobody wants numbers. */
+  readonly metrics?: Metrics | undefined;
   /** Called once everything is followed. */
   readonly onRunning: () => void;
   readonly now?: () => number;
@@ -101,6 +105,7 @@ class FleetHost {
   readonly #mirror: Mirror;
   readonly #leased: LeasedKeys;
   readonly #links: LinkRoutes;
+  readonly #presence: Presence;
   readonly #around: Surroundings;
   readonly #since: string;
   #connections: ReadonlyMap<string, number> = new Map();
@@ -128,6 +133,10 @@ class FleetHost {
     const limits = () => this.#limits;
     this.#links = new LinkRoutes({ project, host, stateDir, engine, proxy, limits });
     this.#mirror = store.follow({ range: keys.followed(), onChange: (changed) => this.#onChange(changed) });
+    this.#presence = new Presence({
+      ...{ store, project, keys: this.#keys, ttlMs: SESSION_TTL_MS, now: this.#now },
+      onChange: () => this.#pokeAll(),
+    });
     this.#around = {
       ...{
         project,
@@ -142,7 +151,9 @@ class FleetHost {
         secrets: input.secrets,
       },
       ...{ session: this.#session, leased: this.#leased, links: this.#links, now: this.#now, limits },
+      presence: this.#presence,
       emit: input.emit,
+      metrics: input.metrics,
       connections: () => this.#connections,
       wanted: (component, releaseOf) =>
         wantedOf(this.#mirror, keys, component, this.#index.turns(component), releaseOf),
@@ -277,6 +288,10 @@ class FleetHost {
 
   #onLease(): void {
     this.#leased.leaseChanged();
+    this.#pokeAll();
+  }
+
+  #pokeAll(): void {
     for (const component of this.#components.values()) component.poke();
   }
 
@@ -318,12 +333,11 @@ class FleetHost {
     return owners.find((o) => o.owner === project)?.table.limits ?? DEFAULT_LIMITS;
   }
 
-  #tellPresence(): void {
+  #tellPresence(components = [...this.#components.keys()].sort()): void {
     const { project, host, hostId: id, labels, address = '' } = this.#input;
     const value: HostValue = {
       ...{ format: 1, host, id, project, address, version: VERSION, pid: process.pid, labels },
-      components: [...this.#components.keys()].sort(),
-      since: this.#since,
+      ...{ components, since: this.#since },
     };
     this.#leased.put(this.#keys.host(project, host), value, { news: true });
   }
@@ -351,6 +365,7 @@ class FleetHost {
   async #leave(): Promise<void> {
     const forever = new AbortController().signal;
     const all = [...this.#components.values()];
+    this.#tellPresence([]); // its shares are for the others
     await Promise.all(all.map((component) => component.beginLeaving()));
     await this.#leadElsewhere();
     await Promise.all(all.map((component) => component.leave(forever)));
@@ -371,6 +386,7 @@ class FleetHost {
     this.#answered.resolve();
     await Promise.all([...this.#components.values()].map((component) => component.close()));
     this.#mirror.close();
+    this.#presence.close();
     await this.#followed;
     if (this.#input.stopOnExit) await this.#session.close();
     // The links that are offered here serve on, and a new start within the lease's time goes on where this one was.

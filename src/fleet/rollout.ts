@@ -7,7 +7,16 @@
  * INVARIANT: only a greater generation than the one followed changes what is wanted here; absence never does.
  */
 import type { FleetMemory } from '../agent/record.ts';
-import type { DesiredValue, ReleaseValue, RolloutValue, TurnValue } from '../cluster/values.ts';
+import type { ScaleMemory } from '../agent/scale.ts';
+import type {
+  DesiredValue,
+  ReleaseValue,
+  RolloutValue,
+  ScaleValue,
+  SharesValue,
+  TurnValue,
+} from '../cluster/values.ts';
+import { isUnspread, rescaled } from './scaling.ts';
 
 export interface Versioned<T> {
   readonly value: T;
@@ -25,6 +34,8 @@ export interface Wanted {
   readonly trouble: string | undefined;
   readonly desired: Versioned<DesiredValue> | undefined;
   readonly rollout: Versioned<RolloutValue> | undefined;
+  readonly scale: Versioned<ScaleValue> | undefined;
+  readonly shares: Versioned<SharesValue> | undefined;
   /** In order of creation. */
   readonly turns: readonly Turn[];
   /** Components whose rollouts must be done before this one switches and are not; and those of them that ended badly. */
@@ -53,6 +64,7 @@ export interface Here {
   /** Of the session; undefined: none is held. */
   readonly lease: string | undefined;
   readonly memory: FleetMemory | undefined;
+  readonly scale?: ScaleMemory | undefined;
   /** What the record wants. */
   readonly status: DesiredValue['status'];
   readonly release: number;
@@ -63,6 +75,8 @@ export interface Here {
   readonly serves: boolean;
   /** What is waited for while the release has only a share of the work; undefined: it is not tried out. */
   readonly trying?: string | undefined;
+  /** No container of it is to be here. */
+  readonly hasNone?: boolean;
   /** The host is as the record wants it: all containers serve, or all are gone. */
   readonly arrived: boolean;
   /** What is wrong with a container of the release; undefined: nothing. */
@@ -74,6 +88,7 @@ export interface Here {
 
 export type Step =
   | { readonly kind: 'take-back'; readonly why: string }
+  | { readonly kind: 'rescale'; readonly scale: ScaleMemory; readonly why: string }
   | { readonly kind: 'follow-status'; readonly status: 'stopped' | 'killed'; readonly why: string }
   | { readonly kind: 'learn-release'; readonly release: number; readonly why: string }
   | { readonly kind: 'prepare'; readonly why: string }
@@ -106,6 +121,8 @@ export function nextStep(wanted: Wanted, here: Here): Step {
   if (desired === undefined) return wait('intent', 'nothing was asked of it yet');
   const followed = here.memory?.generation ?? 0;
   if (desired.generation < followed) return ahead(desired, followed, wanted, here);
+  const rescale = rescaled(wanted, here.scale, here.host);
+  if (rescale !== undefined) return { kind: 'rescale', ...rescale };
   if (desired.status !== 'ready') return towardsNothing(desired, desired.status, wanted, here);
   return towardsRelease(desired, wanted, here);
 }
@@ -205,7 +222,7 @@ function straight(
     return arriving(release, here);
   }
   if (queued(wanted, here) !== undefined) return { kind: 'unqueue', why: 'it needs no turn' };
-  const unready = preparing(desired.generation, ours.attempt, here, false);
+  const unready = preparing(ours, wanted, here, false);
   if (unready !== undefined) return unready;
   return { kind: 'adopt', proven: true, why: ours.kind === 'rollback' ? 'a rollback' : 'the fleet has it' };
 }
@@ -218,7 +235,7 @@ function withoutRollout(desired: DesiredValue, release: ReleaseValue, wanted: Wa
     return wait('fleet', why);
   }
   if (queued(wanted, here) !== undefined) return { kind: 'unqueue', why: 'it needs no turn' };
-  const unready = preparing(desired.generation, 1, here, false);
+  const unready = preparing({ generation: desired.generation, attempt: 1 }, wanted, here, false);
   return unready ?? { kind: 'adopt', proven: true, why: 'nothing serves here yet' };
 }
 
@@ -229,7 +246,7 @@ function arriving({ number }: ReleaseValue, here: Here): Step {
 
 /** Not adopted yet: prepare, queue, and wait for the turn. */
 function before(ours: RolloutValue, release: ReleaseValue, wanted: Wanted, here: Here): Step {
-  const unready = preparing(ours.generation, ours.attempt, here, true);
+  const unready = preparing(ours, wanted, here, true);
   if (unready !== undefined) return unready;
   const turn = own(wanted, here);
   if (here.lease === undefined) return wait('etcd', 'this host has no lease yet');
@@ -272,6 +289,7 @@ function inTurn(desired: DesiredValue, ours: RolloutValue, wanted: Wanted, here:
   if (here.proven && here.failing !== undefined) return { kind: 'fail', why: here.failing };
   if (!here.proven && here.trying !== undefined) return wait('monitor', here.trying);
   if (!here.proven || !here.arrived) return wait('ready', `release ${number} is coming up`);
+  if (here.hasNone === true) return { kind: 'settle', why: 'no container of it is to be here' };
   const since = here.memory?.provenAt;
   if (since === undefined) return { kind: 'watch-again', why: 'nobody remembers since when it serves' };
   const until = since + monitorMs;
@@ -280,16 +298,27 @@ function inTurn(desired: DesiredValue, ours: RolloutValue, wanted: Wanted, here:
 }
 
 /** What is still to be done before a release can be adopted; undefined: nothing. */
-function preparing(generation: number, attempt: number, here: Here, decides: boolean): Step | undefined {
+function preparing(
+  { generation, attempt }: Pick<RolloutValue, 'generation' | 'attempt'>,
+  wanted: Wanted,
+  here: Here,
+  decides: boolean,
+): Step | undefined {
   const p = here.preparation;
   if (p === undefined || p.generation !== generation || p.attempt !== attempt) {
     return { kind: 'prepare', why: 'it is wanted here' };
   }
-  if (p.state === 'done') return undefined;
+  if (p.state === 'done') return unspread(wanted, here);
   if (p.state === 'working') return wait('image', p.why);
   if (p.state === 'refused' && decides) return { kind: 'fail', why: p.why };
   if (p.retryAt !== undefined && p.retryAt <= here.now) return { kind: 'prepare', why: 'another try' };
   return wait('image', p.why, p.retryAt);
+}
+
+function unspread(wanted: Wanted, { scale, memory }: Here): Step | undefined {
+  const following = { memory: scale, generation: memory?.generation ?? 0 };
+  if (!isUnspread(wanted, following)) return undefined;
+  return wait('fleet', 'it is not decided yet how its total is spread over the hosts');
 }
 
 function isAt(desired: DesiredValue, here: Here): boolean {

@@ -51,6 +51,7 @@ export function statusOf(input: StatusInput): StatusValue {
       generation: Math.max(memory?.generation ?? 0, known.generation),
     },
     serving: servingRelease(observed.containers),
+    ...sizeOf(view),
     ...(isTried(record) ? { tried: true as const } : {}),
     phase,
     why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),
@@ -62,11 +63,21 @@ export function statusOf(input: StatusInput): StatusValue {
   };
 }
 
+/** Told once somebody asked for a number, or where there is a total to spread. */
+function sizeOf({ desired: { status, release }, record: { scale } }: View): Pick<StatusValue, 'size'> {
+  if (scale === undefined && release?.component.total === undefined) return {};
+  const wanted = status === 'ready' ? (release?.component.instances ?? 0) : 0;
+  return { size: { wanted, scale: scale?.number ?? 0, shares: scale?.decision ?? 0 } };
+}
+
 /** What must be told at once; the rest may wait for its turn. */
 export function isNews(before: StatusValue | undefined, now: StatusValue): boolean {
   if (before === undefined) return true;
-  const loud = ({ settled, generation, serving, phase, retryAt, logs, died }: StatusValue) =>
-    [settled, generation, serving, phase, retryAt ?? 0, logs.length > 0, died?.container].join(' ');
+  const loud = ({ settled, generation, serving, phase, retryAt, logs, died, size }: StatusValue) =>
+    [
+      ...[settled, generation, serving, phase, retryAt ?? 0, logs.length > 0, died?.container],
+      ...[size?.wanted, size?.scale, size?.shares],
+    ].join(' ');
   return loud(before) !== loud(now);
 }
 
@@ -89,7 +100,9 @@ function phaseOf({ view, step, trouble }: StatusInput): HostPhase {
   if (!desired.release.proven) return 'starting';
   const serving = observed.containers.filter((c) => c.routed && c.release === desired.release?.number);
   const well = serving.filter((c) => c.state === 'running' && c.health !== 'unhealthy');
-  if (well.length >= desired.release.component.instances) return 'serving';
+  const { instances } = desired.release.component;
+  if (instances === 0) return observed.containers.length > 0 ? 'draining' : 'idle';
+  if (well.length >= instances) return 'serving';
   if (serving.length > 0) return 'degraded';
   return trouble === undefined ? 'starting' : 'failed';
 }

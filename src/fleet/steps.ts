@@ -93,6 +93,11 @@ export function steps(input: StepsInput): Steps {
       return 0;
     },
 
+    async rescale({ scale }, _, signal) {
+      await change(signal, (record) => ({ ...record, scale }));
+      return 0;
+    },
+
     async 'follow-status'({ status }, { wanted }, signal) {
       const { generation } = desired(wanted).value;
       await change(signal, (record) =>
@@ -168,7 +173,8 @@ export function steps(input: StepsInput): Steps {
         if (!proven && !mayAdvance(wanted, { host, lease, returns, generation })) return record;
         const { release, linkPorts } = await onThisHost(value, record, linkPort);
         const fleet = { generation, attempt, settled: fleetOf(record).settled };
-        const adopted = withAdopted(asItServes(record, view), { ...release, proven }, fleet);
+        const isUnscaled = wanted.scale === undefined;
+        const adopted = withAdopted(asItServes(record, view), { ...release, proven }, fleet, isUnscaled);
         const tried = isTriedElsewhere ? withPromoted(adopted, release.number, here.now) : adopted;
         return { ...tried, linkPorts };
       });

@@ -6,9 +6,11 @@ import type { Session, Store } from '../cluster/store.ts';
 import type { ReleaseValue } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent } from '../events.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import type { LeasedKeys } from './leased.ts';
 import type { LinkRoutes } from './links.ts';
+import type { Presence } from './presence.ts';
 import type { Wanted } from './rollout.ts';
 
 export interface Surroundings {
@@ -24,10 +26,12 @@ export interface Surroundings {
   readonly session: Session;
   readonly leased: LeasedKeys;
   readonly links: LinkRoutes;
+  readonly presence: Presence;
   readonly engine: Engine;
   readonly proxy: ProxyPort;
   /** undefined: components that have secrets cannot be started here. */
   readonly secrets: SecretPort | undefined;
+  readonly metrics: Metrics | undefined;
   readonly emit: (event: AgentEvent) => void;
   /** Epoch milliseconds. */
   readonly now: () => number;

@@ -1,7 +1,14 @@
 /** From the followed keys, as the mirror holds them, to what is wanted of one component. Pure. */
 import type { ProjectKeys } from '../cluster/keys.ts';
 import type { Entry } from '../cluster/store.ts';
-import { type ReleaseValue, type RolloutValue, readDesired, readRollout } from '../cluster/values.ts';
+import {
+  type ReleaseValue,
+  type RolloutValue,
+  readDesired,
+  readRollout,
+  readScale,
+  readShares,
+} from '../cluster/values.ts';
 import type { Turn, Versioned, Wanted } from './rollout.ts';
 
 export interface Followed {
@@ -31,6 +38,8 @@ export function wantedOf(
     trouble,
     desired,
     rollout,
+    scale: versioned(entries.get(keys.scale(component)), readScale),
+    shares: versioned(entries.get(keys.shares(component)), readShares),
     turns,
     behind: others.filter((o) => o.state === 'pending').map((o) => o.name),
     broken: others.filter((o) => o.state === 'broken').map((o) => o.name),

@@ -62,6 +62,7 @@ export function said(over: Said = {}): Wanted {
   const isAbsent = (name: keyof Said) => name in over && over[name] === undefined;
   return {
     ...{ current: true, trouble: undefined, turns: [], behind: [], broken: [], release: releaseOf(2) },
+    ...{ scale: undefined, shares: undefined },
     desired: isAbsent('desired') ? undefined : { value: desiredOf(desired), modRevision: 51 },
     rollout: isAbsent('rollout') ? undefined : { value: rolloutOf(rollout), modRevision: 51 },
     ...rest,

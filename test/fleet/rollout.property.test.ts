@@ -161,6 +161,7 @@ function worldOf(dice: Dice): [Wanted, Here] {
   const current = dice.below(8) > 0;
   const wanted: Wanted = {
     ...{ current, trouble: current ? undefined : maybe('no member answers'), turns: queueOf(...turns) },
+    ...{ scale: undefined, shares: undefined },
     desired: maybe({ value: desired, modRevision: 51 }),
     rollout: maybe({ value: dice.below(3) === 0 ? { ...rollout, failure } : rollout, modRevision: 51 }),
     behind: dice.below(6) === 0 ? ['db'] : [],

@@ -86,6 +86,11 @@ export class SimSteps {
           return withTakenBack(record, { ...fleet, generation: fleet.settled });
         }, `takes back: ${step.why}`);
         return 0;
+      case 'rescale': {
+        const { scale } = step;
+        yield* agent.change((record) => ({ ...record, scale }), `follows a number: ${step.why}`);
+        return 0;
+      }
       case 'follow-status': {
         const { generation } = desired(wanted).value;
         yield* agent.change(

@@ -1,0 +1,165 @@
+/**
+ * Decides how the total of a component is spread, together with the agents of the other hosts: whoever sees first that
+ * it should be another way writes it, comparing the revision, and the others find it done. What is decided is
+ * shares.ts; what a host does about its share is in its record.
+ */
+import type { ScaleMemory } from '../agent/scale.ts';
+import type { Entry } from '../cluster/store.ts';
+import { FORMAT, readRelease, type SharesValue } from '../cluster/values.ts';
+import type { Component } from '../config/project.ts';
+import { isUnfinished } from './look.ts';
+import type { Wanted } from './rollout.ts';
+import { instancesWanted } from './scaling.ts';
+import { type Decision, nextDecision, type Spread, type SpreadHost } from './shares.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** Nothing to decide until something happens. */
+const RESTS_MS = 30_000;
+/** After a decision that another host's came before. */
+const AGAIN_MS = 200;
+
+/** How this host stands. */
+export interface Sharing {
+  readonly memory: ScaleMemory | undefined;
+  /** Of the desired value that is followed. */
+  readonly generation: number;
+  /** Of the desired release, once it is known. */
+  readonly spec: Component | undefined;
+  /** As many containers serve here as are to, and so many they are. */
+  readonly arrivedAt: number | undefined;
+}
+
+export class SharesKeeper {
+  readonly #around: Surroundings;
+  readonly #component: string;
+  /** Of the release that a rollout comes from. */
+  #from: { readonly release: number; readonly total: number } | undefined;
+
+  constructor(component: string, around: Surroundings) {
+    this.#component = component;
+    this.#around = around;
+  }
+
+  /** Decides what is to be decided. Answers for how many milliseconds it may rest. */
+  async round(wanted: Wanted, sharing: Sharing): Promise<number> {
+    const { presence, session, host } = this.#around;
+    const { spec } = sharing;
+    const total = await this.#total(wanted, sharing);
+    if (total === undefined || spec === undefined || !wanted.current) return RESTS_MS;
+    presence.start();
+    if (!presence.current || session.lease() === undefined) return RESTS_MS;
+    const { hosts, until, isUnclear } = this.#hosts(spec, wanted.shares?.value);
+    const isHere = hosts.some((h) => h.host === host);
+    if (!isHere || isUnclear) return this.#restMs(until);
+    const spread: Spread = { component: this.#component, total, hosts };
+    const value = this.#decision(spread, wanted, sharing) ?? arrival(host, wanted, sharing);
+    if (value === undefined) return this.#restMs(until);
+    await this.#write(value, wanted);
+    return AGAIN_MS;
+  }
+
+  #restMs(until: number): number {
+    return Math.min(RESTS_MS, Math.max(AGAIN_MS, until - this.#around.now()));
+  }
+
+  /** While a release goes round, what the one before it has is not taken away. undefined: it has none. */
+  async #total(wanted: Wanted, { memory, generation, spec }: Sharing): Promise<number | undefined> {
+    const instances = instancesWanted(wanted, { memory, generation }, spec);
+    if (instances === undefined || typeof instances === 'number') return undefined;
+    const rollout = wanted.rollout?.value;
+    const isOwn = wanted.scale?.value === undefined && isUnfinished(rollout);
+    if (!isOwn || rollout.from === 0) return instances.total;
+    if (this.#from?.release !== rollout.from) {
+      const { store, keys } = this.#around;
+      const from = readRelease(await store.get(keys.release(this.#component, rollout.from)));
+      this.#from = { release: rollout.from, total: from?.spec.total ?? 0 };
+    }
+    return Math.max(instances.total, this.#from.total);
+  }
+
+  /** Those that run it, and those that are not gone for long enough; `until` the first of these is. */
+  #hosts({ hostLossTimeoutMs, spread }: Component, present: SharesValue | undefined) {
+    const { presence, now } = this.#around;
+    const running = presence.running(this.#component);
+    const missing = Object.keys(present?.shares ?? {})
+      .filter((name) => !running.some((h) => h.host === name))
+      .map((name) => ({ host: name, lostAt: presence.lostAt(name, hostLossTimeoutMs) }))
+      .filter(({ lostAt }) => lostAt > now());
+    const groupOf = (labels: Readonly<Record<string, string>>) =>
+      spread === undefined ? '' : (labels[spread] ?? '');
+    const hosts: readonly SpreadHost[] = [
+      ...running.map(({ host, labels }) => ({ host, group: groupOf(labels) })),
+      ...missing.map(({ host }) => ({ host, group: groupOf(presence.known(host)?.labels ?? {}) })),
+    ];
+    const until = Math.min(...missing.map((m) => m.lostAt), Number.POSITIVE_INFINITY);
+    // Nobody here knows to which group it belongs: others may.
+    const isUnclear = spread !== undefined && missing.some(({ host }) => presence.known(host) === undefined);
+    return { hosts, until, isUnclear };
+  }
+
+  #decision(spread: Spread, wanted: Wanted, { memory }: Sharing): SharesValue | undefined {
+    const present = wanted.shares?.value;
+    const known = Math.max(present?.number ?? 0, memory?.decision ?? 0);
+    const atOnce = wanted.desired?.value.status !== 'ready';
+    const decision = nextDecision(spread, present, atOnce);
+    // An etcd that was restored has an older one, which no host follows.
+    const again = present !== undefined && present.number < known ? present : undefined;
+    if (decision === undefined && again === undefined) return undefined;
+    const { total, shares, next, arrived } = decision ?? (again as Decision);
+    return {
+      ...{ format: FORMAT, number: known + 1, total, shares },
+      ...(next === undefined ? {} : { next, arrived: arrived ?? [] }),
+      ...{ host: this.#around.host, why: whyOf(spread, present, decision), at: this.#at() },
+    };
+  }
+
+  async #write(value: SharesValue, { shares }: Wanted): Promise<void> {
+    const { store, keys } = this.#around;
+    const key = keys.shares(this.#component);
+    // One that nobody can read is replaced.
+    const modRevision = shares?.modRevision ?? revisionOf(await store.get(key));
+    await store.commit([{ key, modRevision }], [{ kind: 'put', key, value: JSON.stringify(value) }]);
+  }
+
+  #at(): string {
+    return new Date(this.#around.now()).toISOString();
+  }
+}
+
+/** This host was to grow and has: it says so in the decision, which stays the same. */
+function arrival(host: string, { shares }: Wanted, { memory, arrivedAt }: Sharing): SharesValue | undefined {
+  const value = shares?.value;
+  if (value?.next === undefined || memory?.decision !== value.number) return undefined;
+  const { arrived = [] } = value;
+  if (arrived.includes(host) || arrivedAt !== value.shares[host]) return undefined;
+  return { ...value, arrived: [...arrived, host] };
+}
+
+function revisionOf(entry: Entry | undefined): number {
+  return entry?.modRevision ?? 0;
+}
+
+function whyOf(
+  { total, hosts }: Spread,
+  present: SharesValue | undefined,
+  decision: Decision | undefined,
+): string {
+  if (present === undefined) return `${total} were to be spread`;
+  if (decision === undefined) return 'etcd has forgotten the decision before';
+  if (present.total !== total) return `${total} are wanted in all, not ${present.total}`;
+  const names = hosts.map((h) => h.host);
+  const lost = Object.keys(present.shares).filter((host) => !names.includes(host));
+  const come = names.filter((host) => !Object.hasOwn(present.shares, host));
+  if (lost.length > 0) return `${shown(lost)} ${lost.length === 1 ? 'is' : 'are'} gone`;
+  if (come.length > 0) return `${shown(come)} ${come.length === 1 ? 'is' : 'are'} there`;
+  if (present.next !== undefined) return 'what moves serves in its new place';
+  return 'it was not even';
+}
+
+/** Most names that are worth reading. */
+const SHOWN = 3;
+
+function shown(hosts: readonly string[]): string {
+  const rest = hosts.length - SHOWN;
+  return rest > 0 ? `${hosts.slice(0, SHOWN).join(', ')} and ${rest} more` : hosts.join(', ');
+}
