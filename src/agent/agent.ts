@@ -10,6 +10,7 @@ import type { Engine, EngineEvent } from '../docker/engine.ts';
 import { isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import { withLock } from '../lock.ts';
+import { type Metrics, NO_METRICS } from '../metrics/metrics.ts';
 import { Poke } from '../poke.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
 import { decides, inGroups } from './action.ts';
@@ -18,6 +19,7 @@ import { Observer } from './observe.ts';
 import { type Action, type Plan, plan } from './plan.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
+import { RoundNumbers } from './round-numbers.ts';
 import type { SecretMounts } from './secret-mounts.ts';
 import { Setbacks } from './setbacks.ts';
 import type { ContainerId, Desired, Observed } from './state.ts';
@@ -55,6 +57,8 @@ export interface AgentInput {
   readonly idleResyncMs?: number;
   readonly now?: () => number;
   readonly random?: () => number;
+  /** Default: nobody wants numbers. */
+  readonly metrics?: Metrics | undefined;
 }
 
 /** What one look saw, and what it calls for. */
@@ -73,6 +77,7 @@ export class Agent {
   readonly #fence: () => boolean;
   readonly #observer: Observer;
   readonly #executors: Executors;
+  readonly #numbers: RoundNumbers;
   readonly #poke = new Poke();
   readonly #engineBack = new Poke();
   readonly #ended = new AbortController();
@@ -86,6 +91,7 @@ export class Agent {
     this.#input = input;
     this.#now = input.now ?? steadyNow;
     this.#fence = input.fence ?? (() => true);
+    this.#numbers = new RoundNumbers(input.metrics ?? NO_METRICS, input.component);
     this.#setbacks = new Setbacks(input.random ?? Math.random);
     const shared = { ...input, now: this.#now };
     this.#observer = new Observer({ ...shared, poke: () => this.#poke.poke() });
@@ -113,12 +119,24 @@ export class Agent {
 
   /** Rounds until `reached` says so of a view; answers that view. Throws what a round throws. */
   async run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
+    try {
+      return await this.#run(reached, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#numbers.failed();
+      throw error;
+    } finally {
+      this.#numbers.end();
+    }
+  }
+
+  async #run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
     this.#followProxy();
     this.#engineBack.clear();
     this.#trouble = undefined; // what failed since the last run is planned anew
     for (let imminent = false; ; ) {
       signal.throwIfAborted();
       this.#throwTrouble();
+      this.#numbers.begin();
       this.#poke.clear();
       const looking = this.#see();
       // Taking the lock takes as long as looking: side by side, traffic moves to a ready container that much sooner.
@@ -143,6 +161,7 @@ export class Agent {
 
   async #see(): Promise<View> {
     const view = await this.look();
+    this.#numbers.saw(view.observed);
     this.#input.onRound?.(view);
     return view;
   }
@@ -281,6 +300,7 @@ export class Agent {
 
   /** Answers whether a hint ended it that may well have been the awaited readiness. */
   async #idle(actions: Plan, signal: AbortSignal): Promise<boolean> {
+    this.#numbers.end();
     const waits = actions.filter((a) => a.kind === 'wait');
     this.#tellWaiting(waits);
     const until = Math.min(...waits.map((w) => w.until ?? Number.POSITIVE_INFINITY));

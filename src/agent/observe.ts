@@ -9,6 +9,7 @@ import type { Surroundings } from '../checks/probes.ts';
 import type { Component } from '../config/project.ts';
 import type { Container, Engine } from '../docker/engine.ts';
 import type { Tell } from '../events.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
 import { type Route, routeOf } from '../proxy/routes.ts';
 import { answersOf } from './canary.ts';
@@ -26,6 +27,7 @@ import {
   type Readiness,
   type Release,
 } from './state.ts';
+import { type Purpose, verdictHearer } from './verdicts.ts';
 
 export interface ObserverInput {
   readonly project: string;
@@ -39,11 +41,11 @@ export interface ObserverInput {
   readonly tell: Tell;
   /** Something may have changed: look again. */
   readonly poke: () => void;
+  /** Default: nobody wants numbers. */
+  readonly metrics?: Metrics | undefined;
 }
 
 const UNWELL = 'Docker says it is unhealthy';
-
-type Purpose = 'ready' | 'health' | 'termination';
 
 interface Watched {
   readonly purpose: Purpose;
@@ -293,8 +295,7 @@ export class Observer {
   }
 
   #start(id: ContainerId, purpose: Purpose, checks: readonly Check[], target: Target): void {
-    const { tell, poke } = this.#input;
-    const told = new Map<Check, string>();
+    const { tell, poke, metrics } = this.#input;
     let was: Health = 'unknown';
     const monitor = new Monitor({
       checks,
@@ -306,12 +307,7 @@ export class Observer {
         was = monitor.health;
         poke();
       },
-      onVerdict: (verdict, check) => {
-        // Transitions, not polls: a check is told when its answer changes.
-        const now = `${verdict.ok} ${verdict.status ?? ''}`;
-        if (now !== told.get(check)) tell({ kind: 'check', container: id, purpose, verdict });
-        told.set(check, now);
-      },
+      onVerdict: verdictHearer({ container: id, purpose, tell, metrics }),
     });
     this.#watched.set(id, { purpose, host: target.host, monitor });
     monitor.start();

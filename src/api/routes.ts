@@ -4,6 +4,7 @@ import type { ApiAround } from './around.ts';
 import { compatibleRoutes } from './compatible/routes.ts';
 import { fleetRoutes } from './fleet-routes.ts';
 import { projectJobRoutes } from './job-routes.ts';
+import { metricsRoutes } from './metrics-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Route } from './route.ts';
 import { tokenRoutes } from './token-routes.ts';
@@ -11,6 +12,7 @@ import { tokenRoutes } from './token-routes.ts';
 export function apiRoutes(around: ApiAround): readonly Route[] {
   const routes = [
     ...aboutRoutes(around),
+    ...metricsRoutes(around),
     ...fleetRoutes(around),
     ...projectJobRoutes(around),
     ...tokenRoutes(around),

@@ -1,6 +1,7 @@
 /** `gantryd api`: the HTTP API without an agent, from etcd alone. */
 import { keys } from '../cluster/keys.ts';
 import { messageOf } from '../errors.ts';
+import { openMetrics } from '../metrics/open.ts';
 import type { ApiArguments } from './api-command.ts';
 import { serveApi, untilAborted } from './api-serve.ts';
 import { openFleetStore, prefixOf } from './etcd.ts';
@@ -10,8 +11,9 @@ import { openOutput } from './output.ts';
 export async function runApi(args: ApiArguments): Promise<number> {
   const output = openOutput({ json: args.json, level: args.logLevel });
   const prefix = prefixOf(args);
-  const store = await openFleetStore(args);
-  const around = { store, keys: keys(prefix), now: Date.now };
+  const metrics = await openMetrics();
+  const store = await openFleetStore(args, metrics);
+  const around = { store, keys: keys(prefix), now: Date.now, metrics };
   const onDefect = (error: unknown) =>
     output.event({
       ...{ kind: 'trouble', code: 'internal', component: '', at: Date.now() },

@@ -6,6 +6,7 @@ import type { StoreOptions } from '../cluster/options.ts';
 import type { Store } from '../cluster/store.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Fleet } from '../fleet/look.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { EtcdArguments, FleetArguments } from './fleet-options.ts';
 
 export { whoAsks } from './who-asks.ts';
@@ -25,8 +26,9 @@ export async function withFleet<T>(args: FleetArguments, body: (fleet: Fleet) =>
 }
 
 /** For a command that somebody waits for; who opens it closes it. */
-export async function openFleetStore(args: EtcdArguments): Promise<Store> {
-  return openStore({ ...(await storeOptions(args)), callTimeoutMs: CALL_MS });
+export async function openFleetStore(args: EtcdArguments, metrics?: Metrics): Promise<Store> {
+  const measured = metrics === undefined ? {} : { metrics };
+  return openStore({ ...(await storeOptions(args)), ...measured, callTimeoutMs: CALL_MS });
 }
 
 export async function storeOptions(args: EtcdArguments): Promise<StoreOptions> {

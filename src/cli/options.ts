@@ -118,7 +118,10 @@ export function withComponentOptions<T>(parser: Argv<T>) {
 
 export function withProxyOptions<T>(parser: Argv<T>) {
   return parser
-    .positional('action', { choices: ['status', 'start', 'upgrade', 'stop'] as const, demandOption: true })
+    .positional('action', {
+      choices: ['status', 'metrics', 'start', 'upgrade', 'stop'] as const,
+      demandOption: true,
+    })
     .options(proxy)
     .check(({ within }) => {
       if (within === undefined || (typeof within === 'number' && within >= 0)) return true;

@@ -1,14 +1,16 @@
-/** `gantryd proxy status|start|upgrade|stop`. */
+/** `gantryd proxy status|metrics|start|upgrade|stop`. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openStateDir } from '../agent/state-dir.ts';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import { withLock } from '../lock.ts';
+import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
-import { PROXY_LOCK, type ProxyStatus } from '../proxy/protocol.ts';
+import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus } from '../proxy/protocol.ts';
+import { LATENCY_BOUNDS_MS } from '../proxy/traffic.ts';
 import type { CommonArguments } from './options.ts';
-import { openOutput } from './output.ts';
+import { type Output, openOutput } from './output.ts';
 import { bringHome } from './own-unit.ts';
 import { renderProxy } from './render.ts';
 
@@ -18,7 +20,7 @@ const POLL_MS = 25;
 
 export async function runProxy(
   args: CommonArguments & {
-    readonly action: 'status' | 'start' | 'upgrade' | 'stop';
+    readonly action: 'status' | 'metrics' | 'start' | 'upgrade' | 'stop';
     readonly force: boolean;
     /** Seconds. */
     readonly within: number | undefined;
@@ -28,7 +30,9 @@ export async function runProxy(
   const stateDir = await openStateDir(args.stateDir);
   const proxy = new ProxyClient({ stateDir: stateDir.path });
   const status = (await statusIfAny(proxy)) ?? (await statusOfStarting(proxy, stateDir.path));
-  if (args.action === 'upgrade' && status !== undefined) {
+  if (args.action === 'metrics') {
+    await printMetrics(output, status === undefined ? undefined : await proxy.metrics());
+  } else if (args.action === 'upgrade' && status !== undefined) {
     const { was, now } = await upgradeProxy({ stateDir: stateDir.path });
     const words = `The proxy is now ${named(now)}, in place of ${named(was)}, which ends with its last client.`;
     output.document({ running: true, was, now }, words);
@@ -50,6 +54,12 @@ export async function runProxy(
     await bringHome(stateDir.path).catch((error: GantryError) => output.error(error));
   }
   return 0;
+}
+
+/** As Prometheus reads it, for the textfile collector of a host without an agent. */
+async function printMetrics(output: Output, metrics: ProxyMetrics | undefined): Promise<void> {
+  const words = (await proxyText(metrics, LATENCY_BOUNDS_MS)).trimEnd();
+  output.document(metrics === undefined ? { running: false } : { running: true, ...metrics }, words);
 }
 
 function named({ version, pid }: ProxyIdentity): string {

@@ -14,6 +14,9 @@ import type { AgentEvent } from '../events.ts';
 import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
 import { telling } from '../fleet/telling.ts';
+import { eventRecorder } from '../metrics/agent-events.ts';
+import { NO_METRICS } from '../metrics/metrics.ts';
+import { openMetrics } from '../metrics/open.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { isOutdated, upgradeProxy } from '../proxy/launch.ts';
 import { placeOf, refuseOpenElsewhere } from './api-place.ts';
@@ -37,8 +40,15 @@ export async function runAgent(args: RunArguments): Promise<number> {
   if (args.api !== undefined) refuseOpenElsewhere(args, placeOf(args.api).address);
   const output = openOutput({ json: args.json, level: args.logLevel, components: 'many' });
   const stateDir = await openStateDir(args.stateDir);
-  const store = openStore(await storeOptions(args));
-  const engine = openJobEngine(args.docker === undefined ? {} : { address: args.docker });
+  // Nobody asks an agent without it.
+  const metrics = args.api === undefined ? undefined : await openMetrics({ project: args.project });
+  const measured = metrics === undefined ? {} : { metrics };
+  const store = openStore({ ...(await storeOptions(args)), ...measured });
+  const engine = openJobEngine({
+    ...(args.docker === undefined ? {} : { address: args.docker }),
+    ...measured,
+  });
+  const record = eventRecorder(metrics ?? NO_METRICS);
   try {
     await refuseUnfit(store, args, prefix);
     await upgradeOutdated(stateDir.path, output);
@@ -50,10 +60,16 @@ export async function runAgent(args: RunArguments): Promise<number> {
     });
     const told = telling({
       ...{ store, keys: keys(prefix), project: args.project, host, secrets: secrets.secrets },
-      ...{ now: steadyNow, emit: (event: AgentEvent) => output.event(event) },
+      now: steadyNow,
+      emit: (event: AgentEvent) => {
+        record(event);
+        output.event(event);
+      },
     });
     const { emit } = told;
-    const common = { project: args.project, host, labels, engine, store, emit, hostId: stateDir.hostId };
+    const { project } = args;
+    const { hostId } = stateDir;
+    const common = { project, host, labels, engine, store, emit, hostId, ...measured };
     const jobs = new Beside((signal) => {
       const { jobSlots: slots, apiAddress, apiPort } = args;
       const around = { ...common, keys: keys(prefix), stateDir: stateDir.path, secrets: secrets.secrets };

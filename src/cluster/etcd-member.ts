@@ -8,6 +8,7 @@ import { type CallOptions, InterceptingCall, type Interceptor, type InterceptorO
 import { noop } from 'cockatiel';
 import { Etcd3, type IOptions } from 'etcd3';
 import { GantryError, messageOf } from '../errors.ts';
+import { type Metrics, NO_METRICS, timed } from '../metrics/metrics.ts';
 import { isCutAtOnce, isTokenRefused, isWithoutAuthentication, wrongScheme } from './etcd-failures.ts';
 import { spokenAt } from './etcd-probe.ts';
 import {
@@ -21,12 +22,16 @@ import {
 } from './options.ts';
 import { keepQuietAboutAddresses } from './quiet.ts';
 
+/** What a call is measured under. */
+export type CallName = 'range' | 'txn' | 'lease-grant' | 'lease-renew' | 'lease-revoke' | 'watch';
+
 /** A call of etcd3, given the options that every call must be made with. */
 export type Call<T> = (client: Etcd3, options: CallOptions) => Promise<T>;
 
 export class Member {
   readonly endpoint: Endpoint;
   readonly #client: Etcd3;
+  readonly #metrics: Metrics;
   readonly #login: { readonly name: string; readonly password: string } | undefined;
   /** What the login gave; undefined: an etcd that wants none. */
   #token: Promise<string | undefined> | undefined;
@@ -34,22 +39,25 @@ export class Member {
   constructor(endpoint: Endpoint, options: StoreOptions) {
     this.endpoint = endpoint;
     this.#client = client(endpoint, options);
+    this.#metrics = options.metrics ?? NO_METRICS;
     const { user, password } = options;
     this.#login = user === undefined || password === undefined ? undefined : { name: user, password };
   }
 
   /** Throws what etcd3 throws, or a GantryError that says more. Asks again only when its token was refused. */
-  async call<T>(call: Call<T>, timeoutMs: number): Promise<T> {
+  async call<T>(name: CallName, call: Call<T>, timeoutMs: number): Promise<T> {
     const deadline = Date.now() + timeoutMs; // gRPC takes it as wall clock, and begins its own timer at once
-    return this.#authenticated(deadline, (headers) =>
-      call(this.#client, { deadline, interceptors: [headers] }),
+    return timed(this.#metrics, 'etcd', name, () =>
+      this.#authenticated(deadline, (headers) => call(this.#client, { deadline, interceptors: [headers] })),
     );
   }
 
   /** Opens a stream, which has no deadline of its own. */
-  async open<T>(call: Call<T>, timeoutMs: number): Promise<T> {
+  async open<T>(name: CallName, call: Call<T>, timeoutMs: number): Promise<T> {
     const deadline = Date.now() + timeoutMs;
-    return this.#authenticated(deadline, (headers) => call(this.#client, { interceptors: [headers] }));
+    return timed(this.#metrics, 'etcd', name, () =>
+      this.#authenticated(deadline, (headers) => call(this.#client, { interceptors: [headers] })),
+    );
   }
 
   close(): void {

@@ -5,14 +5,16 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { GantryError } from '../errors.ts';
+import { type Metrics, NO_METRICS } from '../metrics/metrics.ts';
 import { type Failure, failureOf, unreachable } from './etcd-failures.ts';
-import { type Call, Member } from './etcd-member.ts';
+import { type Call, type CallName, Member } from './etcd-member.ts';
 import { Tries } from './etcd-tries.ts';
 import { insist, type Outcome } from './insist.ts';
 import { DEFAULT_CALL_TIMEOUT_MS, endpointsOf, SETTLE_MS, type StoreOptions } from './options.ts';
 
 export class Members {
   readonly timeoutMs: number;
+  readonly metrics: Metrics;
   readonly #members: readonly Member[];
   readonly #urls: readonly string[];
   /** Counts on; its remainder is the place of the member to ask first. */
@@ -21,26 +23,27 @@ export class Members {
 
   constructor(options: StoreOptions) {
     this.timeoutMs = options.callTimeoutMs ?? DEFAULT_CALL_TIMEOUT_MS;
+    this.metrics = options.metrics ?? NO_METRICS;
     this.#members = endpointsOf(options).map((endpoint) => new Member(endpoint, options));
     this.#urls = this.#members.map(({ endpoint }) => endpoint.url);
     this.#first = Math.floor(Math.random() * this.#members.length); // spreads many agents over the members
   }
 
   /** May be asked more than once. */
-  read<T>(call: Call<T>, timeoutMs = this.timeoutMs): Promise<T> {
-    return this.#ask(call, timeoutMs, (failure) => failure.elsewhere);
+  read<T>(name: CallName, call: Call<T>, timeoutMs = this.timeoutMs): Promise<T> {
+    return this.#ask(name, call, timeoutMs, (failure) => failure.elsewhere);
   }
 
   /** Reaches etcd at most once. */
-  write<T>(call: Call<T>): Promise<T> {
-    return this.#ask(call, this.timeoutMs, (failure) => failure.elsewhere && failure.unsent);
+  write<T>(name: CallName, call: Call<T>): Promise<T> {
+    return this.#ask(name, call, this.timeoutMs, (failure) => failure.elsewhere && failure.unsent);
   }
 
   /**
    * For a write that etcd refuses once it was done, whoever asks: while no answer comes, other members are asked too.
    * Answers that it was not done only if that is certain; throws cluster-unreachable where an answer was lost.
    */
-  async insist<T extends { readonly succeeded: boolean }>(call: Call<T>): Promise<T> {
+  async insist<T extends { readonly succeeded: boolean }>(name: CallName, call: Call<T>): Promise<T> {
     this.#refuseClosed();
     const tries = new Tries(this.#members.length, this.timeoutMs);
     let late: Member | undefined;
@@ -48,7 +51,7 @@ export class Members {
       if (late !== undefined) this.avoid(late);
       const member = this.#place();
       late = member;
-      const outcome = await this.#outcomeOf(member, call, tries.leftMs);
+      const outcome = await this.#outcomeOf(member, name, call, tries.leftMs);
       if (late === member) late = undefined;
       return outcome;
     };
@@ -82,13 +85,18 @@ export class Members {
     for (const member of this.#members) member.close();
   }
 
-  async #ask<T>(call: Call<T>, timeoutMs: number, goesOn: (failure: Failure) => boolean): Promise<T> {
+  async #ask<T>(
+    name: CallName,
+    call: Call<T>,
+    timeoutMs: number,
+    goesOn: (failure: Failure) => boolean,
+  ): Promise<T> {
     const tries = new Tries(this.#members.length, timeoutMs);
     let refused: GantryError | undefined;
     for (;;) {
       const member = this.preferred();
       try {
-        return await member.call(call, tries.tryMs);
+        return await member.call(name, call, tries.tryMs);
       } catch (thrown) {
         const failure = this.#noted(thrown, member);
         if (failure.error.code === 'cluster-refused') refused = failure.error;
@@ -111,11 +119,12 @@ export class Members {
   /** Never rejects. */
   async #outcomeOf<T extends { readonly succeeded: boolean }>(
     member: Member,
+    name: CallName,
     call: Call<T>,
     timeoutMs: number,
   ): Promise<Outcome<T>> {
     try {
-      const answer = await member.call(call, timeoutMs);
+      const answer = await member.call(name, call, timeoutMs);
       return { kind: answer.succeeded ? 'done' : 'refused', answer };
     } catch (thrown) {
       return { kind: 'failed', failure: this.#noted(thrown, member) };

@@ -27,6 +27,7 @@ export class EtcdMirror implements Mirror {
   readonly #listed = new Once();
   readonly #stop = new AbortController();
   #cluster: string | undefined;
+  #hasListed = false;
 
   constructor(members: Members, options: FollowOptions, onClose: () => void) {
     this.#members = members;
@@ -80,6 +81,8 @@ export class EtcdMirror implements Mirror {
     const answer = await this.#range(member); // before the watch: it also renews the member's token
     if (standing.aborted) return;
     this.#cluster = answer.header.cluster_id;
+    if (this.#hasListed) this.#noteRelist('restart');
+    this.#hasListed = true;
     if (this.#state.replace(listingOf(answer))) this.#tell(undefined, this.trouble);
     this.#listed.happen();
     const watch = await this.#watch(member, standing);
@@ -98,6 +101,7 @@ export class EtcdMirror implements Mirror {
       this.#tell([...new Set(news.map(keyOf))], this.trouble);
     };
     return member.open(
+      'watch',
       async (client, options) =>
         new Watch(await client.watchClient.watch(options), this.#options.range, told),
       this.#members.timeoutMs,
@@ -121,6 +125,7 @@ export class EtcdMirror implements Mirror {
     const outcome = this.#state.refresh(listingOf(answer), Number(answer.count));
     if (outcome === 'changed') this.#tell(undefined, this.trouble);
     if (outcome !== 'unsure') return;
+    this.#noteRelist('unsure');
     const full = await this.#range(member);
     if (!standing.aborted && this.#state.merge(listingOf(full))) this.#tell(undefined, this.trouble);
   }
@@ -130,6 +135,7 @@ export class EtcdMirror implements Mirror {
     const { revision } = this.#state;
     const request = rangeRequest(this.#options.range);
     const answer = await member.call(
+      'range',
       ({ kv }, options) => kv.range({ ...request, min_mod_revision: newerThan ?? 0 }, options),
       this.#members.timeoutMs,
     );
@@ -137,6 +143,10 @@ export class EtcdMirror implements Mirror {
     if (answer.header.cluster_id !== this.#cluster) throw broken('another cluster answers');
     if (Number(answer.header.revision) < revision) throw broken('etcd was restored to an older state');
     return answer;
+  }
+
+  #noteRelist(reason: 'restart' | 'unsure'): void {
+    this.#members.metrics.add('gantryd_etcd_relists_total', { reason });
   }
 
   /** `changed`: the keys that have; undefined: any may have. */

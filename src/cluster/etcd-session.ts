@@ -92,11 +92,12 @@ export class EtcdSession implements Session {
       const old = this.#held;
       const TTL = Math.ceil(ttlMs / 1000);
       const grant = (client: Etcd3, options: CallOptions) => client.leaseClient.leaseGrant({ TTL }, options);
-      const granted = await this.#members.read(grant, timeoutMs);
+      const granted = await this.#members.read('lease-grant', grant, timeoutMs);
       this.#held = { lease: granted.ID, until };
       await this.#revoke(old); // etcd may have kept it: what is written under the new one must not meet its keys
     } else {
-      const lives = await this.#members.read((client, options) => renewed(client, lease, options), timeoutMs);
+      const renew = (client: Etcd3, options: CallOptions) => renewed(client, lease, options);
+      const lives = await this.#members.read('lease-renew', renew, timeoutMs);
       this.#held = lives ? { lease, until } : undefined;
     }
   }
@@ -105,7 +106,7 @@ export class EtcdSession implements Session {
     if (held === undefined) return;
     const revoke = (client: Etcd3, options: CallOptions) =>
       client.leaseClient.leaseRevoke({ ID: held.lease }, options);
-    await this.#members.read(revoke, SHORTEST_CALL_MS).catch(() => {}); // gone, or it will be
+    await this.#members.read('lease-revoke', revoke, SHORTEST_CALL_MS).catch(() => {}); // gone, or it will be
   }
 
   #tell(): void {

@@ -56,7 +56,7 @@ class EtcdStore implements Store {
     const request = commitRequest(conditions, writes);
     const ask = ({ kv }: Etcd3, options: CallOptions) => kv.txn(request, options);
     const isOnce = happensOnce(conditions, writes);
-    const answer = await (isOnce ? this.#members.insist(ask) : this.#members.write(ask));
+    const answer = await (isOnce ? this.#members.insist('txn', ask) : this.#members.write('txn', ask));
     return { done: answer.succeeded, revision: Number(answer.header.revision) };
   }
 
@@ -84,6 +84,6 @@ class EtcdStore implements Store {
   }
 
   #range(request: IRangeRequest) {
-    return this.#members.read(({ kv }: Etcd3, options: CallOptions) => kv.range(request, options));
+    return this.#members.read('range', ({ kv }: Etcd3, options: CallOptions) => kv.range(request, options));
   }
 }

@@ -2,6 +2,7 @@
  * How to reach etcd, and every bound on waiting for it. Pure: addresses as text in, checked endpoints out.
  */
 import { GantryError } from '../errors.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 
 export interface StoreOptions {
   /** `host`, `host:port`, `http://host:port` or `https://host:port`; one for each member that is known. */
@@ -16,6 +17,8 @@ export interface StoreOptions {
   readonly key?: Buffer;
   /** For each call, all its tries together. */
   readonly callTimeoutMs?: number;
+  /** Of calls: how long each takes, and which fail. */
+  readonly metrics?: Metrics;
 }
 
 export interface Endpoint {

@@ -16,7 +16,7 @@ import type { ProxyLimits } from '../proxy/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
-import { type Sharing, SharesKeeper } from './shares-keeper.ts';
+import { SharesKeeper, type Sharing } from './shares-keeper.ts';
 import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';

@@ -31,9 +31,10 @@ const RECORDERS: Recorders = {
     metrics.add('gantryd_schedule_ticks_total', { result: run === undefined ? 'passed' : 'run' }),
 };
 
-/** Call it with each event, once. */
+/** Call it with each event, once. That etcd answers is told only after it did not. */
 export function eventRecorder(metrics: Metrics): (event: AgentEvent) => void {
   const created = new Set<string>();
+  metrics.set('gantryd_etcd_connected', {}, 1);
   return (event) => {
     const { component } = event;
     if (event.kind === 'container-created' && created.size < MAX_CREATED) created.add(event.container);

@@ -42,7 +42,6 @@ class PromMetrics implements OpenMetrics {
     const names = Object.keys(AGENT_METRICS) as AgentMetric[];
     this.#metrics = new Map(names.map((name) => [name, this.#made(name)]));
     this.set('gantryd_build_info', { version: VERSION }, 1);
-    this.set('gantryd_etcd_connected', {}, 1);
   }
 
   get contentType(): string {
