@@ -9,6 +9,7 @@ import { IdlePool } from './idle-pool.ts';
 import { Leaving } from './leaving.ts';
 import type { BackendReport, Peer } from './protocol.ts';
 import type { Backend, LeaveTerms } from './routes.ts';
+import { SETTLED } from './slow-start.ts';
 import { NO_RELEASE, TrafficTally } from './traffic.ts';
 
 const MAX_PEERS_REPORTED = 20;
@@ -35,7 +36,7 @@ export class LiveBackend {
   /** Connections dialled to this address. */
   #present = new WeakSet<Socket>();
   #routed = false;
-  #freshSince: number | undefined;
+  #joinedAt = SETTLED;
   /** By performance.now(), since when it gets nothing new. */
   #unroutedAt = 0;
   /** By port, which last could not be dialled: a container may be well on its others. */
@@ -85,9 +86,9 @@ export class LiveBackend {
     this.#elsewhere = open;
   }
 
-  /** When it joined others that stayed, by performance.now(); undefined: it is settled. */
-  get freshSince(): number | undefined {
-    return this.#freshSince;
+  /** When it came into the table, by performance.now(). */
+  get joinedAt(): number {
+    return this.#joinedAt;
   }
 
   /** Of what is open, how much is of which kind. */
@@ -138,17 +139,17 @@ export class LiveBackend {
   }
 
   /**
-   * Part of the table in force, reached at this address from now on. `leave`: once it is not any more. `freshSince`
+   * Part of the table in force, reached at this address from now on. `leave`: once it is not any more. `joinedAt`
    * counts if it was not before.
    */
-  route({ host, port }: BackendAddress, leave?: LeaveTerms, freshSince?: number): void {
+  route({ host, port }: BackendAddress, leave?: LeaveTerms, joinedAt = SETTLED): void {
     if (host !== this.#address.host || port !== this.#address.port) {
       this.#closeIdle();
       this.#present = new WeakSet();
       this.#shunnedUntil.clear();
     }
     this.#address = port === undefined ? { host } : { host, port };
-    if (!this.#routed) this.#freshSince = freshSince;
+    if (!this.#routed) this.#joinedAt = joinedAt;
     this.#routed = true;
     this.#leave = leave;
     this.#leaving?.stop();

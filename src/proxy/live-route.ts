@@ -46,10 +46,10 @@ export class LiveRoute {
   }
 
   /**
-   * The backend with the least under way, in turns among equals; a fresh one that has had its share comes after the
-   * others, one that could not be dialled last. With a canary, exactly its share of the clients gets one of its
-   * backends, evenly over time; a group without a backend that can be dialled leaves its clients to the other. Whose
-   * backend could not be reached is no share of anybody.
+   * The backend with the least under way, in turns among equals; a fresh one is taken for fuller than it is, one that
+   * could not be dialled comes last. With a canary, exactly its share of the clients gets one of its backends, evenly
+   * over time; a group without a backend that can be dialled leaves its clients to the other. Whose backend could not
+   * be reached is no share of anybody.
    */
   pick(port: number, tried?: ReadonlySet<LiveBackend>): LiveBackend | undefined {
     const first = tried === undefined && this.#isForCanary() ? this.#canary : this.#others;
@@ -67,15 +67,10 @@ export class LiveRoute {
   }
 }
 
-/** What speaks against a backend, whatever is open on it. */
-const NOTHING = 0;
-const HELD_BACK = 1;
-const SHUNNED = 2;
-
 class Group {
   readonly #backends: readonly LiveBackend[];
   readonly #now: () => number;
-  /** undefined: nobody is fresh any more. */
+  /** undefined: all are settled. */
   #slowStart: SlowStart | undefined;
   #turn = 0;
 
@@ -106,23 +101,18 @@ class Group {
     const count = this.#backends.length;
     let best: number | undefined;
     let least = Number.POSITIVE_INFINITY;
-    let against = SHUNNED;
+    let bestIsShunned = true;
     for (let step = 0, at = this.#turn; step < count; step++, at = at + 1 === count ? 0 : at + 1) {
       const backend = this.#backends[at];
       if (backend === undefined || tried?.has(backend)) continue;
-      const reason = this.#against(backend, at, port);
-      const load = backend.underWay;
-      if (reason > against || (reason === against && load >= least)) continue;
+      const isShunned = backend.isShunned(port);
+      const burden = this.#slowStart?.burden(at, backend.underWay) ?? backend.underWay;
+      if (isShunned === bestIsShunned ? burden >= least : isShunned) continue;
       best = at;
-      least = load;
-      against = reason;
+      least = burden;
+      bestIsShunned = isShunned;
     }
     return best;
-  }
-
-  #against(backend: LiveBackend, at: number, port: number): number {
-    if (backend.isShunned(port)) return SHUNNED;
-    return this.#slowStart?.isHeldBack(at) === true ? HELD_BACK : NOTHING;
   }
 }
 

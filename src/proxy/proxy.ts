@@ -28,7 +28,7 @@ import {
   routeOf,
   summaryOf,
 } from './routes.ts';
-import { freshSince } from './slow-start.ts';
+import { joiningAt, SETTLED } from './slow-start.ts';
 import { Tables } from './tables.ts';
 import { Traffic } from './traffic.ts';
 import { roomsOf, sumWaiting, WaitingRooms } from './waiting.ts';
@@ -272,7 +272,7 @@ export class DataPlane {
 
   #enforce(present: OwnedTable, owned: OwnedTable): void {
     const { owner, revision, table } = owned;
-    this.#lead(owned);
+    this.#lead(owned, performance.now());
     const wanted = new Set(listenersOf(table).map(placeKey));
     for (const listener of listenersOf(present.table)) {
       const door = wanted.has(placeKey(listener)) ? undefined : this.#doors.at(listener);
@@ -283,14 +283,14 @@ export class DataPlane {
     this.#log.info('table in force', { owner, revision, routes: summaryOf(table) });
   }
 
-  /** Points the owner's doors at the table's backends and unroutes all others of the owner. */
-  #lead({ owner, table }: OwnedTable): void {
+  /** Points the owner's doors at the table's backends and unroutes all others of the owner. `now`: of a new table. */
+  #lead({ owner, table }: OwnedTable, now = SETTLED): void {
     const routed = new Set<LiveBackend>();
     const rooms = roomsOf(table);
     for (const { component, listeners, backends, leadsTo, canary } of ledRoutes(table)) {
       const { leave, slowStartMs } = routeOf(table, leadsTo) ?? {};
-      const fresh = freshSince(this.backends, { owner, component: leadsTo }, backends, performance.now());
-      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend, leave, fresh));
+      const joinedAt = joiningAt(this.backends, { owner, component: leadsTo }, backends, now);
+      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend, leave, joinedAt));
       for (const backend of live) {
         routed.add(backend);
         backend.compare(canary?.id);
@@ -314,7 +314,7 @@ export class DataPlane {
     component: string,
     { id, release, ...address }: Backend,
     leave: LeaveTerms | undefined,
-    fresh: number | undefined,
+    joinedAt: number,
   ): LiveBackend {
     const key = JSON.stringify([owner, component, id]);
     let backend = this.#backends.get(key);
@@ -323,7 +323,7 @@ export class DataPlane {
       this.#backends.set(key, backend);
     }
     backend.traffic = this.#traffic.of(owner, component, release === undefined ? undefined : `${release}`);
-    backend.route(address, leave, fresh);
+    backend.route(address, leave, joinedAt);
     return backend;
   }
 

@@ -6,7 +6,7 @@ import { LiveBackend } from '../../src/proxy/backend.ts';
 import type { Hold } from '../../src/proxy/hold.ts';
 import { LiveRoute, type LiveTerms } from '../../src/proxy/live-route.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
-import { freshSince } from '../../src/proxy/slow-start.ts';
+import { joiningAt, SETTLED } from '../../src/proxy/slow-start.ts';
 import { checkTable } from '../../src/proxy/table-check.ts';
 
 const PORT = 80;
@@ -151,29 +151,50 @@ test('what older generations carry counts', () => {
   assert.deepEqual(shares(route, 10), { a: 10, b: 0 });
 });
 
-test('fresh is who joins others that stay, unless most of them leave', () => {
-  const [a, b, c] = [backend('a'), backend('b'), backend('c')] as const;
-  const next = (...ids: readonly string[]) => ids.map((id) => ({ id }));
-  const of = (present: readonly LiveBackend[], ...ids: readonly string[]) =>
-    freshSince(present, SHOP_WEB, next(...ids), 7);
-  assert.equal(of([], 'a'), undefined, 'the first');
-  assert.equal(of([a], 'a', 'b'), 7, 'more');
-  assert.equal(of([a, b], 'c', 'd'), undefined, 'an update');
-  assert.equal(of([a, b, c], 'a', 'b', 'd'), 7, 'one is replaced');
-  assert.equal(of([a, b, c], 'c', 'd', 'e'), undefined, 'a canary is promoted');
-  a.unroute();
-  assert.equal(of([a], 'a', 'b'), undefined, 'who drains does not serve');
-  const theirs = freshSince([b], { ...SHOP_WEB, component: 'api' }, next('b', 'c'), 7);
-  assert.equal(theirs, undefined, "another component's");
+test('equals are picked by what is open alone, however fresh they are', () => {
+  const [a, b] = [backend('a', 0), backend('b', 0)];
+  const route = routeAt({ now: 0 }, [a, b]);
+  a.hold('tcp', CLIENT);
+  assert.deepEqual(shares(route, 100), { a: 0, b: 100 });
+  const later = routeAt({ now: 50 }, [a, backend('later', 20)]);
+  assert.deepEqual(shares(later, 100), { a: 0, later: 100 });
 });
 
-test('who leaves and comes back is judged anew, who stays is not', () => {
+test('a fresh backend gets more than its share when the others hang', () => {
+  const a = backend('a');
+  const route = routeAt({ now: 500 }, [a, backend('fresh', 0)]);
+  for (let n = 0; n < 50; n++) a.hold('tcp', CLIENT);
+  assert.deepEqual(shares(route, 100), { a: 0, fresh: 100 });
+});
+
+test('who joins is as old as those that stay when more leave, else it joins now', () => {
+  const [a, b, c] = [backend('a', 3), backend('b', 5), backend('c')] as const;
+  const next = (...ids: readonly string[]) => ids.map((id) => ({ id }));
+  const of = (present: readonly LiveBackend[], ...ids: readonly string[]) =>
+    joiningAt(present, SHOP_WEB, next(...ids), 7);
+  assert.equal(of([], 'a'), 7, 'the first');
+  assert.equal(of([a], 'a', 'b'), 7, 'more');
+  assert.equal(of([a, b], 'c', 'd'), 7, 'an update');
+  assert.equal(of([a, b, c], 'a', 'b', 'd'), 7, 'one is replaced');
+  assert.equal(of([a, b, c], 'b', 'd', 'e'), 5, 'a canary is promoted');
+  assert.equal(
+    of([a, b, c, backend('d'), backend('e')], 'b', 'c', 'f', 'g'),
+    SETTLED,
+    'one of two is settled',
+  );
+  a.unroute();
+  assert.equal(of([a, b], 'b', 'd'), 7, 'who drains does not count');
+  const theirs = joiningAt([b, c], { ...SHOP_WEB, component: 'api' }, next('c', 'd'), 7);
+  assert.equal(theirs, 7, "another component's");
+});
+
+test('who leaves and comes back joins anew, who stays does not', () => {
   const it = backend('a', 5);
   it.route({ host: '10.0.0.1' }, undefined, 9);
-  assert.equal(it.freshSince, 5);
+  assert.equal(it.joinedAt, 5);
   it.unroute();
   it.route({ host: '10.0.0.1' }, undefined, 9);
-  assert.equal(it.freshSince, 9);
+  assert.equal(it.joinedAt, 9);
 });
 
 test('a slow start of a table is whole milliseconds', () => {
