@@ -65,10 +65,11 @@ export async function filesFor(around: ApiAround, fleet: JobFleet, run: RunValue
 async function* log(
   around: ApiAround,
   fleet: JobFleet,
-  id: string,
+  named: string,
   query: LogQuery,
   signal: AbortSignal,
 ): AsyncGenerator<ReadEntry, void, undefined> {
+  const { id } = await findRun(fleet, named);
   for (let told = false; !signal.aborted; await pause(SOON_MS, signal)) {
     const run = query.follow ? await untilBegun(fleet, id, BEGIN_WAIT_MS, signal) : await findRun(fleet, id);
     if (run.state === 'pending' && query.follow) continue;
@@ -88,10 +89,11 @@ async function* log(
 async function input(
   around: ApiAround,
   fleet: JobFleet,
-  id: string,
+  named: string,
   bytes: Readable,
   signal: AbortSignal,
 ): Promise<void> {
+  const { id } = await findRun(fleet, named);
   const run = await untilBegun(fleet, id, INPUT_WAIT_MS, signal);
   refuseInput(run);
   const files = await filesFor(around, fleet, run);

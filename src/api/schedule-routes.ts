@@ -1,5 +1,6 @@
 /** What `cron` does on the command line, over HTTP: schedules are pushed, looked at, run, suspended and deleted. */
 import type { RunValue } from '../cluster/job-values.ts';
+import { isGantryError } from '../errors.ts';
 import { nextTicks, runDocument, scheduleDocument } from '../jobs/documents.ts';
 import {
   deleteSchedule,
@@ -132,8 +133,14 @@ async function remove(fleet: JobFleet, name: string): Promise<Reply> {
 async function run(fleet: JobFleet, { params, query, signal }: Call): Promise<Reply> {
   const waitMs = waitMsOf(query.wait);
   const made = await runSchedule(fleet, params.name ?? '');
-  const told = waitMs === undefined ? made : await untilOver(fleet, made.id, waitMs, signal);
+  const told = waitMs === undefined ? made : await untilOver(fleet, made.id, waitMs, signal).catch(unkept);
   return { status: 201, body: runDocument(told) };
+
+  /** Its job keeps nothing of a run: how it ended is not known any more. */
+  function unkept(error: unknown): RunValue {
+    if (isGantryError(error, 'run-unknown') && made.job.remove) return made;
+    throw error;
+  }
 }
 
 async function suspend(fleet: JobFleet, name: string, suspended: boolean): Promise<Reply> {
