@@ -2,6 +2,7 @@
 import { VERSION } from '../version.ts';
 import type { ApiAround } from './around.ts';
 import { compatibleRoutes } from './compatible/routes.ts';
+import { eventRoutes } from './event-routes.ts';
 import { fleetRoutes } from './fleet-routes.ts';
 import { projectJobRoutes } from './job-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
@@ -15,6 +16,7 @@ export function apiRoutes(around: ApiAround): readonly Route[] {
     ...metricsRoutes(around),
     ...fleetRoutes(around),
     ...projectJobRoutes(around),
+    ...eventRoutes(around),
     ...tokenRoutes(around),
     ...compatibleRoutes(around),
   ];
