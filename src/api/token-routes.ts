@@ -32,7 +32,10 @@ export function tokenRoutes(around: ApiAround): readonly Route[] {
     {
       ...{ ...of, method: 'DELETE', path: '/v1/tokens/:token', summary: 'Take one back, by its name or id' },
       answer: { status: 200, schema: Row },
-      handle: async ({ params }) => ({ status: 200, body: await revokeToken(around, params.token ?? '') }),
+      handle: async ({ params, caller }) => ({
+        status: 200,
+        body: await revokeToken(around, params.token ?? '', caller.by),
+      }),
     },
   ];
 }

@@ -1,7 +1,8 @@
 /** The tokens of the API in etcd: made, listed and revoked. A token itself is known to whoever made it, and to nobody else. */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
+import { pruneAudited, tokenAuditWrite } from '../cluster/audit.ts';
 import type { Keys } from '../cluster/keys.ts';
-import type { Store } from '../cluster/store.ts';
+import type { Store, Write } from '../cluster/store.ts';
 import { FORMAT, type Role, readToken, type TokenValue } from '../cluster/values.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
@@ -45,12 +46,11 @@ export async function createToken(tokens: Tokens, asked: NewToken): Promise<Made
   const row: TokenRow = { id, name, role, projects, by, at: new Date(now()).toISOString() };
   const value: TokenValue = { format: FORMAT, ...row, hash: hashOf(secret) };
   const key = keys.token(id);
-  const { done } = await store.commit(
-    [{ key, modRevision: 0 }],
-    [{ kind: 'put', key, value: JSON.stringify(value) }],
-  );
+  const writes = [{ kind: 'put', key, value: JSON.stringify(value) } as const, noted(tokens, row, by)];
+  const { done } = await store.commit([{ key, modRevision: 0 }], writes);
   if (!done)
     throw new GantryError('token-taken', `a token ${id} was made at the same time`, { retryable: true });
+  await pruned(store, writes);
   return { ...row, token: `gantryd_${id}_${secret}` };
 }
 
@@ -67,7 +67,7 @@ export async function listTokens({ store, keys }: Tokens): Promise<readonly Toke
 }
 
 /** By name or id. token-unknown; usage where two were made by one name at the same time. */
-export async function revokeToken(tokens: Tokens, asked: string): Promise<TokenRow> {
+export async function revokeToken(tokens: Tokens, asked: string, by: string): Promise<TokenRow> {
   const rows = await listTokens(tokens);
   const [row, ...more] = rows.filter(({ id, name }) => name === asked || id === asked);
   if (row === undefined) throw tokenUnknown(asked, rows);
@@ -75,8 +75,23 @@ export async function revokeToken(tokens: Tokens, asked: string): Promise<TokenR
     throw new GantryError('usage', `${more.length + 1} tokens are called ${asked}`, {
       hint: `Name one by its id: ${[row, ...more].map(({ id }) => id).join(', ')}.`,
     });
-  await tokens.store.commit([], [{ kind: 'delete', key: tokens.keys.token(row.id) }]);
+  const key = tokens.keys.token(row.id);
+  const writes = [{ kind: 'delete', key } as const, noted(tokens, row, by, 'token revoke')];
+  await tokens.store.commit([], writes);
+  await pruned(tokens.store, writes);
   return row;
+}
+
+/** Who made or revoked it, in the transaction that does. */
+function noted({ keys, now }: Tokens, row: TokenRow, by: string, action = 'token create'): Write {
+  const { id, name, role, projects } = row;
+  const detail = `${role}, ${projects.length === 0 ? 'all projects' : projects.join(', ')}`;
+  return tokenAuditWrite(keys, { by, action, on: [name], detail, at: now(), id });
+}
+
+/** What was asked is done: that too much of the audit is left is for the next one to see to. */
+function pruned(store: Store, writes: readonly Write[]): Promise<void> {
+  return pruneAudited(store, writes).catch(() => undefined);
 }
 
 function hashOf(secret: string): string {

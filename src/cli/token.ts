@@ -24,7 +24,7 @@ export async function runList(args: EtcdArguments): Promise<number> {
 }
 
 export async function runRevoke(args: TokenArguments): Promise<number> {
-  const revoked = await withTokens(args, (tokens) => revokeToken(tokens, args.name));
+  const revoked = await withTokens(args, (tokens) => revokeToken(tokens, args.name, whoAsks()));
   outputOf(args).document({ ...revoked, revoked: true }, `Token ${revoked.name} is revoked`);
   return 0;
 }
