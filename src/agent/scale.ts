@@ -4,7 +4,12 @@
  */
 import type { Instances } from '../cluster/values.ts';
 import type { Component } from '../config/project.ts';
+import { MAX_INSTANCES } from '../config/schema.ts';
+import { GantryError } from '../errors.ts';
 import type { Release } from './state.ts';
+
+/** So many on each host, so many in all, or as the config says. */
+export type ScaleTo = Instances | 'config';
 
 /** What a host remembers, so that it holds through a restart and without etcd. */
 export interface ScaleMemory {
@@ -65,6 +70,28 @@ export function sameInstances(a: Instances, b: Instances): boolean {
 /** `5`, or `6 in all`. */
 export function instancesWords(instances: Instances): string {
   return typeof instances === 'number' ? `${instances}` : `${instances.total} in all`;
+}
+
+/** Throws usage for a number that cannot be, of anything or of this component. */
+export function refuseScale(name: string, to: ScaleTo, component: Component | undefined): void {
+  if (to === 'config') return;
+  const number = typeof to === 'number' ? to : to.total;
+  if (!Number.isSafeInteger(number) || number < 0 || number > MAX_INSTANCES) {
+    const hint = `A whole number is asked for, 0 to ${MAX_INSTANCES}.`;
+    throw new GantryError('usage', `${name} cannot have ${number} containers`, { hint });
+  }
+  const why = component === undefined ? undefined : aloneBecause(component);
+  if (why === undefined || (typeof to === 'number' && to <= 1)) return;
+  throw new GantryError('usage', `${name} cannot have ${instancesWords(to)}: ${why}`, {
+    hint: 'It takes 1, or 0.',
+  });
+}
+
+/** Why a component cannot have two containers on a host at a time; undefined: it can. */
+function aloneBecause({ update, network }: Component): string | undefined {
+  if (update.order === 'stop-first')
+    return 'its `update.order` is "stop-first", for what must never run twice';
+  return network === 'host' ? 'on the network "host" its containers would fight for their ports' : undefined;
 }
 
 /** The new release says another number than the one before it: then it has the last word. */

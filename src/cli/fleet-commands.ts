@@ -10,6 +10,7 @@ import {
   withRollback,
   withRollout,
   withRun,
+  withScale,
   withSetConfig,
   withStop,
   withUpdate,
@@ -41,6 +42,12 @@ export function withFleetCommands<T>(parser: Argv<T>, done: (code: number) => vo
       'Go back to an earlier release, on all hosts at once',
       withRollback,
       async (args) => done(await (await intent()).runRollback(args)),
+    )
+    .command(
+      'scale <project> <changes..>',
+      'Run more or fewer containers of the same release',
+      withScale,
+      async (args) => done(await (await import('./scale.ts')).runScale(args)),
     )
     .command('run <project>', 'Be the agent of the project on this host', withRun, async (args) => {
       keepYoungHeapSmall(); // before what it loads has grown it

@@ -45,6 +45,14 @@ export interface RollbackArguments extends WaitArguments {
   readonly to: number | undefined;
 }
 
+export interface ScaleArguments extends FleetArguments {
+  /** As `web=3`. */
+  readonly changes: readonly string[];
+  readonly wait: boolean;
+  /** Seconds; 0: no bound. */
+  readonly timeout: number | undefined;
+}
+
 export interface ListArguments extends FleetArguments {
   readonly hosts: boolean;
   readonly watch: boolean;
@@ -249,6 +257,18 @@ export const withRollback: Builder<RollbackArguments> = (parser) =>
 
 export const withStop: Builder<WaitArguments> = (parser) => waiting(parser) as unknown as Argv<WaitArguments>;
 
+export const withScale: Builder<ScaleArguments> = (parser) =>
+  fleet(parser)
+    .positional('changes', {
+      type: 'string',
+      array: true,
+      demandOption: true,
+      description: 'web=3: so many on each host; web=total:6: so many in all; web=config: as the config says',
+    })
+    .options(wait)
+    .check(whole('timeout', 0))
+    .check(timeoutOfWait) as unknown as Argv<ScaleArguments>;
+
 export const withList: Builder<ListArguments> = (parser) =>
   fleet(parser).options(list) as unknown as Argv<ListArguments>;
 
@@ -288,14 +308,12 @@ function fleet<T>(parser: Argv<T>) {
 }
 
 function waiting<T>(parser: Argv<T>) {
-  return fleet(parser)
-    .options(components)
-    .options(wait)
-    .check(whole('timeout', 0))
-    .check((args) => {
-      if (args.timeout === undefined || args.wait === true) return true;
-      throw new GantryError('usage', '--timeout needs --wait', { hint: 'Without it nothing is waited for.' });
-    });
+  return fleet(parser).options(components).options(wait).check(whole('timeout', 0)).check(timeoutOfWait);
+}
+
+function timeoutOfWait(args: Readonly<Record<string, unknown>>) {
+  if (args.timeout === undefined || args.wait === true) return true;
+  throw new GantryError('usage', '--timeout needs --wait', { hint: 'Without it nothing is waited for.' });
 }
 
 /** None of these may be given twice, or empty. */

@@ -1,4 +1,5 @@
 /** Reports and events of a fleet in words for people. Pure. */
+import { instancesWords } from '../agent/scale.ts';
 import type { FleetEvent } from '../fleet/follow.ts';
 import type { ComponentRow, HistoryRow, HostRow } from '../fleet/report.ts';
 import { duration } from '../fleet/why.ts';
@@ -10,8 +11,16 @@ const CHECK_CHARACTERS = 60;
 /** The three columns of the first gantryd. */
 export function renderComponents(project: string, rows: readonly ComponentRow[]): string {
   if (rows.length === 0) return `Project ${project} has no components`;
-  const cells = rows.map((r) => [r.component, r.status, r.image === undefined ? '' : shortImage(r.image.id)]);
+  const cells = rows.map((r) => [
+    r.component,
+    statusWords(r),
+    r.image === undefined ? '' : shortImage(r.image.id),
+  ]);
   return table(['COMPONENT', 'STATUS', 'IMAGE ID'], cells);
+}
+
+function statusWords({ status, scale }: ComponentRow): string {
+  return scale === undefined ? status : `${status}, scaled to ${instancesWords(scale)}`;
 }
 
 export function renderHosts(project: string, rows: readonly HostRow[], now: number): string {
@@ -20,7 +29,7 @@ export function renderHosts(project: string, rows: readonly HostRow[], now: numb
     r.component,
     r.host,
     r.release === 0 ? '-' : String(r.release),
-    r.phase,
+    r.size === undefined ? r.phase : `${r.phase} ${r.size.serving}/${r.size.wanted}`,
     String(r.connections),
     duration(now - Date.parse(r.since)),
     r.check === '' ? '-' : printable(r.check).slice(0, CHECK_CHARACTERS),

@@ -1,6 +1,6 @@
 /** `--wait`: what a command asked for is followed to its end, which is the command's exit code. */
 import { GantryError } from '../errors.ts';
-import type { Target } from '../fleet/ending.ts';
+import type { Ending, Target } from '../fleet/ending.ts';
 import { follow } from '../fleet/follow.ts';
 import type { Fleet } from '../fleet/look.ts';
 import { waitFailure } from '../fleet/wait-failure.ts';
@@ -30,9 +30,14 @@ export async function waitFor(
       signal,
     ),
   );
+  concluded(endings, args.project, output);
+}
+
+/** Tells how it ended. `endings` undefined: nobody waits any more. Throws as waitFor. */
+export function concluded(endings: readonly Ending[] | undefined, project: string, output: Output): void {
   output.end();
-  if (endings === undefined) throw interrupted(args.project);
-  const error = waitFailure(endings, args.project);
+  if (endings === undefined) throw interrupted(project);
+  const error = waitFailure(endings, project);
   for (const { component, outcome, why } of endings) {
     const isTold = outcome === 'done' || (outcome === 'no-hosts' && error === undefined);
     if (isTold) output.result({ kind: 'result', component, action: 'wait', outcome }, renderLines([why]));

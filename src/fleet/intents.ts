@@ -4,6 +4,7 @@
  * answer is lost. What hosts do about it is not decided here.
  */
 import { randomUUID } from 'node:crypto';
+import { endsScale } from '../agent/scale.ts';
 import type { ProjectKeys } from '../cluster/keys.ts';
 import type { Condition, Write } from '../cluster/store.ts';
 import {
@@ -130,11 +131,13 @@ export function updateStep(input: UpdateInput): Step<Updated> {
       { key: keys.config, modRevision: look.config.modRevision },
       ...unchanged(keys, at),
       { key: keys.release(name, number), modRevision: 0 },
+      { key: keys.scale(name), modRevision: at.scale.modRevision },
     ],
     writes: [
       put(keys.release(name, number), release),
       put(keys.rollout(name), rollout),
       put(keys.desired(name), { ...made, status: 'ready', release: number, generation, id }),
+      ...(endsAScale(at, component) ? [{ kind: 'delete', key: keys.scale(name) } as const] : []),
       ...overdue(at, { from, made: number }).flatMap((n) => [
         { kind: 'delete', key: keys.release(name, n) } as const,
         { kind: 'delete', key: keys.outcome(name, n) } as const,
@@ -148,6 +151,12 @@ export function updateStep(input: UpdateInput): Step<Updated> {
       }),
     ],
   };
+}
+
+/** The config says another number than it did: it has spoken last. */
+function endsAScale({ scale, desired, releases }: ComponentLook, component: Component): boolean {
+  const before = releases.get(desired.value?.release ?? 0)?.spec;
+  return scale.modRevision > 0 && before !== undefined && endsScale({ component: before }, { component });
 }
 
 /** This command's own write, which it had not heard of. Another may have come after it. */

@@ -17,8 +17,10 @@ import {
   readOutcome,
   readRelease,
   readRollout,
+  readScale,
   readStatus,
   readTurn,
+  type ScaleValue,
   type StatusValue,
   type TurnValue,
 } from '../cluster/values.ts';
@@ -46,6 +48,7 @@ export interface ProjectLook {
   readonly config: Held<ConfigValue>;
   readonly desired: ReadonlyMap<string, Held<DesiredValue>>;
   readonly rollouts: ReadonlyMap<string, Held<RolloutValue>>;
+  readonly scales: ReadonlyMap<string, Held<ScaleValue>>;
   /** By component, in the order of the queue. */
   readonly turns: ReadonlyMap<string, readonly TurnValue[]>;
 }
@@ -55,6 +58,7 @@ export interface ComponentLook {
   readonly name: string;
   readonly desired: Held<DesiredValue>;
   readonly rollout: Held<RolloutValue>;
+  readonly scale: Held<ScaleValue>;
   /** By number, as their keys say it; a damaged one is undefined. */
   readonly releases: ReadonlyMap<number, ReleaseValue | undefined>;
   readonly outcomes: ReadonlyMap<number, OutcomeValue | undefined>;
@@ -78,12 +82,14 @@ export function projectLook(keys: Keys, name: string, entries: Iterable<Entry>):
   let config: Held<ConfigValue> = NONE;
   const desired = new Map<string, Held<DesiredValue>>();
   const rollouts = new Map<string, Held<RolloutValue>>();
+  const scales = new Map<string, Held<ScaleValue>>();
   const queued: { readonly component: string; readonly turn: TurnValue; readonly since: number }[] = [];
   for (const entry of entries) {
     const about = followedKey(keys, name, entry.key);
     if (about?.kind === 'config') config = held(entry, readConfig);
     if (about?.kind === 'desired') desired.set(about.component, held(entry, readDesired));
     if (about?.kind === 'rollout') rollouts.set(about.component, held(entry, readRollout));
+    if (about?.kind === 'scale') scales.set(about.component, held(entry, readScale));
     const turn = about?.kind === 'turn' ? readTurn(entry) : undefined;
     if (about?.kind === 'turn' && turn !== undefined)
       queued.push({ component: about.component, turn, since: entry.createRevision });
@@ -91,7 +97,7 @@ export function projectLook(keys: Keys, name: string, entries: Iterable<Entry>):
   const turns = new Map<string, TurnValue[]>();
   for (const { component, turn } of queued.sort((a, b) => a.since - b.since))
     turns.set(component, [...(turns.get(component) ?? []), turn]);
-  return { name, config, desired, rollouts, turns };
+  return { name, config, desired, rollouts, scales, turns };
 }
 
 /** With what the config says. */
@@ -123,6 +129,7 @@ export async function lookAtComponent(
     name,
     desired: look.desired.get(name) ?? NONE,
     rollout: look.rollouts.get(name) ?? NONE,
+    scale: look.scales.get(name) ?? NONE,
     releases: numbered(releases.entries, readRelease),
     outcomes: numbered(outcomes.entries, readOutcome),
     statuses: live,

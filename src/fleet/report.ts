@@ -5,7 +5,9 @@
 import type {
   DesiredValue,
   HostPhase,
+  HostSize,
   HostValue,
+  Instances,
   OutcomeValue,
   ReleaseValue,
   RolloutValue,
@@ -30,6 +32,8 @@ export interface ComponentRow {
   /** 0: none was made. Kept through stop and kill, as the image is. */
   readonly release: number;
   readonly image?: ReleaseValue['image'];
+  /** How many somebody asked for, where that is not what the config says. */
+  readonly scale?: Instances;
   /** Who asked last, and when (ISO time). */
   readonly by?: string;
   readonly at?: string;
@@ -47,6 +51,8 @@ export interface HostRow {
   /** Settled on what is wanted now. */
   readonly settled: boolean;
   readonly connections: number;
+  /** Containers that serve, and that are to; absent where that is the release's business alone. */
+  readonly size?: Pick<HostSize, 'wanted'> & { readonly serving: number };
   /** What the last check of its newest container saw; '': none ran. */
   readonly check: string;
   /** ISO time when the phase began. */
@@ -88,6 +94,7 @@ export function componentRow(
 ): ComponentRow {
   const desired = look.desired.get(component)?.value;
   const rollout = look.rollouts.get(component)?.value;
+  const scale = look.scales.get(component)?.value;
   const status = statusWord(desired, rollout);
   const told = ['paused', 'failed', 'rolling back'].includes(status) ? rollout?.reason : undefined;
   return {
@@ -97,6 +104,7 @@ export function componentRow(
     ...(release === undefined ? {} : { image: release.image }),
     ...(desired === undefined ? {} : { by: desired.by, at: desired.at }),
     ...(told === undefined ? {} : { reason: told }),
+    ...(scale === undefined || scale.config === true ? {} : { scale: scale.instances }),
   };
 }
 
@@ -120,8 +128,15 @@ function hostRow(component: string, desired: DesiredValue | undefined, status: S
     ...{ component, host, release: serving, phase, since, why },
     settled: desired !== undefined && settled >= desired.generation,
     connections: containers.reduce((sum, c) => sum + c.connections, 0),
+    ...sizeOf(status),
     check: lastCheck(status),
   };
+}
+
+function sizeOf({ size, containers }: StatusValue): Pick<HostRow, 'size'> {
+  if (size === undefined) return {};
+  const serving = containers.filter((c) => c.state === 'serving').length;
+  return { size: { wanted: size.wanted, serving } };
 }
 
 function silentRow(component: string, { host, since }: HostValue): HostRow {

@@ -37,6 +37,7 @@ export async function whyInput(fleet: Fleet, args: WhyAsked): Promise<WhyInput> 
   return {
     ...{ component, desired, release, now: fleet.now() },
     rollout: look.rollouts.get(component)?.value,
+    scale: look.scales.get(component)?.value,
     turns: look.turns.get(component) ?? [],
     statuses: statuses.filter(isAsked),
     hosts: running.filter(isAsked),

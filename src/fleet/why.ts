@@ -1,4 +1,5 @@
 /** What a component on its hosts waits for, or what went wrong with it, in plain words. Pure. */
+import { instancesOf, instancesWords } from '../agent/scale.ts';
 import type {
   Death,
   DesiredValue,
@@ -6,6 +7,7 @@ import type {
   HostValue,
   ReleaseValue,
   RolloutValue,
+  ScaleValue,
   StatusValue,
   TurnValue,
 } from '../cluster/values.ts';
@@ -16,6 +18,7 @@ export interface WhyInput {
   readonly component: string;
   readonly desired: DesiredValue | undefined;
   readonly rollout: RolloutValue | undefined;
+  readonly scale?: ScaleValue | undefined;
   /** The desired one. */
   readonly release: ReleaseValue | undefined;
   /** In the order of the queue. */
@@ -46,7 +49,7 @@ export function whyLines(input: WhyInput): readonly string[] {
 
 /** What is wanted and how its rollout goes, without the hosts. */
 export function rolloutWords(input: WhyInput): readonly string[] {
-  return [...wantedLines(input), ...rolloutLines(input)];
+  return [...wantedLines(input), ...scaleLines(input), ...rolloutLines(input)];
 }
 
 function wantedLines({ component, desired, rollout, release, now }: WhyInput): readonly string[] {
@@ -59,6 +62,14 @@ function wantedLines({ component, desired, rollout, release, now }: WhyInput): r
     return [`${component} is to be ${desired.status}, ${asked}${kept}.`];
   }
   return [`${component} is to run release ${desired.release}${image}, ${asked}: ${word}.`];
+}
+
+function scaleLines({ scale, release, now }: WhyInput): readonly string[] {
+  if (scale === undefined || scale.config === true) return [];
+  const own = release === undefined ? '' : `; its release says ${instancesWords(instancesOf(release.spec))}`;
+  const number =
+    typeof scale.instances === 'number' ? `${scale.instances} on each host` : instancesWords(scale.instances);
+  return [`It is scaled to ${number}, asked for by ${scale.by} ${ago(scale.at, now)}${own}.`];
 }
 
 function rolloutLines({ desired, rollout, turns, release, now }: WhyInput): readonly string[] {
@@ -121,7 +132,7 @@ export function failureLines({
 }
 
 function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): readonly string[] {
-  const { host, serving, phase, why, retryAt, since, settled, containers, logs, died } = status;
+  const { host, serving, phase, why, retryAt, since, settled, containers, logs, died, size } = status;
   const serves = serving === 0 ? 'nothing serves' : `release ${serving} serves`;
   const place = turns.findIndex((t) => t.host === host);
   const check = lastCheck(status);
@@ -131,6 +142,9 @@ function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): read
   return [
     `${host}: ${phase} ${span(since, now)}, ${serves}${isDone ? ', as wanted' : ''}`,
     ...(why === '' ? [] : [`  ${why}`]),
+    ...(size === undefined
+      ? []
+      : [`  ${containers.filter((c) => c.state === 'serving').length} of ${size.wanted} containers serve`]),
     ...(place >= 0 ? [`  place ${place + 1} in the queue for a turn`] : []),
     ...(draining > 0 ? [`  ${draining} draining, ${open} connections in all`] : []),
     ...(check === '' ? [] : [`  last check: ${check}`]),

@@ -103,6 +103,7 @@ export class Operators {
       name: this.#name,
       desired: project.desired.get(this.#name) ?? none,
       rollout: project.rollouts.get(this.#name) ?? none,
+      scale: project.scales.get(this.#name) ?? none,
       releases: listed<ReleaseValue>(KEYS.releases(this.#name), readRelease),
       outcomes: listed(KEYS.outcomes(this.#name), readOutcome),
       statuses: this.statuses(),
