@@ -106,8 +106,8 @@ ${JOB_EXAMPLE}\`\`\``;
 
 const WORKFLOW = `## The workflow engine's job files
 
-Job files of dray are taken as they are. They are known by their words: \`source\` for the image of a step, and
-\`variable\` for the name of a variable.
+Job files of dray are taken as they are, and so are the calls of its clients: [compatibility](compatibility.md). They
+are known by their words: \`source\` for the image of a step, and \`variable\` for the name of a variable.
 
 \`\`\`json
 ${WORKFLOW_EXAMPLE}\`\`\`
@@ -139,8 +139,8 @@ ${Object.keys(JOB_FIELDS)
 
 const DOCKET = `## The cron server's schedule files
 
-\`docket.yml\` is taken as it is: a list of entries with \`Name\`, \`Cron\` and \`Container\`, or a single one. \`Container\`
-is the body of Docker's create call.
+\`docket.yml\` is taken as it is, and so are the calls of the server's clients: [compatibility](compatibility.md). It is a
+list of entries with \`Name\`, \`Cron\` and \`Container\`, or a single one. \`Container\` is the body of Docker's create call.
 
 \`\`\`yaml
 ${DOCKET_EXAMPLE}\`\`\`

@@ -2,8 +2,9 @@
 import type { ApiAround } from '../around.ts';
 import type { Route } from '../route.ts';
 import { cronRoutes } from './cron.ts';
+import { serviceRoutes } from './service.ts';
 import { workflowRoutes } from './workflow.ts';
 
 export function compatibleRoutes(around: ApiAround): readonly Route[] {
-  return [...workflowRoutes(around), ...cronRoutes(around)];
+  return [...workflowRoutes(around), ...cronRoutes(around), ...serviceRoutes(around)];
 }
