@@ -4,7 +4,7 @@ import type { JobEngine } from '../docker/job-engine.ts';
 import type { AgentEvent } from '../events.ts';
 import type { Execute, ExecutionInput } from '../jobs/execution.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
-import type { JobsHostInput, RunJobsHost } from '../jobs/jobs-host.ts';
+import type { JobsHostInput, RunJobsHost, TakeRun } from '../jobs/jobs-host.ts';
 import type { Box } from './job-place.ts';
 
 const LEAST_SLOTS = 4;
@@ -19,6 +19,7 @@ export interface BoxHostOptions {
   readonly untilIdleMs?: () => number;
   readonly emit: (event: AgentEvent) => void;
   readonly onPrinted?: ExecutionInput['onPrinted'];
+  readonly onReady?: (take: TakeRun) => void;
   /** Called before an attempt is executed. */
   readonly onExecute?: (attempt: number) => void;
 }

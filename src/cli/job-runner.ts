@@ -7,6 +7,7 @@ import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { listRuns, listSchedules } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
+import type { TakeRun } from '../jobs/jobs-host.ts';
 import { withLock } from '../lock.ts';
 import { keepYoungHeapSmall } from '../young-heap.ts';
 import { interruptible } from './interrupt.ts';
@@ -16,7 +17,7 @@ import { withPlace } from './job-place.ts';
 import { RunnerLog } from './job-runner-log.ts';
 import { commandOf, RUNNER_LOCK, runnerPid } from './job-runner-pid.ts';
 import { openOutput } from './output.ts';
-import { type BoxPlace, Staying, serveRunner } from './runner-server.ts';
+import { type BoxPlace, RunnerSelf, serveRunner } from './runner-server.ts';
 
 /** Nothing to do for so long, and it ends, where nobody says. */
 const IDLE_MS = 10_000;
@@ -60,14 +61,18 @@ interface Running {
 async function untilNothingIsLeft({ place, emit, args, signal }: Running): Promise<void> {
   const lock = join(place.box.stateDir, RUNNER_LOCK);
   const timeoutMs = args.foreground ? RELIEVED_MS : LOCK_MS;
-  const staying = new Staying(args.linger === undefined ? IDLE_MS : lingerOf(args.linger));
+  const self = new RunnerSelf(args.linger === undefined ? IDLE_MS : lingerOf(args.linger));
   do {
     await withLock(lock, { timeoutMs, signal }, async () => {
-      const server = await serveRunner({ place, staying, emit });
+      const server = await serveRunner({ place, self, emit });
+      const onReady = (take: TakeRun) => {
+        self.take = take;
+      };
       try {
-        const idle = args.foreground ? {} : { untilIdleMs: () => staying.patienceMs };
-        await runBoxHost(place.box, place.fleet, { ...idle, emit }, signal);
+        const idle = args.foreground ? {} : { untilIdleMs: () => self.patienceMs };
+        await runBoxHost(place.box, place.fleet, { ...idle, emit, onReady }, signal);
       } finally {
+        self.take = undefined;
         await server.close();
       }
     });

@@ -10,6 +10,7 @@ import type { RunValue } from '../cluster/job-values.ts';
 import { ERROR_CODES, isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { submitRun } from '../jobs/intents.ts';
+import type { TakeRun } from '../jobs/jobs-host.ts';
 import { runId } from '../jobs/run-id.ts';
 import { attended, keptUntilTold, told } from './job-attended.ts';
 import type { Box, Place } from './job-place.ts';
@@ -29,9 +30,11 @@ export interface BoxPlace extends Place {
 const ANSWER_MS = 5_000;
 const SOCKET_MODE_MASK = 0o177;
 
-/** How long a runner stays when it has nothing to do: as the last command wished that had it run something. */
-export class Staying {
+/** What a runner knows of itself: how long it stays when it has nothing to do, as the last command wished that it ran something for. */
+export class RunnerSelf {
   patienceMs: number;
+  /** Once it runs jobs. */
+  take: TakeRun | undefined;
 
   constructor(patienceMs: number) {
     this.patienceMs = patienceMs;
@@ -40,7 +43,7 @@ export class Staying {
 
 export interface ServeRunner {
   readonly place: BoxPlace;
-  readonly staying: Staying;
+  readonly self: RunnerSelf;
   readonly emit: (event: AgentEvent) => void;
 }
 
@@ -107,7 +110,7 @@ class Serving {
 
   async #decline({ why, isOutdated }: Declined): Promise<void> {
     // The next one is of the version that asked.
-    if (isOutdated) this.#around.staying.patienceMs = 0;
+    if (isOutdated) this.#around.self.patienceMs = 0;
     await this.#link.send('declined', why);
   }
 
@@ -120,7 +123,7 @@ class Serving {
       JSON.stringify({ run: id, attach: attachWords(args, this.#around.place.box, id) }),
     );
     await this.#link.expect('agreed', ANSWER_MS);
-    this.#around.staying.patienceMs = lingerMs;
+    this.#around.self.patienceMs = lingerMs;
     await this.#link.send('ended', String(await this.#exitCode(order, id)));
   }
 
@@ -132,7 +135,9 @@ class Serving {
     let run: RunValue | undefined;
     try {
       refuseElsewhere(job);
-      run = await submitRun(order.fleet, keptUntilTold(job, args.remove), { input: { kind: 'none' }, id });
+      const { take } = this.#around.self;
+      const how = { input: { kind: 'none' }, id, ...(take === undefined ? {} : { take }) } as const;
+      run = await submitRun(order.fleet, keptUntilTold(job, args.remove), how);
       const onTold = (position: string) => this.#link.note('position', position);
       const ended = await attended({ place, run, sink, onTold }, this.#link.interrupted, this.#link.gone);
       return await told(place, ended, sink, args.remove);

@@ -11,6 +11,7 @@ import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
 import { audited, imagesOf } from './audited.ts';
 import type { JobFleet } from './job-fleet.ts';
+import type { TakeRun } from './jobs-host.ts';
 import { isRunId, runId } from './run-id.ts';
 import { creation, isSame, keysOf, newestFirst, refuseTooLarge, runAt } from './run-records.ts';
 import { cancelWanted, endWrites, isOver, newRun } from './runs.ts';
@@ -33,15 +34,29 @@ export interface Submission {
   readonly input: RunInput;
   /** Given where a name is to be used once; the run is made, or usage tells that it is there. */
   readonly id?: string;
+  /** Of the host that is to begin it at once, where it can; on one box only, whose store does not lose answers. */
+  readonly take?: TakeRun;
 }
 
 /** Makes a run of the job, for a host to claim. usage: the record is too large, or the id is unfit or taken. */
-export function submitRun(fleet: JobFleet, job: Job, { input, id }: Submission): Promise<RunValue> {
-  if (id !== undefined && !isRunId(id)) return Promise.reject(unfit(id));
-  return createRun(fleet, () => {
+export async function submitRun(
+  fleet: JobFleet,
+  job: Job,
+  { input, id, take }: Submission,
+): Promise<RunValue> {
+  if (id !== undefined && !isRunId(id)) throw unfit(id);
+  const make = () => {
     const at = fleet.now();
     return newRun({ id: id ?? runId(job.name, at), job, input, by: fleet.by, at });
-  });
+  };
+  return (take && (await takenRun(fleet, make(), take))) ?? createRun(fleet, make);
+}
+
+/** undefined: it was not made. */
+async function takenRun(fleet: JobFleet, run: RunValue, take: TakeRun): Promise<RunValue | undefined> {
+  refuseTooLarge('the job', run, run.job);
+  const isTaken = await take(run, creation(keysOf(fleet), run).conditions);
+  return isTaken === true ? run : undefined;
 }
 
 /** `id`, here and below: whole, or how no other one begins. Over already: as it is. run-unknown, usage. */

@@ -3,8 +3,9 @@
  * note of those whose host is lost, fires schedules, removes what has expired. The same in a fleet and on one box,
  * where the store is a file. Pure decisions are in placement.ts, runs.ts and ticks.ts.
  */
+import type { RunValue } from '../cluster/job-values.ts';
 import type { Keys } from '../cluster/keys.ts';
-import type { Mirror, Session, Store } from '../cluster/store.ts';
+import type { Condition, Mirror, Session, Store } from '../cluster/store.ts';
 import type { JobEngine } from '../docker/job-engine.ts';
 import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
@@ -48,10 +49,18 @@ export interface JobsHostInput {
   readonly emit: (event: AgentEvent) => void;
   /** Of the runs this host executes. */
   readonly onPrinted?: ExecutionInput['onPrinted'];
+  /** Called once, with what makes a run and begins it here in one write. */
+  readonly onReady?: (take: TakeRun) => void;
   readonly execute: Execute;
   /** Wall clock, epoch milliseconds. */
   readonly now: () => number;
 }
+
+/**
+ * Makes a run that is not there yet (`conditions` hold that) and claims it. False: the conditions do not hold; undefined: this host
+ * may not take it now, and nothing was tried.
+ */
+export type TakeRun = (run: RunValue, conditions: readonly Condition[]) => Promise<boolean | undefined>;
 
 /** Until aborted; then lets go of what runs, which a next one finds again, and ends. With `only`: until that run has ended. */
 export type RunJobsHost = (input: JobsHostInput, signal: AbortSignal) => Promise<void>;
@@ -127,6 +136,9 @@ class JobsHost {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    this.#input.onReady?.((run, conditions) =>
+      this.#own.takeNew(run, (writes) => this.#input.store.commit(conditions, writes)),
+    );
     const end = () => {
       this.#ended.abort();
       this.#own.leave();
