@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { describe, type TestContext, test } from 'node:test';
 import { openDoor } from '../../src/api/auth.ts';
 import type { Route } from '../../src/api/route.ts';
+import { openApi } from '../../src/api/server.ts';
 import { GantryError } from '../../src/errors.ts';
+import { makeCertificates } from '../ground/certificates.ts';
+import { tempFolder } from '../ground/harness.ts';
 import { apiGround, type GroundOptions } from './api-ground.ts';
 
 const echo: Route = {
@@ -247,5 +255,23 @@ describe('the server of the API', () => {
     });
     const defect = await api.ask('GET', '/v1/failing/defect');
     assert.deepEqual([defect.status, defect.body.code, defects.length], [500, 'internal', 1]);
+  });
+
+  test('speaks TLS where it has a certificate, and says when that is none', async (t) => {
+    const { server, ca } = await makeCertificates(await tempFolder(t), ['127.0.0.1']);
+    const [cert, key] = await Promise.all([readFile(server.cert), readFile(server.key)]);
+    const api = await ground(t, { tls: { cert, key } });
+    const token = await api.token('read');
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${token}` };
+      const options = { host: '127.0.0.1', port: api.api.port, path: '/v1/look', headers };
+      get({ ...options, ca: readFileSync(ca) }, resolve).on('error', reject);
+    });
+    assert.deepEqual([answer.statusCode, await text(answer)], [200, '{"seen":true}']);
+    const wrong = openApi({
+      ...{ address: '127.0.0.1', port: 0, routes: [], door: openDoor() },
+      tls: { cert: Buffer.from('none'), key },
+    });
+    await assert.rejects(wrong, /the certificate of the API cannot be used/);
   });
 });
