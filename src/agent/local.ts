@@ -16,6 +16,7 @@ import type { Plan } from './plan.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
+  desiredOf,
   recordedComponents,
   recordFile,
   withProven,
@@ -23,6 +24,8 @@ import {
   withStatus,
 } from './record.ts';
 import { makeRelease } from './release.ts';
+import { refuseScale, type ScaleTo } from './scale.ts';
+import { followScale, withAsked } from './scaling-here.ts';
 import { requireSecrets, type SecretPort, secretMounts } from './secret-mounts.ts';
 import type { Release } from './state.ts';
 import { stay } from './stay.ts';
@@ -91,6 +94,34 @@ export class LocalHost {
     return this.#end(name, 'killed', signal);
   }
 
+  /**
+   * So many containers of the release that there is, without a new one; what is stopped has them from its next start
+   * on. Answers once they serve and the others are gone; an abort leaves the rest to the next command. usage,
+   * release-unknown for what was never deployed, release-failed when those that are missing do not come up.
+   */
+  async scale(name: string, to: ScaleTo, signal: AbortSignal): Promise<Outcome> {
+    const component = this.#component(name);
+    refuseScale(name, to, component);
+    // Its own health checks tell which of too many containers go.
+    return this.#withAgent(name, true, async (agent) => {
+      await agent.sweep(signal);
+      await agent.change((record) => withAsked(record, name, to), signal);
+      const { desired } = await agent.look();
+      if (desired.status !== 'ready') return 'not-running';
+      return followScale(agent, desired, signal);
+    });
+  }
+
+  /** What scale would do, as if each step worked. Changes nothing. */
+  async forecastScale(name: string, to: ScaleTo): Promise<Plan> {
+    refuseScale(name, to, this.#component(name));
+    const { stateDir, project } = this.#input;
+    const look = (agent: Agent) => agent.look();
+    const { record, observed } = await this.#withAgent(name, false, look, passiveProxyPort(stateDir));
+    const desired = desiredOf(project.name, name, withAsked(record, name, to));
+    return forecast(desired, { ...observed, heals: true });
+  }
+
   /** Probes health and replaces what fails, start-first, until aborted or until somebody stops the component. */
   async monitor(name: string, signal: AbortSignal): Promise<void> {
     this.#component(name);
@@ -140,7 +171,8 @@ export class LocalHost {
         });
         const next = withRelease(record, release);
         const previous = record.releases.filter((r) => r.proven).at(-1);
-        const wanted = { ...desired, status: next.status, release, previous, canary: undefined };
+        const sized = desiredOf(project.name, name, next).release;
+        const wanted = { ...desired, status: next.status, release: sized, previous, canary: undefined };
         return forecast(wanted, { ...observed, imagePresent: image !== undefined });
       },
       passive,

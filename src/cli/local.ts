@@ -1,6 +1,8 @@
 /** `gantry CONFIG ACTION COMPONENT` and `gantryd local ACTION CONFIG COMPONENT`. */
 import { explain } from '../agent/explain.ts';
 import { LocalHost, type Outcome, rememberedComponent } from '../agent/local.ts';
+import type { Plan } from '../agent/plan.ts';
+import { instancesWords, type ScaleTo } from '../agent/scale.ts';
 import { openStateDir, type StateDir } from '../agent/state-dir.ts';
 import { openBoxStore } from '../cluster/box.ts';
 import { loadProject } from '../config/load.ts';
@@ -13,10 +15,17 @@ import { interruptible } from './interrupt.ts';
 import type { LocalArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { renderList } from './render.ts';
+import { scaleChange } from './scale-words.ts';
 
 type Changing = 'update' | 'start' | 'stop' | 'kill';
 
-export async function runLocal(args: LocalArguments): Promise<number> {
+export function runLocal(args: LocalArguments): Promise<number> {
+  if (args.action !== 'scale' || args.component === undefined) return runOn(args, 'config');
+  const { name, to } = scaleChange(args.component);
+  return runOn({ ...args, component: name }, to);
+}
+
+async function runOn(args: LocalArguments, to: ScaleTo): Promise<number> {
   const output = openOutput({ json: args.json, level: args.logLevel });
   const project = await loadProject(args.config, args.set, { component: args.component });
   if (args.action === 'check') return check(args, project, output);
@@ -26,6 +35,7 @@ export async function runLocal(args: LocalArguments): Promise<number> {
   const { host, close } = openHost(args, known, stateDir, output);
   try {
     if (args.action === 'list') return await list(host, name, output);
+    if (args.action === 'scale') return await scale(host, name, { ...args, to }, output);
     if (args.dryRun) return await dryRun(host, name, args.action, output);
     return await act(host, name, args, output);
   } finally {
@@ -104,6 +114,29 @@ async function end(
   return outcome === 'draining' ? 1 : 0;
 }
 
+/** Ctrl-C leaves the rest to the next command. */
+async function scale(
+  host: LocalHost,
+  name: string,
+  { to, dryRun }: LocalArguments & { readonly to: ScaleTo },
+  output: Output,
+): Promise<number> {
+  if (dryRun) {
+    tellPlan(name, 'scale', await host.forecastScale(name, to), output);
+    return 0;
+  }
+  const outcome = await interruptible((signal) => host.scale(name, to, signal));
+  output.end();
+  const number = to === 'config' ? 'as its config says' : `to ${instancesWords(to)}`;
+  const words = {
+    done: `Component ${name} is scaled ${number}`,
+    draining: `Interrupted: ${name} is to be scaled ${number}; the next command on the component goes on.`,
+    'not-running': `Component ${name} does not run; it is scaled ${number} from its next start on`,
+  };
+  output.result({ kind: 'result', component: name, action: 'scale', outcome }, words[outcome]);
+  return outcome === 'draining' ? 1 : 0;
+}
+
 function endWords(name: string, action: 'stop' | 'kill', outcome: Outcome): string {
   if (outcome === 'not-running') return `Component ${name} is not running`;
   if (outcome === 'done') return `Component ${name} is ${action === 'stop' ? 'stopped' : 'killed'}`;
@@ -124,12 +157,15 @@ async function list(host: LocalHost, name: string, output: Output): Promise<numb
 }
 
 async function dryRun(host: LocalHost, name: string, action: Changing, output: Output): Promise<number> {
-  const plan = await host.forecast(name, action);
+  tellPlan(name, action, await host.forecast(name, action), output);
+  return 0;
+}
+
+function tellPlan(name: string, action: Changing | 'scale', plan: Plan, output: Output): void {
   output.document(
     { component: name, action, plan },
     plan.length === 0 ? `${name}: nothing to do` : explain(plan),
   );
-  return 0;
 }
 
 /** Validates; where the host can be looked at, also says what an update would do. */

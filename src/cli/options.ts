@@ -8,6 +8,7 @@ export const localActions = [
   'update',
   'stop',
   'kill',
+  'scale',
   'check',
 ] as const satisfies readonly string[];
 
@@ -112,7 +113,7 @@ export function withComponentOptions<T>(parser: Argv<T>) {
   return parser
     .positional('config', { type: 'string', demandOption: true, description: 'Project file, JSON or YAML' })
     .positional('action', { type: 'string', choices: localActions, demandOption: true })
-    .positional('component', { type: 'string', description: 'Name of the component' })
+    .positional('component', { type: 'string', description: 'Name of the component; scale: web=3' })
     .options(component) as unknown as Argv<LocalArguments>;
 }
 
