@@ -3,8 +3,14 @@ import type { ApiAround } from './around.ts';
 import { changeRoutes } from './fleet-routes-changes.ts';
 import { componentRoutes } from './fleet-routes-components.ts';
 import { projectRoutes } from './fleet-routes-projects.ts';
+import { scaleRoutes } from './fleet-routes-scale.ts';
 import type { Route } from './route.ts';
 
 export function fleetRoutes(around: ApiAround): readonly Route[] {
-  return [...projectRoutes(around), ...componentRoutes(around), ...changeRoutes(around)];
+  return [
+    ...projectRoutes(around),
+    ...componentRoutes(around),
+    ...changeRoutes(around),
+    ...scaleRoutes(around),
+  ];
 }

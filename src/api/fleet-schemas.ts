@@ -1,4 +1,6 @@
 /** What the routes of a fleet take and answer, as schemas. Data only. */
+import { MAX_INSTANCES } from '../config/schema.ts';
+
 const text = { type: 'string' } as const;
 const count = { type: 'integer', minimum: 0 } as const;
 const time = { type: 'string', format: 'date-time' } as const;
@@ -19,6 +21,9 @@ const component = {
   },
   release: { ...count, description: '0: none was made' },
   image,
+  scale: {
+    description: 'How many somebody asked for, on each host or as `{"total": N}`; absent: as the config says',
+  },
   by: { ...text, description: 'Who asked last' },
   at: time,
   reason: { ...text, description: 'Why it is paused, failed or going back' },
@@ -182,4 +187,41 @@ export const UpdateOne = { ...closed, properties: { note, pull } } as const;
 export const UpdateMany = { ...closed, properties: { components, note, pull } } as const;
 export const RollbackOne = { ...closed, properties: { to } } as const;
 export const Many = { ...closed, properties: { components } } as const;
+/** How many, in a body and in an answer. */
+const total = {
+  ...{ type: 'object', required: ['total'], additionalProperties: false },
+  properties: { total: { type: 'integer', minimum: 0, maximum: MAX_INSTANCES } },
+} as const;
+const perHost = { type: 'integer', minimum: 0, maximum: MAX_INSTANCES } as const;
+const instances = {
+  anyOf: [perHost, total, { const: 'config' }],
+  description:
+    'So many on each host, `{"total": N}` on all of them together, or `config`: what the config says',
+} as const;
+
+export const ScaleOne = { ...closed, required: ['instances'], properties: { instances } } as const;
+export const ScaleMany = {
+  ...{ ...closed, required: ['changes'] },
+  properties: {
+    changes: {
+      ...{ type: 'object', minProperties: 1, maxProperties: 500, additionalProperties: instances },
+      description: 'By component',
+    },
+  },
+} as const;
+
+export const Scales = {
+  ...Changes,
+  properties: {
+    ...Changes.properties,
+    components: {
+      type: 'array',
+      items: {
+        ...{ ...changed, required: [...changed.required, 'instances', 'number'] },
+        properties: { ...changed.properties, instances: { anyOf: [perHost, total] }, number: count },
+      },
+    },
+  },
+} as const;
+
 export const Nothing = { ...closed, properties: {} } as const;

@@ -205,6 +205,32 @@ describe('components over the API', () => {
     assert.equal((await post(`${ONE}/kill`, { now: true })).status, 422);
   });
 
+  test('are scaled, one by one or together, without a new release', async (t) => {
+    const { cluster, post } = await shop(t);
+    assert.equal((await post(`${ONE}/scale`, { instances: 3 })).status, 404);
+    await post('/v1/projects/shop/update', {});
+    complete(cluster, 'web');
+    complete(cluster, 'db');
+    const one = await post(`${ONE}/scale`, { instances: 3 });
+    assert.deepEqual(
+      [one.status, one.body.components[0].instances, one.body.components[0].release],
+      [202, 3, 1],
+    );
+    const both = await post('/v1/projects/shop/scale', { changes: { web: { total: 6 }, db: 'config' } });
+    assert.deepEqual(
+      both.body.components.map((c: { component: string; instances: unknown }) => [c.component, c.instances]),
+      [
+        ['web', { total: 6 }],
+        ['db', 1],
+      ],
+    );
+    for (const instances of [-1, 1.5, '3', { total: 6, more: 1 }, null, [3]])
+      assert.equal((await post(`${ONE}/scale`, { instances })).status, 422, JSON.stringify(instances));
+    assert.equal((await post('/v1/projects/shop/scale', { changes: {} })).status, 422);
+    assert.equal((await post('/v1/projects/shop/scale', { changes: { wbe: 3 } })).status, 404);
+    assert.equal((await post(`${ONE}/scale?wait=1s`, { instances: 3 })).body.code, 'no-hosts');
+  });
+
   test('have their rollout paused and resumed', async (t) => {
     const { post } = await shop(t);
     assert.equal((await post(`${ONE}/rollout/pause`)).status, 409);
