@@ -58,12 +58,11 @@ export function followTold(
   };
 }
 
-/** Calls with each entry of the range once, those that are there first; in the order in which they were written. */
-export function followNew(
-  store: Store,
-  range: Range,
-  onNew: (entries: readonly Entry[], mirror: Mirror) => void,
-): Mirror {
+/**
+ * Calls with each entry of the range once, those that are there first, if only with none; in the order in which they
+ * were written.
+ */
+export function followNew(store: Store, range: Range, onNew: (entries: readonly Entry[]) => void): Mirror {
   const seen = new Set<string>();
   const mirror: Mirror = store.follow({
     range,
@@ -72,7 +71,9 @@ export function followNew(
       const fresh = there.filter(({ key }) => !seen.has(key));
       for (const { key } of fresh) seen.add(key);
       for (const key of changed ?? [...seen]) if (!mirror.entries.has(key)) seen.delete(key);
-      if (fresh.length > 0 || changed === undefined) onNew(fresh.sort(inOrder), mirror);
+      // A range without anything tells only that it is current.
+      const isHeard = changed === undefined || (changed.length === 0 && mirror.current);
+      if (fresh.length > 0 || isHeard) onNew(fresh.sort(inOrder));
     },
   });
   return mirror;
