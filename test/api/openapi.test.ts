@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { STATUS } from '../../src/api/problem.ts';
@@ -6,6 +8,7 @@ import { apiRoutes } from '../../src/api/routes.ts';
 import { keys } from '../../src/cluster/keys.ts';
 import { jsonCheck } from '../../src/config/json-check.ts';
 import { ERROR_CODES } from '../../src/errors.ts';
+import { PACKAGE_ROOT } from '../../src/version.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
 import { MemoryStore } from '../cluster/memory-store.ts';
 import { apiGround } from './api-ground.ts';
@@ -80,6 +83,16 @@ describe('the OpenAPI document', () => {
     }
     assert.equal(new Set(ids).size, ids.length);
   });
+});
+
+test('docs/api.md has every route, with its role and what it does', async () => {
+  const text = await readFile(join(PACKAGE_ROOT, 'docs', 'api.md'), 'utf8');
+  const told = text.split('\n').filter((line) => /^\| `[A-Z]+ \//.test(line));
+  const own = routes.filter((route) => route.compatible !== true && route.access !== 'peer');
+  const lines = own.map(
+    ({ method, path, access, summary }) => `| \`${method} ${path}\` | ${access} | ${summary} |`,
+  );
+  assert.deepEqual(told.sort(), lines.sort());
 });
 
 describe('the routes of the API', () => {
