@@ -1,11 +1,11 @@
 /** GET /metrics: the numbers of this process and, where there is one, of the proxy beside it, for Prometheus. */
-import { type GantryError, isGantryError } from '../errors.ts';
+import { GantryError, isGantryError } from '../errors.ts';
 import type { OpenMetrics } from '../metrics/open.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import type { ProxyMetrics } from '../proxy/protocol.ts';
 import { LATENCY_BOUNDS_MS } from '../proxy/traffic.ts';
-import type { Call, Reply, Route } from './route.ts';
+import type { Call, Caller, Reply, Route } from './route.ts';
 
 /** Less than a scraper waits, and far more than a proxy needs. */
 const PROXY_DEADLINE_MS = 5_000;
@@ -23,7 +23,8 @@ export interface MetricsAround {
 export function metricsRoutes(around: MetricsAround): readonly Route[] {
   const { metrics } = around;
   if (metrics === undefined) return [];
-  const handle = async ({ response }: Call): Promise<Reply | undefined> => {
+  const handle = async ({ response, caller }: Call): Promise<Reply | undefined> => {
+    refuseStrange(caller, around);
     const parts = await Promise.all([metrics.text(), proxyPart(around)]);
     response.writeHead(200, { 'content-type': metrics.contentType }).end(parts.join('\n'));
     return undefined;
@@ -36,6 +37,14 @@ export function metricsRoutes(around: MetricsAround): readonly Route[] {
       handle,
     },
   ];
+}
+
+/** The path names no project, but the numbers are of one. */
+function refuseStrange({ by, projects }: Caller, { project }: MetricsAround): void {
+  if (project === undefined || projects.length === 0 || projects.includes(project)) return;
+  throw new GantryError('forbidden', `${by} is not for the project ${project}, whose numbers these are`, {
+    hint: `It is for: ${projects.join(', ')}.`,
+  });
 }
 
 async function proxyPart({ stateDir, project }: MetricsAround): Promise<string> {

@@ -50,6 +50,13 @@ test('the proxy is started, upgraded, shown with its older generation, and stopp
   client.write('x');
   await once(client, 'data');
 
+  const numbers = await says('metrics');
+  assert.match(
+    numbers,
+    /^gantryd_proxy_tcp_connections_total\{project="shop",component="web",release="none"\} 1$/m,
+  );
+  assert.equal(numbers, `${numbers.trimEnd()}\n`, 'as a file for scrapers ends');
+
   const words = await says('upgrade');
   assert.match(words, new RegExp(`^The proxy is now ${VERSION} .* in place of .*process ${first.pid}`));
   const shown = await says('status');
