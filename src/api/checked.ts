@@ -18,6 +18,7 @@ export async function checkedQuery(route: Route, words: URLSearchParams): Promis
   for (const name of new Set(words.keys())) {
     const [text = '', ...more] = words.getAll(name);
     const schema = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (schema === undefined && route.compatible === true) continue;
     if (schema === undefined) wrong.push(inQuery(name, 'is not known here'));
     else if (more.length > 0) wrong.push(inQuery(name, 'is there more than once'));
     else {

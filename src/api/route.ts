@@ -53,7 +53,7 @@ export interface Route {
   readonly body?: { readonly schema: Schema; readonly maxBytes?: number } | 'bytes';
   /** What a success is; a string is the media type of what is streamed. */
   readonly answer: { readonly status: number; readonly schema?: Schema } | string;
-  /** Not in the OpenAPI document: a route for the clients of another system. */
+  /** Not in the OpenAPI document: a route for the clients of another system. It passes over words of the query that it does not know. */
   readonly compatible?: boolean;
   /** Answers a Reply, or nothing when it has answered by `response` itself. A GantryError becomes the answer. */
   readonly handle: (call: Call) => Promise<Reply | undefined>;

@@ -4,6 +4,7 @@
  */
 import type { RunValue, ScheduleValue } from '../../cluster/job-values.ts';
 import { docketOf } from '../../config/docket.ts';
+import type { Schedule } from '../../config/job.ts';
 import { isRecord } from '../../config/problems.ts';
 import { GantryError, isGantryError } from '../../errors.ts';
 import {
@@ -24,7 +25,9 @@ import { logsOf } from './cron-logs.ts';
 import { type Refused, refusedJson, refusedProblems } from './cron-problems.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json; charset=UTF-8' };
-const REQUIRED = ['Name', 'Cron', 'Container'];
+/** What is wrong besides is told all the same. */
+const NAMELESS = 'nameless';
+const NO_NAME: Wrong = { pointer: '/Name', message: 'Required' };
 const ZONE_WITHOUT_NAME = 'UTC';
 
 export function cronRoutes(around: ApiAround): readonly Route[] {
@@ -95,32 +98,24 @@ async function push(fleet: JobFleet, call: Call): Promise<Reply> {
     if (!isGantryError(error, 'usage')) throw error;
     return { status: 400, body: refusedJson(error.message) };
   }
-  const refused = withoutAny(sent);
-  if (refused !== undefined) return { status: 422, body: refused };
+  const read = scheduleOf(sent);
+  if ('refused' in read) return { status: 422, body: read.refused };
+  const { created } = await pushSchedule(fleet, read.schedule);
+  return { status: 200, body: { created } };
+}
+
+function scheduleOf(sent: unknown): { readonly schedule: Schedule } | { readonly refused: Refused } {
+  const document = isRecord(sent) ? sent : {};
+  const isNamed = typeof document.Name === 'string' && document.Name !== '';
+  const name = isNamed ? String(document.Name) : NAMELESS;
   try {
-    const document = sent as Readonly<Record<string, unknown>>;
-    const { created } = await pushSchedule(fleet, scheduleOfBody(String(document.Name), document, ownZone()));
-    return { status: 200, body: { created } };
+    const schedule = scheduleOfBody(name, { ...document, Name: name }, ownZone());
+    return isNamed ? { schedule } : { refused: refusedProblems(document, [NO_NAME]) };
   } catch (error) {
-    const problems = problemsIn(error);
+    const problems = isGantryError(error) ? (problemOf(error).body.problems ?? []) : [];
     if (problems.length === 0) throw error;
-    return { status: 422, body: refusedProblems(sent, problems) };
+    return { refused: refusedProblems(document, isNamed ? problems : [NO_NAME, ...problems]) };
   }
-}
-
-/** What has none of its fields, or no name, is judged here: it might be something else. */
-function withoutAny(sent: unknown): Refused | undefined {
-  if (isRecord(sent) && typeof sent.Name === 'string' && sent.Name !== '') return undefined;
-  const missing = REQUIRED.filter((field) => !isRecord(sent) || sent[field] === undefined);
-  const fields = missing.length === 0 ? ['Name'] : missing;
-  return refusedProblems(
-    {},
-    fields.map((field) => ({ pointer: `/${field}`, message: 'Required' })),
-  );
-}
-
-function problemsIn(error: unknown): readonly Wrong[] {
-  return isGantryError(error) ? (problemOf(error).body.problems ?? []) : [];
 }
 
 /** Of the machine that serves, as that of the server was. */

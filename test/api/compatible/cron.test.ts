@@ -62,6 +62,8 @@ describe('the cron server: POST /cron', () => {
     ['without anything', {}, { Name: /^Required$/, Cron: /^Required$/, Container: /^Required$/ }],
     ['that is no object', [], { Name: /^Required$/, Cron: /^Required$/, Container: /^Required$/ }],
     ['without a name', { ...HELLO, Name: '' }, { Name: /^Required$/ }],
+    ['without a name and a cron', { Container: HELLO.Container }, { Name: /^Required$/, Cron: /^Required$/ }],
+    ['with a name that cannot be', { ...HELLO, Name: 'a/b' }, { Name: /\w+/ }],
     ['with a bad cron', { ...HELLO, Cron: 'now and then' }, { Cron: /\w+/ }],
     ['without a config', { ...HELLO, Container: {} }, { 'Container.Config': /^Config is required$/ }],
     [

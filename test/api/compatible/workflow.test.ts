@@ -176,8 +176,9 @@ describe('the workflow engine: GET /jobs/{id}/log', () => {
     assert.deepEqual(await lines('?index=99'), []);
   });
 
-  test('a bad N counts as 0', async (t) => {
+  test('a bad N counts as 0, and words that it does not know are passed over', async (t) => {
     const { lines, running } = await logged(t);
+    assert.deepEqual(await lines('?since=1&index=3'), ['two']);
     for (const bad of ['?index=', '?index=abc', '?index=1.5', '?index=1e1'])
       assert.equal((await lines(bad))[0], 'zero', bad);
     await running.end();
