@@ -9,7 +9,7 @@ import type { Mirror, Store } from '../cluster/store.ts';
 import { type Role, readToken, type TokenValue } from '../cluster/values.ts';
 import { GantryError } from '../errors.ts';
 import { Refusal } from './problem.ts';
-import type { Access, Caller } from './route.ts';
+import type { Caller, Route } from './route.ts';
 
 /** Each includes those before it. */
 export const ROLES: readonly Role[] = ['read', 'deploy', 'admin'];
@@ -99,8 +99,16 @@ export function tokenDoor(store: Store, keys: Keys): TokenDoor {
   };
 }
 
-/** Throws forbidden. `project`: that the route is about, if it is about one. */
-export function allow(known: Known, access: Access, project: string | undefined): void {
+/**
+ * Throws forbidden. `project`: that the route is about, if it is about one; a compatible route is about one that its
+ * path does not name, and looks itself.
+ */
+export function allow(
+  known: Known,
+  route: Pick<Route, 'access' | 'compatible'>,
+  project: string | undefined,
+): void {
+  const { access } = route;
   if (access === 'open') return;
   if (known.peer === true || access === 'peer') {
     if (known.peer === true && access === 'peer') return;
@@ -114,7 +122,7 @@ export function allow(known: Known, access: Access, project: string | undefined)
     throw new GantryError('forbidden', `${by} has the role ${role}; this needs ${access}`, {
       hint: `gantryd token create NAME --role ${access} makes a token that may.`,
     });
-  if (projects.length === 0) return;
+  if (projects.length === 0 || route.compatible === true) return;
   if (project === undefined ? access === 'read' : projects.includes(project)) return;
   const what = project === undefined ? 'what is about all projects' : `the project ${project}`;
   throw new GantryError('forbidden', `${by} is not for ${what}`, {

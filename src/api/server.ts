@@ -204,7 +204,7 @@ class Serving {
     this.#bound(this.#limit, known.id ?? addressOf(request));
     if ('error' in found) throw found.error;
     const { route, params } = found.value;
-    allow(known, route.access, params.project);
+    allow(known, route, params.project);
     return { found: found.value, known, query: target.query };
   }
 
