@@ -72,6 +72,7 @@ export interface RunArguments extends ComponentArguments, ServeArguments {
   /** `K=V`. */
   readonly label: readonly string[];
   readonly stopOnExit: boolean;
+  readonly logFormat: 'pretty' | 'json' | undefined;
   readonly secretsKey: string | undefined;
   readonly jobs: boolean;
   readonly jobSlots: number;
@@ -195,6 +196,13 @@ const run = {
     default: listIn('GANTRYD_LABELS'),
     defaultDescription: '$GANTRYD_LABELS, with commas between',
     description: 'Told with the host, as rack=7; repeatable',
+  },
+  'log-format': {
+    choices: ['pretty', 'json'] as const,
+    defaultDescription: 'pretty',
+    description: 'Words, or a line of JSON as loggers write them; see --json for the events themselves',
+    conflicts: 'json',
+    requiresArg: true,
   },
   'stop-on-exit': {
     type: 'boolean',

@@ -14,6 +14,7 @@ import type { AgentEvent } from '../events.ts';
 import { ownAddress } from '../fleet/address.ts';
 import { runHost } from '../fleet/host.ts';
 import { telling } from '../fleet/telling.ts';
+import { openLog } from '../log.ts';
 import { eventRecorder } from '../metrics/agent-events.ts';
 import { NO_METRICS } from '../metrics/metrics.ts';
 import { openMetrics } from '../metrics/open.ts';
@@ -24,6 +25,7 @@ import { prefixOf, refuseName, storeOptions } from './etcd.ts';
 import type { RunArguments } from './fleet-options.ts';
 import { fleetSecrets } from './fleet-secrets.ts';
 import { interruptible } from './interrupt.ts';
+import { logOutput } from './log-output.ts';
 import { type Output, openOutput } from './output.ts';
 import { runJobs } from './run-jobs.ts';
 
@@ -38,7 +40,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
   const labels = labelsOf(args.label);
   const prefix = prefixOf(args);
   if (args.api !== undefined) refuseOpenElsewhere(args, placeOf(args.api).address);
-  const output = openOutput({ json: args.json, level: args.logLevel, components: 'many' });
+  const output = await outputFor(args, host);
   const stateDir = await openStateDir(args.stateDir);
   // Nobody asks an agent without it.
   const metrics = args.api === undefined ? undefined : await openMetrics({ project: args.project });
@@ -106,6 +108,11 @@ export async function runAgent(args: RunArguments): Promise<number> {
     engine.close();
     await store.close();
   }
+}
+
+async function outputFor({ json, logLevel: level, logFormat }: RunArguments, host: string): Promise<Output> {
+  if (logFormat === 'json') return logOutput(await openLog(level, process.stdout.fd), host);
+  return openOutput({ json, level, components: 'many' });
 }
 
 /** Begins when the agent has, and ends with it. */
