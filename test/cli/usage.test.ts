@@ -18,7 +18,7 @@ const CASES: readonly Omit<Case, 'code'>[] = [
   {
     command: 'gantryd',
     args: ['proxy', 'halt'],
-    says: ['"halt" is no action', 'status, start, upgrade, stop'],
+    says: ['"halt" is no action', 'status, metrics, start, upgrade, stop'],
   },
   { command: 'gantryd', args: ['drains', 'cu'], says: ['"cu" is no action; did you mean "cut"?'] },
   { command: 'gantryd', args: ['drains', 'cut'], says: ['at least 4 characters', '`gantryd drains`'] },
