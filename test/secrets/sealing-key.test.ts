@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { isGantryError } from '../../src/errors.ts';
 import { makeKeyFile, publicKeyOf } from '../../src/secrets/key-file.ts';
-import { sealingKey } from '../../src/secrets/sealing-key.ts';
+import { type SealingOptions, sealingKey } from '../../src/secrets/sealing-key.ts';
 import { publishKey } from '../../src/secrets/secret-store.ts';
 import { memoryPlace, scratch } from './ground.ts';
 
@@ -12,14 +12,15 @@ import { memoryPlace, scratch } from './ground.ts';
 async function machine(t: TestContext) {
   const stateDir = await scratch(t);
   const place = memoryPlace();
-  const defaults = { stateDir, at: 'etcd /gantryd/shop', file: undefined, isPublishedTrusted: false };
+  const defaults: SealingOptions = {
+    ...{ stateDir, at: 'etcd /gantryd/shop', file: undefined, isPublishedTrusted: false },
+  };
   return {
     place,
     stateDir,
     key: async (name: string) => publicKeyOf(await makeKeyFile(join(stateDir, name))),
     publish: (publicKey: string) => publishKey(place, publicKey, 'h1', 0),
-    ask: (over: Partial<typeof defaults | { file: string }> = {}) =>
-      sealingKey(place, { ...defaults, ...over }),
+    ask: (over: Partial<SealingOptions> = {}) => sealingKey(place, { ...defaults, ...over }),
   };
 }
 
@@ -48,6 +49,13 @@ describe('the key to seal for', () => {
     assert.deepEqual(JSON.parse(await readFile(join(stateDir, 'known-secrets-keys.json'), 'utf8')), {
       'etcd /gantryd/shop': publicKey,
     });
+  });
+
+  test('is the published one for an API without a state directory, which remembers none', async (t) => {
+    const { ask, key, publish } = await machine(t);
+    await assert.rejects(ask({ stateDir: undefined }), refused(/No agent of shop has a key/));
+    const publicKey = await publish(await key('secrets.key'));
+    assert.deepEqual(await ask({ stateDir: undefined }), { publicKey, warnings: [] });
   });
 
   test("is this host's own, and another one in etcd is not sealed for unless that is asked for", async (t) => {
