@@ -19,30 +19,32 @@ import type { ApiAround } from './around.ts';
 import { Components, OneComponent, Releases, Why } from './fleet-schemas.ts';
 import type { Call, Reply, Route } from './route.ts';
 
-export function componentRoutes(around: ApiAround): readonly Route[] {
+/** `around`: what a question about a project is answered from. */
+export function componentRoutes(around: (project: string) => ApiAround): readonly Route[] {
   const all = '/v1/projects/:project/components';
   const of = { method: 'GET', access: 'read', tag: 'components' } as const;
+  const on = ({ params }: Call) => around(params.project ?? '');
   return [
     {
       ...{ ...of, path: all, summary: 'Each component of the project' },
       answer: { status: 200, schema: Components },
-      handle: (call) => listComponents(around, call),
+      handle: (call) => listComponents(on(call), call),
     },
     {
       ...{ ...of, path: `${all}/:component`, summary: 'One component, and how it is on each host' },
       answer: { status: 200, schema: OneComponent },
-      handle: (call) => oneComponent(around, call),
+      handle: (call) => oneComponent(on(call), call),
     },
     {
       ...{ ...of, path: `${all}/:component/releases`, summary: 'Its releases and how they fared' },
       answer: { status: 200, schema: Releases },
-      handle: (call) => releases(around, call),
+      handle: (call) => releases(on(call), call),
     },
     {
       ...{ ...of, path: `${all}/:component/why`, summary: 'What it waits for, or what went wrong with it' },
       query: { host: { type: 'string', maxLength: 253, description: 'This host alone' } },
       answer: { status: 200, schema: Why },
-      handle: (call) => why(around, call),
+      handle: (call) => why(on(call), call),
     },
   ];
 }

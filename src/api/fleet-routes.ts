@@ -4,13 +4,17 @@ import { changeRoutes } from './fleet-routes-changes.ts';
 import { componentRoutes } from './fleet-routes-components.ts';
 import { projectRoutes } from './fleet-routes-projects.ts';
 import { scaleRoutes } from './fleet-routes-scale.ts';
+import { followedStore } from './followed-store.ts';
 import type { Route } from './route.ts';
 
 export function fleetRoutes(around: ApiAround): readonly Route[] {
+  const { store, reading } = followedStore(around.store, around.keys);
+  const writing = { ...around, store };
+  const readingOf = (project: string) => ({ ...around, store: reading(project) });
   return [
-    ...projectRoutes(around),
-    ...componentRoutes(around),
-    ...changeRoutes(around),
-    ...scaleRoutes(around),
+    ...projectRoutes(writing),
+    ...componentRoutes(readingOf),
+    ...changeRoutes(writing),
+    ...scaleRoutes(writing),
   ];
 }
