@@ -1,6 +1,6 @@
 /** What happened and who asked for what: listed, and followed as server-sent events. */
 import { GantryError } from '../errors.ts';
-import { type Asking, listTold, type Told } from '../fleet/told.ts';
+import { type Asking, listTold, rowOf } from '../fleet/told.ts';
 import type { ApiAround } from './around.ts';
 import { EventHub } from './event-hub.ts';
 import { stream } from './event-stream.ts';
@@ -140,11 +140,6 @@ class Hubs {
       }
     }
   }
-}
-
-function rowOf({ kind, id, value }: Told): object {
-  const { format: _, ...row } = value;
-  return kind === 'event' ? { id, ...row } : { id, kind: 'asked', ...row };
 }
 
 function refuseOther({ projects, by }: Caller, project: string): void {

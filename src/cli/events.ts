@@ -3,7 +3,7 @@ import { GantryError } from '../errors.ts';
 import { printable } from '../event-words.ts';
 import { eventLine } from '../fleet/kept-events.ts';
 import type { Fleet } from '../fleet/look.ts';
-import { type Asking, followTold, listTold, type Told } from '../fleet/told.ts';
+import { type Asking, followTold, listTold, rowOf, type Told } from '../fleet/told.ts';
 import { withFleet } from './etcd.ts';
 import type { EventsArguments } from './events-options.ts';
 import { interruptible } from './interrupt.ts';
@@ -39,8 +39,7 @@ async function follow(fleet: Fleet, asking: Asking, output: Output, signal: Abor
 
 function tell(output: Output, told: readonly Told[]): void {
   for (const one of told) {
-    const { kind, id, value } = one;
-    output.document(kind === 'event' ? { id, ...value } : { id, kind: 'asked', ...value }, wordsOf(one));
+    output.document(rowOf(one), wordsOf(one));
   }
 }
 

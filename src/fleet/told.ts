@@ -79,6 +79,12 @@ export function followNew(store: Store, range: Range, onNew: (entries: readonly 
   return mirror;
 }
 
+/** For programs. */
+export function rowOf({ kind, id, value }: Told): object {
+  const { format: _, ...row } = value;
+  return kind === 'event' ? { id, ...row } : { id, kind: 'asked', ...row };
+}
+
 function concerns({ kind, value }: Told, components: readonly string[]): boolean {
   if (components.length === 0) return true;
   return components.some((name) => (kind === 'event' ? value.component === name : value.on.includes(name)));
