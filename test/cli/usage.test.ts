@@ -5,7 +5,7 @@ import { type Cleanup, tempFolder } from '../ground/harness.ts';
 import { type Cli, cli } from '../ground/processes.ts';
 import { type Case, fails, lastJson } from './cases.ts';
 
-const ACTIONS = 'list, start, update, stop, kill, check';
+const ACTIONS = 'list, start, update, stop, kill, scale, check';
 const ON = ['shop.yaml', 'list', 'web'];
 
 const CASES: readonly Omit<Case, 'code'>[] = [
