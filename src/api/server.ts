@@ -161,7 +161,8 @@ function refuseClient(error: NodeJS.ErrnoException, socket: Socket): void {
 class Serving {
   readonly #options: ApiOptions;
   readonly #paths: Paths;
-  readonly #closing = new AbortController();
+  /** Of the requests that are being answered. */
+  readonly #open = new Set<AbortController>();
   readonly #limit: RateLimit;
   readonly #refused: RateLimit;
 
@@ -173,22 +174,33 @@ class Serving {
   }
 
   close(): void {
-    this.#closing.abort();
+    for (const gone of this.#open) gone.abort();
   }
 
   /** Never rejects. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const gone = new AbortController();
-    response.once('close', () => gone.abort());
+    this.#open.add(gone);
+    response.once('close', () => {
+      this.#open.delete(gone);
+      gone.abort();
+    });
     request.on('error', () => gone.abort());
     response.on('error', () => gone.abort());
     try {
       const { found, known, query } = this.#asked(request);
-      const signal = AbortSignal.any([gone.signal, this.#closing.signal]);
       const { route, params } = found;
       const words = await checkedQuery(route, query);
       const body = await this.#body(route, request, response);
-      const call = { request, response, params, query: words, body, caller: known.caller, signal };
+      const call = {
+        request,
+        response,
+        params,
+        query: words,
+        body,
+        caller: known.caller,
+        signal: gone.signal,
+      };
       await reply(route, call);
     } catch (error) {
       if (!gone.signal.aborted) this.#fail(request, response, error);

@@ -50,6 +50,8 @@ export async function serveApi({ around, args, onDefect }: ServeApi, signal: Abo
 export interface ServeBeside extends Omit<ServeApi, 'onDefect'> {
   readonly emit: (event: AgentEvent) => void;
   readonly onServing: (url: string) => void;
+  /** Tests make it short. */
+  readonly retryMs?: number;
 }
 
 /** Beside an agent, until aborted: whatever goes wrong is told, and tried again. Never rejects. */
@@ -64,7 +66,7 @@ export async function serveBeside(input: ServeBeside, signal: AbortSignal): Prom
     } catch (error) {
       if (messageOf(error) !== told) tell(error);
       told = messageOf(error);
-      await pause(RETRY_MS, signal);
+      await pause(input.retryMs ?? RETRY_MS, signal);
     }
   }
 }
