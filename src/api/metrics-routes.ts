@@ -4,7 +4,6 @@ import type { OpenMetrics } from '../metrics/open.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import type { ProxyMetrics } from '../proxy/protocol.ts';
-import { LATENCY_BOUNDS_MS } from '../proxy/traffic.ts';
 import type { Call, Caller, Reply, Route } from './route.ts';
 
 /** Less than a scraper waits, and far more than a proxy needs. */
@@ -48,7 +47,7 @@ function refuseStrange({ by, projects }: Caller, { project }: MetricsAround): vo
 }
 
 async function proxyPart({ stateDir, project }: MetricsAround): Promise<string> {
-  return stateDir === undefined ? '' : proxyText(await askProxy(stateDir, project), LATENCY_BOUNDS_MS);
+  return stateDir === undefined ? '' : proxyText(await askProxy(stateDir, project));
 }
 
 /** undefined: none runs, it does not answer, or it is too old to count; gantryd_proxy_up says so. */

@@ -8,7 +8,6 @@ import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
 import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus } from '../proxy/protocol.ts';
-import { LATENCY_BOUNDS_MS } from '../proxy/traffic.ts';
 import type { CommonArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { bringHome } from './own-unit.ts';
@@ -58,7 +57,7 @@ export async function runProxy(
 
 /** As Prometheus reads it, for the textfile collector of a host without an agent. */
 async function printMetrics(output: Output, metrics: ProxyMetrics | undefined): Promise<void> {
-  const words = (await proxyText(metrics, LATENCY_BOUNDS_MS)).trimEnd();
+  const words = (await proxyText(metrics)).trimEnd();
   output.document(metrics === undefined ? { running: false } : { running: true, ...metrics }, words);
 }
 

@@ -14,17 +14,14 @@ interface Value {
 
 type Values = Partial<Record<ProxyMetric, readonly Value[]>>;
 
-/** `proxy` undefined: none runs, or it does not answer. `boundsMs`: of its latency counts. */
-export async function proxyText(
-  proxy: ProxyMetrics | undefined,
-  boundsMs: readonly number[],
-): Promise<string> {
+/** `proxy` undefined: none runs, or it does not answer. */
+export async function proxyText(proxy: ProxyMetrics | undefined): Promise<string> {
   const { Registry } = await import('prom-client');
   const registry = new Registry();
   const values: Values =
     proxy === undefined
       ? { gantryd_proxy_up: [just(0)] }
-      : { ...ofProcess(proxy), ...ofTraffic(proxy, boundsMs), ...ofNow(proxy) };
+      : { ...ofProcess(proxy), ...ofTraffic(proxy), ...ofNow(proxy) };
   for (const [name, found] of Object.entries(values)) register(registry, name as ProxyMetric, found);
   return registry.metrics();
 }
@@ -49,7 +46,7 @@ function ofProcess(proxy: ProxyMetrics): Values {
   };
 }
 
-function ofTraffic({ traffic }: ProxyMetrics, boundsMs: readonly number[]): Values {
+function ofTraffic({ traffic, latencyBoundsMs }: ProxyMetrics): Values {
   const counted = (count: (report: TrafficReport) => number) =>
     traffic.map((report) => ({ labels: named(report), value: count(report) }));
   // Who found no container has no release.
@@ -62,7 +59,7 @@ function ofTraffic({ traffic }: ProxyMetrics, boundsMs: readonly number[]): Valu
         value,
       })),
     ),
-    gantryd_proxy_request_duration_seconds: traffic.flatMap((report) => durations(report, boundsMs)),
+    gantryd_proxy_request_duration_seconds: traffic.flatMap((report) => durations(report, latencyBoundsMs)),
     gantryd_proxy_tcp_connections_total: counted(({ tcp }) => tcp),
     gantryd_proxy_dial_failures_total: counted(({ dialFailures }) => dialFailures),
     gantryd_proxy_held_clients_total: perComponent(({ held }) => held),

@@ -33,6 +33,7 @@ import {
 import type { ChangeListener, DataPlane } from './proxy.ts';
 import { Standby } from './standby.ts';
 import type { Succession } from './successor.ts';
+import { LATENCY_BOUNDS_MS } from './traffic.ts';
 import { sumWaiting } from './waiting.ts';
 
 const LEAVE_POLL_MS = 50;
@@ -141,7 +142,7 @@ export class Generation {
     const { version, startedAt } = this.#self();
     const { user, system } = process.cpuUsage();
     return {
-      ...{ version, startedAt, listeners },
+      ...{ version, startedAt, listeners, latencyBoundsMs: LATENCY_BOUNDS_MS },
       ...countsOf(mergedCounts([this.plane.counts(), ...this.#elders.counts]), owner),
       generations: older.length + 1,
       silent: older.filter(({ silent }) => silent === true).length,

@@ -183,7 +183,7 @@ export interface TrafficReport {
   readonly release: string;
   /** Requests whose client left before the answer began, then those answered with 1xx, 2xx … 5xx. */
   readonly answers: readonly number[];
-  /** How many requests took how long to the head of their answer; bounds are in traffic.ts. INVARIANT: they stay. */
+  /** How many requests took how long to the head of their answer. INVARIANT: bounds stay, since generations are summed. */
   readonly latency: readonly number[];
   /** All of `latency` together. */
   readonly tookMs: number;
@@ -231,6 +231,8 @@ export interface ProxyCounts {
 export interface ProxyMetrics extends ProxyCounts {
   readonly version: string;
   readonly startedAt: string;
+  /** Upper ends of the buckets of `latency`; one more holds what took longer. */
+  readonly latencyBoundsMs: readonly number[];
   /** Processes that carry something, this one included. */
   readonly generations: number;
   /** Of them, those that do not answer: their counts are from before. */

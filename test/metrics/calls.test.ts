@@ -10,6 +10,7 @@ import { openEngine } from '../../src/docker/dockerode.ts';
 import { openMetrics } from '../../src/metrics/open.ts';
 import { fakeDockerd, json } from '../docker/fake-dockerd.ts';
 import { skipWithoutEtcd, startEtcd } from '../ground/etcd.ts';
+import { until } from '../ground/harness.ts';
 import { seriesSum } from './exposition.ts';
 
 test('calls of the engine are measured by name, and failures by code', async (t) => {
@@ -47,6 +48,22 @@ test('calls of etcd are measured by name, and failures counted', { skip: skipWit
   assert.equal(seriesSum(text, 'gantryd_etcd_call_duration_seconds_count', { call: 'txn' }), 1);
   assert.ok(seriesSum(text, 'gantryd_etcd_call_errors_total', { call: 'range' }) >= 1);
   assert.equal(seriesSum(text, 'gantryd_etcd_call_errors_total', { call: 'txn' }), 0);
+});
+
+test('a watch that ends has everything listed anew, which is counted', {
+  skip: skipWithoutEtcd,
+}, async (t) => {
+  const etcd = await startEtcd(t, { members: 1 });
+  const metrics = await openMetrics();
+  const store = openStore({ endpoints: etcd.endpoints, metrics });
+  t.after(() => store.close());
+  const mirror = store.follow({ range: { from: 'a', to: 'b' }, onChange: () => {} });
+  await until(() => mirror.current, { timeoutMs: 10_000, what: 'the mirror to be current' });
+  const relists = async () =>
+    seriesSum(await metrics.text(), 'gantryd_etcd_relists_total', { reason: 'restart' });
+  assert.equal(await relists(), 0, 'the first is none');
+  await etcd.restore(await etcd.snapshot());
+  await until(async () => (await relists()) > 0, { timeoutMs: 15_000, what: 'a listing after the restart' });
 });
 
 test('a round is measured from its begin to its end, once, and what drains is told with the oldest', async () => {

@@ -25,7 +25,9 @@ function split(percent: number, ...ids: readonly string[]): CanarySplit {
 
 test('exactly the share of the clients goes to the canary, evenly over time', () => {
   for (const percent of [1, 10, 33, 50, 99]) {
-    const route = new LiveRoute(backends('old', 'other', 'new'), DEFAULT_LIMITS, { canary: split(percent, 'new') });
+    const route = new LiveRoute(backends('old', 'other', 'new'), DEFAULT_LIMITS, {
+      canary: split(percent, 'new'),
+    });
     const picked = Array.from({ length: 1_000 }, () => route.pick(PORT)?.name.id);
     for (let at = 0; at < 1_000; at += 100) {
       const window = picked.slice(at, at + 100);

@@ -97,6 +97,9 @@ test('only a link goes via a component, and only a link has a colon', () => {
   assert.deepEqual(problemsOf({ ...DB, backends: [{ id: 'a', host: '::1', port: 0 }] }), [
     'routes/0/backends/0/port must be a port (1-65535)',
   ]);
+  assert.deepEqual(problemsOf({ ...DB, backends: [{ id: 'a', host: '::1', release: 'v1' }] }), [
+    'routes/0/backends/0/release must be a whole number, 0 or more',
+  ]);
 });
 
 test('two places overlap when the kernel would let only one of them listen', () => {
