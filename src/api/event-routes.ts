@@ -1,6 +1,6 @@
 /** What happened and who asked for what: listed, and followed as server-sent events. */
 import { GantryError } from '../errors.ts';
-import { type Asking, listTold, rowOf } from '../fleet/told.ts';
+import { type Asking, listTold, refuseUnknown, rowOf } from '../fleet/told.ts';
 import type { ApiAround } from './around.ts';
 import { EventHub } from './event-hub.ts';
 import { stream } from './event-stream.ts';
@@ -92,6 +92,7 @@ async function list(around: ApiAround, { params, query, caller }: Call): Promise
     // They are of all projects.
     tokens: components.length === 0 && caller.role === 'admin' && caller.projects.length === 0,
   };
+  await refuseUnknown(around, asking.project);
   const told = await listTold(around.store, around.keys, asking);
   return { status: 200, body: { events: told.slice(-Number(limit)).map(rowOf) } };
 }

@@ -3,7 +3,7 @@ import { GantryError } from '../errors.ts';
 import { printable } from '../event-words.ts';
 import { eventLine } from '../fleet/kept-events.ts';
 import type { Fleet } from '../fleet/look.ts';
-import { type Asking, followTold, listTold, rowOf, type Told } from '../fleet/told.ts';
+import { type Asking, followTold, listTold, refuseUnknown, rowOf, type Told } from '../fleet/told.ts';
 import { withFleet } from './etcd.ts';
 import type { EventsArguments } from './events-options.ts';
 import { interruptible } from './interrupt.ts';
@@ -15,6 +15,7 @@ export async function runEvents(args: EventsArguments): Promise<number> {
   const output = outputOf(args);
   await withFleet(args, async (fleet) => {
     const asking = askingOf(args, fleet.now());
+    await refuseUnknown(fleet, args.project);
     if (args.follow) await interruptible((signal) => follow(fleet, asking, output, signal));
     else tell(output, await listTold(fleet.store, fleet.keys, asking));
   });

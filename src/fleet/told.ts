@@ -6,6 +6,7 @@ import { type AuditValue, type EventValue, readAudit, readEvent } from '../clust
 import { type Keys, lastPart } from '../cluster/keys.ts';
 import { timeOfId, timePart } from '../cluster/newest.ts';
 import type { Entry, Mirror, Range, Store } from '../cluster/store.ts';
+import { type Fleet, lookAtProject, projectUnknown } from './look.ts';
 
 export type Told =
   | { readonly kind: 'event'; readonly id: string; readonly value: EventValue }
@@ -30,6 +31,19 @@ export async function listTold(store: Store, keys: Keys, asking: Asking): Promis
     listed.flatMap(({ entries }) => entries),
     asking,
   );
+}
+
+/** project-unknown when there is neither a config nor anything told: a name that was mistyped. */
+export async function refuseUnknown(fleet: Fleet, project: string): Promise<void> {
+  const { store, keys } = fleet;
+  const at = keys.project(project);
+  const [config, ...counts] = await Promise.all([
+    store.get(at.config),
+    store.count(at.events()),
+    store.count(at.audit()),
+  ]);
+  if (config === undefined && counts.every((count) => count === 0))
+    throw projectUnknown(await lookAtProject(fleet, project));
 }
 
 /** Calls with what there is, in the order of time, and then with what comes, each once. Whoever follows closes it. */

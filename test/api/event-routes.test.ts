@@ -60,6 +60,7 @@ describe('GET /v1/projects/:project/events', () => {
     assert.deepEqual(await ids('?component=db'), [idOf(2)]);
     assert.deepEqual(await ids('?since=2030-01-01T00:00:00.002Z'), [idOf(2), idOf(3)]);
     assert.equal((await served.ask('GET', '/v1/projects/shop/events?since=x')).status, 400);
+    assert.equal((await served.ask('GET', '/v1/projects/shpo/events')).json.code, 'project-unknown');
   });
 
   test('has who asked for what where that is asked for', async (t) => {
