@@ -201,7 +201,6 @@ const run = {
     choices: ['pretty', 'json'] as const,
     defaultDescription: 'pretty',
     description: 'Words, or a line of JSON as loggers write them; see --json for the events themselves',
-    conflicts: 'json',
     requiresArg: true,
   },
   'stop-on-exit': {
@@ -300,6 +299,7 @@ export const withRun: Builder<RunArguments> = (parser) =>
     .options(run)
     .options(serve)
     .check(checkServe)
+    .check(oneFormat)
     .check(single('host-name', 'address', 'api-address', 'secrets-key'))
     .check(whole('job-slots', 1))
     .check(whole('api-port', 0, MAX_PORT)) as unknown as Argv<RunArguments>;
@@ -362,6 +362,13 @@ export function whole(name: string, least: number, most = Number.MAX_SAFE_INTEGE
       hint: '--help shows what it takes.',
     });
   };
+}
+
+function oneFormat({ json, logFormat }: Readonly<Record<string, unknown>>) {
+  if (json !== true || logFormat === undefined) return true;
+  throw new GantryError('usage', '--log-format and --json do not go together', {
+    hint: '--json prints the events themselves, --log-format json lines as loggers write them.',
+  });
 }
 
 function oneComponent(args: Readonly<Record<string, unknown>>) {

@@ -26,6 +26,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   stop: 'stop shop -c web',
   kill: 'kill shop -c web',
   history: 'history shop -c web',
+  events: 'events shop -f',
   why: 'why shop -c web',
   rollout: 'rollout status shop -c web',
   install: 'install shop',

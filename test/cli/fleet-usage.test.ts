@@ -43,6 +43,8 @@ const WRONG: readonly Pick<Case, 'args' | 'says' | 'env'>[] = [
   { args: ['scale', 'shop', 'web=-1'], says: ['"web=-1" says no number of web'] },
   { args: ['scale', 'shop', 'web=1001'], says: ['web cannot have 1001 containers', '0 to 1000'] },
   { args: ['scale', 'shop', 'web=2', '--timeout', '3'], says: ['--timeout needs --wait'] },
+  { args: ['events', 'shop', '--since', 'long'], says: ['--since long is no time', 'As 90s, 15m, 1h or 2d'] },
+  { args: ['run', 'shop', '--log-format', 'json', '--json'], says: ['--log-format', '--json'] },
   { args: ['list', 'shop', '--etcd', ''], says: ['--etcd needs a value'] },
   { args: ['list', 'shop', '--etcd', 'a', '--etcd', 'b'], says: ['--etcd is given more than once'] },
   { args: ['list', 'shop', '--etcd', ','], says: ['no address of an etcd member'] },
@@ -137,6 +139,7 @@ describe('a command on a fleet', () => {
       ],
       ...[
         ['history', 'shop', '-c', 'web'],
+        ['events', 'shop', '-f'],
         ['why', 'shop', '-c', 'web'],
       ],
       ...['pause', 'resume', 'status'].map((action) => ['rollout', action, 'shop', '-c', 'web']),
