@@ -44,7 +44,7 @@ const WRONG: readonly Pick<Case, 'args' | 'says' | 'env'>[] = [
   { args: ['scale', 'shop', 'web=1001'], says: ['web cannot have 1001 containers', '0 to 1000'] },
   { args: ['scale', 'shop', 'web=2', '--timeout', '3'], says: ['--timeout needs --wait'] },
   { args: ['events', 'shop', '--since', 'long'], says: ['--since long is no time', 'As 90s, 15m, 1h or 2d'] },
-  { args: ['run', 'shop', '--log-format', 'json', '--json'], says: ['--log-format', '--json'] },
+  { args: ['run', 'shop', '--log-format', 'xml'], says: ['It is one of: pretty, json'] },
   { args: ['list', 'shop', '--etcd', ''], says: ['--etcd needs a value'] },
   { args: ['list', 'shop', '--etcd', 'a', '--etcd', 'b'], says: ['--etcd is given more than once'] },
   { args: ['list', 'shop', '--etcd', ','], says: ['no address of an etcd member'] },
@@ -71,7 +71,7 @@ const WRONG: readonly Pick<Case, 'args' | 'says' | 'env'>[] = [
     says: ['--etcd-ca /nowhere/ca.pem cannot be read'],
   },
   {
-    args: ['run', 'shop'],
+    args: ['run', 'shop', '--log-format', 'json'],
     env: { GANTRYD_HOST_NAME: 'a/b' },
     says: ['"a/b" cannot be the name of a host'],
   },
