@@ -102,6 +102,7 @@ function serverOf({ tls, bounds }: ApiOptions, serving: Serving): Server {
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.on('request', (request, response) => void serving.answer(request, response));
   server.on('checkContinue', (request, response) => void serving.answer(request, response));
+  server.on('checkExpectation', (request, response) => void serving.answer(request, response));
   server.on('clientError', refuseClient);
   return server;
 }

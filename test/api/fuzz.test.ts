@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Route } from '../../src/api/route.ts';
 import { apiRoutes } from '../../src/api/routes.ts';
 import { seeded } from '../agent/world.ts';
+import { tempFolder } from '../ground/harness.ts';
 import { apiGround, type Ground } from './api-ground.ts';
 
 const FUZZ_MS = Number(process.env.GANTRYD_FUZZ_MS || 3_000);
@@ -47,6 +48,7 @@ const HEADERS = [
   ],
   ...[
     'upgrade: websocket',
+    'expect: 200-ok',
     'x-a: \tb',
     'x-b:',
     'last-event-id: ..',
@@ -186,7 +188,8 @@ async function hardened(t: TestContext): Promise<Hardened> {
   const defects: unknown[] = [];
   const many = { perSecond: 1e9, burst: 1e9 };
   const bounds = { rate: many, refusedRate: many, headersMs: 500, stallMs: 200, totalMs: 1_000 };
-  const ground = await apiGround(t, { bounds, onDefect: (error) => defects.push(error) });
+  const around = { stateDir: await tempFolder(t), host: 'h1', project: 'shop' };
+  const ground = await apiGround(t, { around, bounds, onDefect: (error) => defects.push(error) });
   const admin = await ground.token('admin');
   const components = [
     { name: 'web', repo: 'web' },
