@@ -50,7 +50,8 @@ export function sizedHere(
 
 function sized(release: Release, asked: Instances | undefined, share: number | undefined): Release {
   const { component } = release;
-  const instances = countOf(asked ?? instancesOf(component), share);
+  const count = countOf(asked ?? instancesOf(component), share);
+  const instances = aloneBecause(component) === undefined ? count : Math.min(count, 1);
   return instances === component.instances ? release : { ...release, component: { ...component, instances } };
 }
 
@@ -94,12 +95,14 @@ function aloneBecause({ update, network }: Component): string | undefined {
   return network === 'host' ? 'on the network "host" its containers would fight for their ports' : undefined;
 }
 
-/** The new release says another number than the one before it: then it has the last word. */
+/** The new release says another number than the one before it, or takes no other: then it has the last word. */
 export function endsScale(
   before: Pick<Release, 'component'> | undefined,
   next: Pick<Release, 'component'>,
 ): boolean {
-  return before !== undefined && !sameInstances(instancesOf(before.component), instancesOf(next.component));
+  if (before === undefined) return false;
+  const isAlone = aloneBecause(next.component) !== undefined;
+  return isAlone || !sameInstances(instancesOf(before.component), instancesOf(next.component));
 }
 
 /** Another release becomes what is wanted; `ends`: nobody asks for another number than it says any more. */

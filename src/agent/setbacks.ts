@@ -1,6 +1,6 @@
 /** Failures of a component's containers in a row, and from when on the next one may be started. No I/O, no clock. */
 import { short } from './action.ts';
-import { BACKOFF_FORGET_MS, backoffMs } from './backoff.ts';
+import { BACKOFF_FORGET_MS, BACKOFF_MAX_MS, backoffMs } from './backoff.ts';
 import { areMostDown, hasFailed, isReady } from './standing.ts';
 import type { ContainerId, Desired, Observed, ObservedContainer, Release } from './state.ts';
 
@@ -39,6 +39,8 @@ export class Setbacks {
   note(desired: Desired, containers: readonly ObservedContainer[], now: number): void {
     const release = healed(desired);
     if (now - this.#lastFailureAt > BACKOFF_FORGET_MS) this.#failures = 0;
+    // No pause is that long: somebody set the clock back.
+    if (this.#startAfter - now > BACKOFF_MAX_MS) this.#startAfter = now;
     this.#forgiveAnother(release?.number);
     const number = release?.proven === true ? release.number : undefined;
     const failed = containers.filter((c) => c.release === number && hasFailedByItself(c)).map((c) => c.id);

@@ -54,6 +54,20 @@ describe('a number that was asked for', () => {
   });
 });
 
+describe('what must never run twice', () => {
+  test('has one container, whatever was asked for before it was so', () => {
+    const one = release(2, { instances: 2 });
+    const alone = {
+      ...one,
+      component: { ...one.component, update: { ...one.component.update, order: 'stop-first' } },
+    };
+    const next = withRelease(scaled({ instances: 5 }), alone as typeof one);
+    assert.deepEqual(sizes(next), [1, 5]);
+    const kept = withAdopted(scaled({ instances: 5 }, { fleet: FLEET }), alone as typeof one, FLEET);
+    assert.deepEqual(sizes(kept), [1, 5]);
+  });
+});
+
 describe('a total', () => {
   const six = { component: { ...proven(1).component, instances: 6, total: 6 } };
   const releases = [proven(1, six)];

@@ -188,6 +188,8 @@ export class FleetAgent {
       now: this.#host.now(),
       lease: this.#session.lease(),
       memory: record.fleet,
+      scale: record.scale,
+      hasNone: release?.component.instances === 0,
       status: record.status,
       release: record.release,
       proven: release?.proven === true,

@@ -1,4 +1,5 @@
 /** A fleet of a few hosts: agents that follow etcd, operators who change their minds, lines that are cut. */
+import { sizedHere } from '../../src/agent/scale.ts';
 import { readRollout, readTurn } from '../../src/cluster/values.ts';
 import type { Dice } from '../campaign/dice.ts';
 import { begin as beginClients } from './clients.ts';
@@ -62,6 +63,7 @@ export class Fleet implements Setting {
     if (roll < 40) fault(host);
     else if (roll < 48) this.#cut(host);
     else if (roll < 52) this.#etcdGoes();
+    else if (roll < 60) this.#operators.scale(1 + this.#dice.below(4));
     else if (roll < 75) this.#update(this.#dice.of(FATES));
     else if (roll < 82) this.#operators.rollback();
     else if (roll < 86) this.#operators.end(roll < 85 ? 'stopped' : 'killed');
@@ -118,8 +120,10 @@ export class Fleet implements Setting {
       (b) => host.engine.containers.get(b.id) ?? [],
     );
     const well = routed.filter((c) => c.state === 'running' && c.release === release.number);
-    if (well.length === release.component.instances) return undefined;
-    return `${well.length} of ${release.component.instances} serve on ${host.name}`;
+    const { release: sized = release } = sizedHere(record, release, undefined);
+    const { instances } = sized.component;
+    if (well.length === instances) return undefined;
+    return `${well.length} of ${instances} serve on ${host.name}`;
   }
 
   /** The rollout comes to an end, or is paused, which waits for an operator. */

@@ -10,6 +10,7 @@ import {
   readOutcome,
   readRelease,
   readStatus,
+  type ScaleValue,
   type StatusValue,
 } from '../../src/cluster/values.ts';
 import type { Component } from '../../src/config/project.ts';
@@ -36,6 +37,8 @@ export class Operators {
   readonly #etcd: SimEtcd;
   readonly #name: string;
   #asked = 0;
+  /** The highest number that was given out: a real command asks the hosts for it. */
+  #scaled = 0;
   /** Of the command that was given last. */
   task: Task | undefined;
 
@@ -71,6 +74,25 @@ export class Operators {
   end(status: 'stopped' | 'killed'): void {
     const id = `command ${++this.#asked}`;
     this.#ask(status, (look) => statusStep(this.#fleet(), { ...this.#by(), status }, id, look));
+  }
+
+  /** More or fewer of what there is, as src/fleet/scale.ts writes it. */
+  scale(instances: number): void {
+    this.#ask(`scale to ${instances}`, ({ desired, releases, scale }) => {
+      const spec = releases.get(desired.value?.release ?? 0)?.spec;
+      if (spec === undefined || spec.update.order === 'stop-first') return undefined;
+      const key = KEYS.scale(this.#name);
+      const number = (scale.value?.number ?? this.#scaled) + 1;
+      this.#scaled = number;
+      const value: ScaleValue = { format: 1, instances, number, by: 'ann@desk', at: '' };
+      return {
+        conditions: [
+          { key, modRevision: scale.modRevision },
+          { key: KEYS.desired(this.#name), modRevision: desired.modRevision },
+        ],
+        writes: [{ kind: 'put', key, value: JSON.stringify(value) }],
+      };
+    });
   }
 
   steer(how: 'pause' | 'resume'): void {

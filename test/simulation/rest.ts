@@ -1,4 +1,5 @@
 /** How a component of a host is to be when nothing is left to do. */
+import { desiredOf } from '../../src/agent/record.ts';
 import type { DesiredStatus } from '../../src/agent/state.ts';
 import type { SimHost } from './world.ts';
 
@@ -12,7 +13,7 @@ export function atRest(host: SimHost, component: string, status: DesiredStatus):
     if (all.length > 0) return `${all.map((c) => c.id)} of ${host.name} are left`;
     return host.proxy.route(component) === undefined ? undefined : `${component} of ${host.name} is routed`;
   }
-  const release = record.releases.find((r) => r.number === record.release);
+  const { release } = desiredOf('', component, record);
   if (release?.proven !== true)
     return `release ${record.release} of ${component} of ${host.name} is not proven`;
   const serving = routed.map((b) => host.engine.containers.get(b.id));

@@ -202,7 +202,7 @@ export class SimSteps {
         const image = { id: value.image.id } as Parameters<typeof releaseOf>[2];
         const release = { ...releaseOf(value.number, value.spec, image), proven };
         const fleet = { generation, attempt, settled: fleetOf(record).settled };
-        return withAdopted(asItServes(record, view), release, fleet);
+        return withAdopted(asItServes(record, view), release, fleet, wanted.scale === undefined);
       },
       `adopts ${value.number}${proven ? ' as proven' : ''} (change ${generation}): ${why}`,
     );
