@@ -21,6 +21,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   getconfig: 'getconfig shop',
   update: 'update shop -c web',
   rollback: 'rollback shop -c web',
+  scale: 'scale shop web=3',
   run: 'run shop',
   list: 'list shop',
   stop: 'stop shop -c web',

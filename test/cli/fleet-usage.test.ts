@@ -38,7 +38,7 @@ const WRONG: readonly Pick<Case, 'args' | 'says' | 'env'>[] = [
     says: ['--timeout takes a whole number, 0 or more'],
   },
   { args: ['update', 'shop', '--note', 'a', '--note', 'b'], says: ['--note is given more than once'] },
-  { args: ['scale', 'shop'], says: ['scale'] },
+  { args: ['scale', 'shop'], says: ['`gantryd scale shop web=3`'] },
   { args: ['scale', 'shop', 'web'], says: ['"web" says no number of a component', 'NAME=total:6'] },
   { args: ['scale', 'shop', 'web=-1'], says: ['"web=-1" says no number of web'] },
   { args: ['scale', 'shop', 'web=1001'], says: ['web cannot have 1001 containers', '0 to 1000'] },
