@@ -1,11 +1,11 @@
 /** A program must be able to deploy over HTTP as a person does with commands, and nobody else. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { PACKAGE_ROOT } from '../../src/version.ts';
 import { ask } from '../api/api-ground.ts';
+import { tempFolder } from '../ground/harness.ts';
 import type { Host } from '../ground/hosts.ts';
 import { run } from '../ground/processes.ts';
 import { APP, Endings, type FleetShop, openFleetShop, skipWithoutFleet, WAIT_MS } from './fleet.ts';
@@ -14,7 +14,6 @@ import { exitedWith, getText } from './shop.ts';
 const PORT = 7070;
 const ONE = '/v1/projects/shop/components/web';
 const CONFIG = '/v1/projects/shop/config';
-const skipWithoutCurl = spawnSync('curl', ['--version']).status === 0 ? false : 'there is no curl here';
 
 describe('the API of an agent', { skip: skipWithoutFleet }, () => {
   const endings = new Endings();
@@ -85,7 +84,7 @@ describe('the API of an agent', { skip: skipWithoutFleet }, () => {
     exitedWith(0, await api.ended);
   });
 
-  test('does what the scripts of examples/api say', { skip: skipWithoutCurl }, async (t) => {
+  test('does what the scripts of examples/api say', async (t) => {
     const token = await madeToken('script', 'deploy', 'shop');
     const path = join(a.folder, 'api.json');
     await writeFile(path, JSON.stringify(file('v4')));
@@ -101,6 +100,20 @@ describe('the API of an agent', { skip: skipWithoutFleet }, () => {
     assert.equal(await getText(shop.http(a), '/version'), 'v1');
     await daemon('token', 'revoke', 'script');
     assert.notEqual((await script('rollback.sh')).code, 0);
+  });
+
+  test('does what the commands of README say', async (t) => {
+    const readme = await readFile(join(PACKAGE_ROOT, 'README.md'), 'utf8');
+    const [, commands = ''] = /```sh\n(curl [\s\S]*?)```/.exec(readme) ?? [];
+    assert.equal(commands.match(/^curl /gm)?.length, 4, commands);
+    const token = await madeToken('readme', 'deploy', 'shop');
+    const cwd = await tempFolder(t);
+    await writeFile(join(cwd, 'shop.json'), JSON.stringify(file('v5')));
+    const env = { ...process.env, API: url, TOKEN: token };
+    const result = await run(t, 'sh', ['-euc', commands], { env, cwd, timeoutMs: WAIT_MS });
+    exitedWith(0, result);
+    assert.equal(result.stdout.match(/"outcome":"done"/g)?.length, 2, result.stdout);
+    assert.equal(await getText(shop.http(a), '/version'), 'v5');
   });
 
   async function daemon(...words: readonly string[]): Promise<string> {

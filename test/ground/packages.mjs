@@ -28,6 +28,7 @@ export const TOOL_PACKAGES = [
   { name: 'docker-registry', present: () => hasCommand('docker-registry') },
   { name: 'apache2-utils', present: () => hasCommand('htpasswd') },
   { name: 'etcd-client', present: () => hasCommand('etcdctl') },
+  { name: 'curl', present: () => hasCommand('curl') },
   { name: 'openssl', present: () => hasCommand('openssl') },
 ];
 
