@@ -75,28 +75,33 @@ export interface Api {
 export async function openApi(options: ApiOptions): Promise<Api> {
   const serving = new Serving(options);
   const server = serverOf(options, serving);
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    open.add(socket.once('close', () => open.delete(socket)));
+  });
   await listening(server, options);
   const bound = server.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
     close: () => {
       serving.close();
-      return closed(server);
+      return closed(server, open);
     },
   };
 }
 
 function serverOf({ tls, bounds }: ApiOptions, serving: Serving): Server {
+  const headersMs = bounds?.headersMs ?? HEADERS_TIMEOUT_MS;
   const common = {
     maxHeaderSize: MAX_HEADER_BYTES,
-    connectionsCheckingInterval: Math.min(CHECK_MS, bounds?.headersMs ?? CHECK_MS),
+    connectionsCheckingInterval: Math.min(CHECK_MS, headersMs),
     keepAlive: true,
     keepAliveInitialDelay: PROBE_MS,
   };
-  const server: Server = tls === undefined ? createServer(common) : tlsServer(tls, common);
+  const server: Server = tls === undefined ? createServer(common) : tlsServer(tls, headersMs, common);
   server.maxConnections = MAX_CONNECTIONS;
   server.maxHeadersCount = MAX_HEADERS;
-  server.headersTimeout = bounds?.headersMs ?? HEADERS_TIMEOUT_MS;
+  server.headersTimeout = headersMs;
   server.requestTimeout = 0; // an upload takes as long as it moves
   server.timeout = IDLE_TIMEOUT_MS;
   server.keepAliveTimeout = KEEP_ALIVE_MS;
@@ -107,14 +112,11 @@ function serverOf({ tls, bounds }: ApiOptions, serving: Serving): Server {
   return server;
 }
 
-function tlsServer(tls: { readonly cert: Buffer; readonly key: Buffer }, common: object): Server {
+function tlsServer(tls: NonNullable<ApiOptions['tls']>, handshakeTimeout: number, common: object): Server {
   try {
-    return createTlsServer({
-      ...common,
-      ...tls,
-      minVersion: 'TLSv1.2',
-      handshakeTimeout: HEADERS_TIMEOUT_MS,
-    });
+    const server = createTlsServer({ ...common, ...tls, minVersion: 'TLSv1.2', handshakeTimeout });
+    // Where there is no TLS yet no answer could be sent: it would wait for that for ever.
+    return server.on('tlsClientError', (_, socket) => socket.destroy());
   } catch (cause) {
     throw new GantryError('usage', `the certificate of the API cannot be used: ${messageOf(cause)}`, {
       hint: '--api-cert and --api-key name PEM files that belong together.',
@@ -138,10 +140,12 @@ function listening(server: Server, { address, port, portHint }: ApiOptions): Pro
   });
 }
 
-function closed(server: Server): Promise<void> {
+/** `open`: also those that have not said yet that they speak TLS. */
+function closed(server: Server, open: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
     server.closeAllConnections();
+    for (const socket of open) socket.destroy();
   });
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
@@ -273,5 +274,21 @@ describe('the server of the API', () => {
       tls: { cert: Buffer.from('none'), key },
     });
     await assert.rejects(wrong, /the certificate of the API cannot be used/);
+  });
+
+  test('holds no connection that never comes to speak TLS, and does not wait for it at its end', async (t) => {
+    const { server } = await makeCertificates(await tempFolder(t), ['127.0.0.1']);
+    const [cert, key] = await Promise.all([readFile(server.cert), readFile(server.key)]);
+    const opened = (headersMs: number) =>
+      openApi({
+        ...{ address: '127.0.0.1', port: 0, routes: [], door: openDoor(), tls: { cert, key } },
+        bounds: { headersMs },
+      });
+    const [hasty, patient] = await Promise.all([opened(100), opened(60_000)]);
+    assert.equal(await raw(hasty.port, ''), '');
+    assert.equal(await raw(hasty.port, Buffer.from([0x16, 3, 1, 2, 0])), '', 'the beginning of a handshake');
+    const silent = connect(patient.port, '127.0.0.1');
+    await once(silent, 'connect');
+    await Promise.all([once(silent, 'close'), patient.close(), hasty.close()]);
   });
 });
