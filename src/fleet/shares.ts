@@ -42,26 +42,40 @@ export function nextDecision(
   const isAsDecided = isGoal && (present.next === undefined || isAllHere(hosts, now));
   if (isAsDecided) return present.next === undefined ? undefined : following(present, atOnce);
   const aim = isGoal ? goal : evenShares(spread, now);
-  return atOnce ? { total, shares: aim } : towards(aim, { total, hosts }, now);
+  return atOnce ? { total, shares: aim } : towards(aim, { total, hosts }, present);
 }
 
 /** The second step, once all that were to grow have. */
 function following(present: Decision, atOnce: boolean): Decision | undefined {
-  const { total, shares, next, arrived = [] } = present;
+  const { total, next } = present;
   if (next === undefined) return undefined;
-  const waits = Object.keys(shares).some((host) => !arrived.includes(host));
-  return waits && !atOnce ? undefined : { total, shares: next };
+  return lateIn(present).length > 0 && !atOnce ? undefined : { total, shares: next };
 }
 
 /** First the greater shares beside the old ones, if there are greater and lesser ones. */
-function towards(aim: Shares, { total, hosts }: Omit<Spread, 'component'>, now: Shares): Decision {
+function towards(
+  aim: Shares,
+  { total, hosts }: Omit<Spread, 'component'>,
+  present: Decision | undefined,
+): Decision {
+  const now = present?.shares ?? {};
   const of = (shares: Shares, host: string) => shares[host] ?? 0;
   const names = hosts.map((h) => h.host).sort();
   const grows = names.filter((host) => of(aim, host) > of(now, host));
   const shrinks = names.some((host) => of(aim, host) < of(now, host));
-  if (grows.length === 0 || !shrinks) return { total, shares: aim };
+  // Who was to grow by the decision before has nothing yet that others could give way to.
+  const late = lateIn(present).filter((host) => of(aim, host) > 0);
+  if (late.length === 0 && (grows.length === 0 || !shrinks)) return { total, shares: aim };
   const shares = Object.fromEntries(names.map((h) => [h, Math.max(of(aim, h), of(now, h))]));
-  return { total, shares, next: aim, arrived: names.filter((host) => !grows.includes(host)) };
+  const arrived = names.filter((host) => !grows.includes(host) && !late.includes(host));
+  return { total, shares, next: aim, arrived };
+}
+
+/** The hosts that have not arrived yet. */
+function lateIn(decision: Decision | undefined): readonly string[] {
+  if (decision?.next === undefined) return [];
+  const { shares, arrived = [] } = decision;
+  return Object.keys(shares).filter((host) => !arrived.includes(host));
 }
 
 /** None has a share that is gone, and all are counted that are there. */

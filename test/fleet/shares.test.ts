@@ -78,6 +78,20 @@ describe('a total', () => {
     assert.deepEqual(nextDecision(spreadOf(6, 'a', 'b'), present), { total: 6, shares: { a: 3, b: 3 } });
   });
 
+  test('leaves no host for one that has not arrived yet, however often it is decided about anew', () => {
+    const present = {
+      ...{ total: 6, shares: { a: 3, b: 3, c: 2 }, next: { a: 2, b: 2, c: 2 } },
+      arrived: ['a', 'b'],
+    };
+    const four = nextDecision(spreadOf(6, 'a', 'b', 'c', 'd'), present);
+    assert.deepEqual(four?.arrived, ['a', 'b'], 'neither c nor d has arrived');
+    const fewer = nextDecision(spreadOf(5, 'a', 'b', 'c'), present) ?? assert.fail();
+    assert.deepEqual(fewer.shares, { a: 3, b: 3, c: 2 });
+    assert.deepEqual([sum(fewer.next ?? {}), fewer.arrived], [5, ['a', 'b']]);
+    const none = nextDecision(spreadOf(0, 'a', 'b', 'c'), present);
+    assert.deepEqual(none, { total: 0, shares: { a: 0, b: 0, c: 0 } }, 'nobody is waited for in vain');
+  });
+
   test('moves at once where nothing runs', () => {
     const present = { total: 6, shares: { a: 3, b: 3 } };
     const shares = { a: 2, b: 2, c: 2 };
