@@ -54,7 +54,7 @@ export interface SharesValue {
   /** Grows with every decision: a host that has followed it follows no lower one. */
   readonly number: number;
   readonly total: number;
-  /** By host. One that is not there has none. */
+  /** By host. One that is not there keeps what it has until it is. */
   readonly shares: Readonly<Record<string, number>>;
   /** What they become once the hosts that are to have more now have arrived there; absent: nothing is to follow. */
   readonly next?: Readonly<Record<string, number>>;

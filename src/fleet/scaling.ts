@@ -27,17 +27,26 @@ export function rescaled(
   const spread = shares?.value;
   const shared = withShare(before, spread, host);
   const asked = scale?.value;
-  const after = withAsked(shared?.scale ?? before, asked, spread);
+  const after = withAsked(shared?.scale ?? before, asked, spread, host);
   if (after === undefined) return shared;
   const whys = [after.why, ...(shared === undefined ? [] : [shared.why])];
   return { scale: after.scale, why: whys.join('; ') };
 }
 
+/**
+ * A host that is not named keeps what it has: it was gone when that was decided. Now that it is back it will be named,
+ * and what serves here meanwhile may be all there is.
+ */
 function withShare(memory: ScaleMemory, spread: SharesValue | undefined, host: string): Rescale | undefined {
   if (spread === undefined || spread.number <= memory.decision) return undefined;
-  const share = Object.hasOwn(spread.shares, host) ? (spread.shares[host] ?? 0) : 0;
+  const share = shareOf(spread, host);
+  if (share === undefined) return undefined;
   const why = `its share is ${share} of ${spread.total}: ${spread.why}`;
   return { scale: { ...memory, decision: spread.number, share }, why };
+}
+
+function shareOf({ shares }: SharesValue, host: string): number | undefined {
+  return Object.hasOwn(shares, host) ? shares[host] : undefined;
 }
 
 /** A total is followed once it is decided how it is spread. */
@@ -45,11 +54,14 @@ function withAsked(
   memory: ScaleMemory,
   asked: ScaleValue | undefined,
   spread: SharesValue | undefined,
+  host: string,
 ): Rescale | undefined {
   if (asked === undefined || asked.number <= memory.number) return undefined;
   const { instances: _, ...rest } = memory;
   const why = `${asked.by} asked for ${instancesWords(asked.instances)}`;
-  const isSpread = typeof asked.instances === 'number' || spread?.total === asked.instances.total;
+  const isSpread =
+    typeof asked.instances === 'number' ||
+    (spread?.total === asked.instances.total && shareOf(spread, host) !== undefined);
   if (!isSpread) return undefined;
   const followed = { ...rest, number: asked.number };
   return { scale: asked.config === true ? followed : { ...followed, instances: asked.instances }, why };

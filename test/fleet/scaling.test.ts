@@ -47,15 +47,17 @@ describe('a host follows', () => {
     }
   });
 
-  test('its share, which is none where it is not named', () => {
-    const shares = spread(2, 6, { a: 2, b: 4 });
+  test('its share, and keeps what it has while it is not named', () => {
+    const shares = spread(2, 6, { a: 2, b: 4, d: 0 });
     const memory = { ...NOTHING, decision: 1, share: 3 };
     const follows = (host: string) => rescaled({ scale: undefined, shares }, memory, host);
     assert.deepEqual(follows('a'), {
       scale: { number: 0, decision: 2, share: 2 },
       why: 'its share is 2 of 6: b is there',
     });
-    assert.equal(follows('c')?.scale.share, 0);
+    assert.equal(follows('d')?.scale.share, 0);
+    assert.equal(follows('c'), undefined, 'it was gone when that was decided, and is back');
+    assert.equal(rescaled({ scale: asked({ total: 6 }, 1), shares }, NOTHING, 'c'), undefined);
     assert.equal(rescaled({ scale: undefined, shares }, { ...memory, decision: 2 }, 'a'), undefined);
   });
 
