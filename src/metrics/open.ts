@@ -10,6 +10,7 @@ import type { Metrics } from './metrics.ts';
 /** Of one metric, each with all its buckets. */
 export const MAX_SERIES = 500;
 const OTHER = 'other';
+const CPU = 'gantryd_process_cpu_seconds_total';
 /** How exactly delays of the event loop are measured; a finer clock would wake the process more often. */
 const LAG_PRECISION_MS = 20;
 
@@ -95,9 +96,23 @@ class PromMetrics implements OpenMetrics {
       prefix: 'gantryd_',
       eventLoopMonitoringPrecision: LAG_PRECISION_MS,
     });
+    // Its own total grows only while another of its metrics is asked, which nobody does.
+    all.removeSingleMetric(CPU);
+    this.#registry.registerMetric(this.#cpuSeconds());
     for (const name of Object.keys(PROCESS_METRICS)) {
       const metric = all.getSingleMetric(name);
       if (metric !== undefined) this.#registry.registerMetric(metric as Series);
     }
+  }
+
+  #cpuSeconds(): Counter {
+    return new this.#client.Counter({
+      ...{ name: CPU, help: PROCESS_METRICS[CPU].help, registers: [] },
+      collect() {
+        const { user, system } = process.cpuUsage();
+        this.reset();
+        this.inc((user + system) / 1e6);
+      },
+    });
   }
 }

@@ -33,6 +33,19 @@ test('what is told is every metric of the catalogue and no other, as scrapers wa
   assert.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
 });
 
+test('the processor time of the process is all that it has used', async () => {
+  const metrics = await openMetrics();
+  const told = async () => seriesSum(await metrics.text(), 'gantryd_process_cpu_seconds_total');
+  const used = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  };
+  for (const before of [used(), used()]) {
+    const seconds = await told();
+    assert.ok(before <= seconds && seconds <= used(), `${before} ${seconds} ${used()}`);
+  }
+});
+
 test('beyond its bound a metric takes no new labels: what comes counts as other', async () => {
   const metrics = await openMetrics();
   for (let n = 0; n < MAX_SERIES + 20; n++)
