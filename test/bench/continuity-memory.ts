@@ -212,7 +212,8 @@ function componentOf(name: string, external: number) {
   return { name, ...CHECKED, ports: [{ external, container: HTTP_PORT, kind: 'http' }] };
 }
 
-async function footprintOf(pid: number, name: string, settleMs: number): Promise<Footprint> {
+/** Of a process, once it has been left alone for so long. */
+export async function footprintOf(pid: number, name: string, settleMs: number): Promise<Footprint> {
   await delay(settleMs);
   const rss: number[] = [];
   const pss: number[] = [];
