@@ -90,7 +90,8 @@ export function refuseScale(name: string, to: ScaleTo, component: Component | un
 
 /** Why a component cannot have two containers on a host at a time; undefined: it can. */
 function aloneBecause({ update, network }: Component): string | undefined {
-  if (update.order === 'stop-first')
+  // A release may have been recorded before there was the setting.
+  if (update?.order === 'stop-first')
     return 'its `update.order` is "stop-first", for what must never run twice';
   return network === 'host' ? 'on the network "host" its containers would fight for their ports' : undefined;
 }
