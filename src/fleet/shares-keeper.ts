@@ -4,8 +4,14 @@
  * shares.ts; what a host does about its share is in its record.
  */
 import type { ScaleMemory } from '../agent/scale.ts';
-import type { Entry } from '../cluster/store.ts';
-import { FORMAT, readRelease, type SharesValue } from '../cluster/values.ts';
+import {
+  FORMAT,
+  type Instances,
+  readRelease,
+  readShares,
+  readStatus,
+  type SharesValue,
+} from '../cluster/values.ts';
 import type { Component } from '../config/project.ts';
 import { isUnfinished } from './look.ts';
 import type { Wanted } from './rollout.ts';
@@ -53,7 +59,7 @@ export class SharesKeeper {
     if (!isHere || isUnclear) return this.#restMs(until);
     const spread: Spread = { component: this.#component, total, hosts };
     const value = this.#decision(spread, wanted, sharing) ?? arrival(host, wanted, sharing);
-    if (value === undefined) return this.#restMs(until);
+    if (value === undefined || (await this.#knowsLess(value, wanted, sharing))) return this.#restMs(until);
     await this.#write(value, wanted);
     return AGAIN_MS;
   }
@@ -74,7 +80,18 @@ export class SharesKeeper {
       const from = readRelease(await store.get(keys.release(this.#component, rollout.from)));
       this.#from = { release: rollout.from, total: from?.spec.total ?? 0 };
     }
-    return Math.max(instances.total, this.#from.total);
+    // Somebody may have scaled it, until this rollout's update had the last word.
+    const { before, instances: asked } = memory ?? {};
+    return Math.max(instances.total, this.#from.total, totalOf(before ?? asked));
+  }
+
+  /** Another total is for those to decide who know what was asked last: an etcd that was restored may not. */
+  async #knowsLess({ total }: SharesValue, { scale, shares }: Wanted, { memory }: Sharing): Promise<boolean> {
+    if (shares === undefined || shares.value.total === total) return false;
+    const { store, keys } = this.#around;
+    const known = Math.max(scale?.value.number ?? 0, memory?.number ?? 0);
+    const { entries } = await store.list(keys.statuses(this.#component));
+    return entries.some((entry) => (readStatus(entry)?.size?.scale ?? 0) > known);
   }
 
   /** Those that run it, and those that are not gone for long enough; `until` the first of these is. */
@@ -102,8 +119,7 @@ export class SharesKeeper {
     const known = Math.max(present?.number ?? 0, memory?.decision ?? 0);
     const atOnce = wanted.desired?.value.status !== 'ready';
     const decision = nextDecision(spread, present, atOnce);
-    // An etcd that was restored has an older one, which no host follows.
-    const again = present !== undefined && present.number < known ? present : undefined;
+    const again = isForgotten(present, memory, this.#around.host) ? present : undefined;
     if (decision === undefined && again === undefined) return undefined;
     const { total, shares, next, arrived } = decision ?? (again as Decision);
     return {
@@ -116,9 +132,15 @@ export class SharesKeeper {
   async #write(value: SharesValue, { shares }: Wanted): Promise<void> {
     const { store, keys } = this.#around;
     const key = keys.shares(this.#component);
-    // One that nobody can read is replaced.
-    const modRevision = shares?.modRevision ?? revisionOf(await store.get(key));
+    const modRevision = shares?.modRevision ?? (await this.#unreadable(key));
+    if (modRevision === undefined) return;
     await store.commit([{ key, modRevision }], [{ kind: 'put', key, value: JSON.stringify(value) }]);
+  }
+
+  /** One that nobody can read is replaced; undefined: another host's is there, and will be known here in a moment. */
+  async #unreadable(key: string): Promise<number | undefined> {
+    const entry = await this.#around.store.get(key);
+    return readShares(entry) === undefined ? (entry?.modRevision ?? 0) : undefined;
   }
 
   #at(): string {
@@ -135,8 +157,19 @@ function arrival(host: string, { shares }: Wanted, { memory, arrivedAt }: Sharin
   return { ...value, arrived: [...arrived, host] };
 }
 
-function revisionOf(entry: Entry | undefined): number {
-  return entry?.modRevision ?? 0;
+/** An etcd that was restored has an older one, or one of the same number that is another: no host would follow it. */
+function isForgotten(
+  present: SharesValue | undefined,
+  memory: ScaleMemory | undefined,
+  host: string,
+): boolean {
+  if (present === undefined || memory === undefined || present.number > memory.decision) return false;
+  if (present.number < memory.decision) return true;
+  return Object.hasOwn(present.shares, host) && present.shares[host] !== memory.share;
+}
+
+function totalOf(instances: Instances | undefined): number {
+  return typeof instances === 'object' ? instances.total : 0;
 }
 
 function whyOf(

@@ -1,0 +1,107 @@
+/** Who decides how a total is spread, where hosts do not know the same: an agent's part of it around an etcd in memory. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ScaleMemory } from '../../src/agent/scale.ts';
+import { type Instances, type ReleaseValue, readShares, type SharesValue } from '../../src/cluster/values.ts';
+import { Presence } from '../../src/fleet/presence.ts';
+import type { Wanted } from '../../src/fleet/rollout.ts';
+import { SharesKeeper } from '../../src/fleet/shares-keeper.ts';
+import type { Surroundings } from '../../src/fleet/surroundings.ts';
+import type { Cleanup } from '../ground/harness.ts';
+import { until } from '../ground/harness.ts';
+import { AT, AT_KEYS, ground, host, joins, KEYS, PROJECT, status, tells } from './intents-ground.ts';
+import { releaseOf, said } from './rollout-builders.ts';
+
+const SHARES = AT_KEYS.shares('web');
+
+function withTotal(number: number, total: number): ReleaseValue {
+  const release = releaseOf(number);
+  return { ...release, spec: { ...release.spec, instances: total, total } };
+}
+
+function sharesOf(number: number, shares: Readonly<Record<string, number>>): SharesValue {
+  const total = Object.values(shares).reduce((a, b) => a + b, 0);
+  return { format: 1, number, total, shares, host: 'b', why: 'so', at: AT };
+}
+
+/** Hosts `a` and `b` live; what is written to etcd is what the test puts there, or the keeper of a host. */
+async function fleet(t: Cleanup) {
+  const { store, cluster } = ground();
+  const put = (key: string, value: object) =>
+    store.commit([], [{ kind: 'put', key, value: JSON.stringify(value) }]);
+  for (const name of ['a', 'b']) joins(cluster, host(name, { components: ['web'] }));
+  const now = () => Date.parse(AT);
+  const presence = new Presence({
+    ...{ store, keys: KEYS, project: PROJECT, ttlMs: 15_000, now, onChange() {} },
+  });
+  presence.start();
+  t.after(async () => {
+    presence.close();
+    await store.close();
+  });
+  await until(() => presence.running('web').length === 2, { timeoutMs: 2_000, what: 'both hosts' });
+  const entry = () => store.get(SHARES);
+  return {
+    cluster,
+    put,
+    shares: async () => readShares(await entry()),
+    /** As the mirror would have it. */
+    async followed(): Promise<Pick<Wanted, 'shares'>> {
+      const [value, at] = [readShares(await entry()), await entry()];
+      return { shares: value && at && { value, modRevision: at.modRevision } };
+    },
+    async round(wanted: Wanted, memory: ScaleMemory | undefined, total = 3) {
+      const around = { presence, store, now, keys: AT_KEYS, host: 'a', session: { lease: () => 'lease' } };
+      const keeper = new SharesKeeper('web', around as unknown as Surroundings);
+      const { spec } = withTotal(2, total);
+      return keeper.round(wanted, { memory, generation: 5, spec, arrivedAt: undefined });
+    },
+  };
+}
+
+function remembering(instances: Instances, over: Partial<ScaleMemory> = {}): ScaleMemory {
+  return { number: 2, instances, decision: 3, share: 3, ...over };
+}
+
+test('a host that knows less of what was asked leaves another total to those who know it', async (t) => {
+  const { cluster, put, shares, followed, round } = await fleet(t);
+  await put(SHARES, sharesOf(4, { a: 3, b: 3 }));
+  const forgotten = said({ rollout: { state: 'done' }, ...(await followed()) });
+  tells(cluster, 'web', status('b', { size: { wanted: 3, scale: 2, shares: 4 } }));
+  await round(forgotten, { number: 0, decision: 4, share: 3 });
+  assert.equal((await shares())?.number, 4, 'it is new here, and etcd was restored');
+  await round(forgotten, remembering({ total: 8 }, { decision: 4 }));
+  assert.equal((await shares())?.total, 8, 'it knows as much as anybody');
+});
+
+test("another host's first decision is not written over by who has not heard of it", async (t) => {
+  const { put, shares, round } = await fleet(t);
+  await put(SHARES, sharesOf(1, { b: 3 }));
+  await round(said({ rollout: { state: 'done' } }), undefined);
+  assert.deepEqual((await shares())?.shares, { b: 3 });
+  await put(SHARES, { format: 1, damaged: true });
+  await round(said({ rollout: { state: 'done' } }), undefined);
+  assert.equal((await shares())?.total, 3, 'one that nobody can read is replaced');
+});
+
+test('a decision of the number that was followed, but another one, is given a number that all follow', async (t) => {
+  const { put, shares, followed, round } = await fleet(t);
+  await put(SHARES, sharesOf(3, { a: 1, b: 2 }));
+  const wanted = said({ rollout: { state: 'done' }, ...(await followed()) });
+  await round(wanted, { number: 0, decision: 3, share: 1 });
+  assert.equal((await shares())?.number, 3, 'it is the one that was followed');
+  await round(wanted, { number: 0, decision: 3, share: 3 });
+  assert.deepEqual([(await shares())?.number, (await shares())?.shares], [4, { a: 1, b: 2 }]);
+});
+
+test('what somebody asked for is not taken away while the update that ends it goes round', async (t) => {
+  const { put, shares, followed, round } = await fleet(t);
+  await put(AT_KEYS.release('web', 1), withTotal(1, 3));
+  await put(SHARES, sharesOf(3, { a: 3, b: 3 }));
+  const of = async (state: 'running' | 'done') => said({ rollout: { state }, ...(await followed()) });
+  const ended: ScaleMemory = { number: 2, before: { total: 6 }, decision: 3, share: 3 };
+  await round(await of('running'), ended, 4);
+  assert.equal((await shares())?.number, 3);
+  await round(await of('done'), ended, 4);
+  assert.equal((await shares())?.total, 4);
+});
