@@ -38,6 +38,8 @@ const PROBE_MS = 15_000;
 /** What is still sent to a request that was answered is read for so long, so that the answer arrives. */
 const LINGER_MS = 1_000;
 const RATE: Rate = { perSecond: 1_000, burst: 2_000 };
+/** On one connection, where each waits for the answers before it. */
+const MAX_AT_ONCE = 16;
 /** Of those who are refused: nobody finds a token by trying. */
 const REFUSED_RATE: Rate = { perSecond: 10, burst: 100 };
 
@@ -166,8 +168,8 @@ function refuseClient(error: NodeJS.ErrnoException, socket: Socket): void {
 class Serving {
   readonly #options: ApiOptions;
   readonly #paths: Paths;
-  /** Of the requests that are being answered. */
-  readonly #open = new Set<AbortController>();
+  /** Of the requests that are being answered, by their connections. */
+  readonly #open = new Map<Socket, Set<AbortController>>();
   readonly #limit: RateLimit;
   readonly #refused: RateLimit;
 
@@ -179,20 +181,22 @@ class Serving {
   }
 
   close(): void {
-    for (const gone of this.#open) gone.abort();
+    for (const asked of this.#open.values()) for (const gone of asked) gone.abort();
   }
 
   /** Never rejects. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const asked = this.#askedOn(request.socket);
     const gone = new AbortController();
-    this.#open.add(gone);
+    asked.add(gone);
     response.once('close', () => {
-      this.#open.delete(gone);
+      asked.delete(gone);
       gone.abort();
     });
     request.on('error', () => gone.abort());
     response.on('error', () => gone.abort());
     try {
+      if (asked.size > MAX_AT_ONCE) throw tooManyAtOnce();
       const { found, known, query } = this.#asked(request);
       const { route, params } = found;
       const words = await checkedQuery(route, query);
@@ -210,6 +214,19 @@ class Serving {
     } catch (error) {
       if (!gone.signal.aborted) this.#fail(request, response, error);
     }
+  }
+
+  /** A response that waits for those before it is not told when its connection closes. */
+  #askedOn(socket: Socket): Set<AbortController> {
+    const known = this.#open.get(socket);
+    if (known !== undefined) return known;
+    const asked = new Set<AbortController>();
+    this.#open.set(socket, asked);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      for (const gone of asked) gone.abort();
+    });
+    return asked;
   }
 
   /** Who asks is known before anything is said of what there is. */
@@ -270,6 +287,13 @@ class Serving {
     send(response, { status, headers: { ...again, ...headers }, body }, PROBLEM);
     if (hasBody(request.headers) && !request.complete) linger(request);
   }
+}
+
+function tooManyAtOnce(): GantryError {
+  return new GantryError('too-many', `more than ${MAX_AT_ONCE} requests wait on this connection`, {
+    hint: 'Read the answers first, or ask on another connection.',
+    retryable: true,
+  });
 }
 
 async function reply(route: Route, call: Call): Promise<void> {

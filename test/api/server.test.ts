@@ -12,7 +12,7 @@ import type { Route } from '../../src/api/route.ts';
 import { openApi } from '../../src/api/server.ts';
 import { GantryError } from '../../src/errors.ts';
 import { makeCertificates } from '../ground/certificates.ts';
-import { tempFolder } from '../ground/harness.ts';
+import { tempFolder, until } from '../ground/harness.ts';
 import { apiGround, type GroundOptions } from './api-ground.ts';
 
 const echo: Route = {
@@ -256,6 +256,29 @@ describe('the server of the API', () => {
     });
     const defect = await api.ask('GET', '/v1/failing/defect');
     assert.deepEqual([defect.status, defect.body.code, defects.length], [500, 'internal', 1]);
+  });
+
+  test('ends all that was asked on a connection with it, and takes so many at once', async (t) => {
+    const [left, waiting] = [new Set<number>(), new Set<number>()];
+    const wait: Route = {
+      ...{ method: 'POST', path: '/v1/wait', access: 'open', tag: 't', summary: 's' },
+      query: { n: { type: 'integer', description: 'd' } },
+      ...{ body: { schema: { type: 'object' } }, answer: { status: 200 } },
+      handle: async ({ query, signal }) => {
+        waiting.add(Number(query.n));
+        await once(signal, 'abort');
+        left.add(Number(query.n));
+        return undefined;
+      },
+    };
+    const { api } = await ground(t, { routes: () => [wait] });
+    const head = 'host: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}';
+    const asked = Array.from({ length: 20 }, (_, n) => `POST /v1/wait?n=${n} HTTP/1.1\r\n${head}`);
+    const socket = connect(api.port, '127.0.0.1', () => socket.write(asked.join('')));
+    await until(() => waiting.size === 16, { timeoutMs: 5_000, what: 'the requests' });
+    socket.destroy();
+    await until(() => left.size === 16, { timeoutMs: 5_000, what: 'each to be told that nobody waits' });
+    assert.equal(Math.max(...waiting), 15);
   });
 
   test('speaks TLS where it has a certificate, and says when that is none', async (t) => {
