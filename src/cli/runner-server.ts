@@ -48,21 +48,27 @@ export interface ServeRunner {
 }
 
 export interface RunnerServer {
-  /** Takes no more, and breaks off what is told to commands: they go on by themselves. */
+  /**
+   * Takes no more, and breaks off what is told to commands: they go on by themselves. What a command may have agreed to is
+   * made first, so that it finds it.
+   */
   close(): Promise<void>;
 }
 
 /** The caller holds the runner's lock. Where there can be no socket, commands do without. */
 export async function serveRunner(around: ServeRunner): Promise<RunnerServer> {
   const path = join(around.place.box.stateDir, RUNNER_SOCKET);
-  const open = new Set<Socket>();
+  const open = new Map<Socket, Serving>();
   const server = createServer((socket) => {
-    open.add(socket.once('close', () => open.delete(socket)));
-    void new Serving(around, socket).serve();
+    const serving = new Serving(around, socket);
+    open.set(socket, serving);
+    socket.once('close', () => open.delete(socket));
+    void serving.serve();
   });
   const close = async () => {
-    for (const socket of open) socket.destroy();
-    await new Promise((resolve) => server.close(resolve));
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const [socket, serving] of open) void serving.decided.then(() => socket.destroy());
+    await closed;
   };
   try {
     await rm(path, { force: true });
@@ -88,10 +94,17 @@ function listening(server: Server, path: string): Promise<void> {
 class Serving {
   readonly #around: ServeRunner;
   readonly #link: RunnerLink;
+  #decided: Promise<void> = Promise.resolve();
+  #decide: () => void = () => undefined;
 
   constructor(around: ServeRunner, socket: Socket) {
     this.#around = around;
     this.#link = new RunnerLink(socket);
+  }
+
+  /** Pending while the command may have agreed to a run that is not there yet. Never rejects. */
+  get decided(): Promise<void> {
+    return this.#decided;
   }
 
   /** Never rejects. */
@@ -104,6 +117,7 @@ class Serving {
     } catch (error) {
       if (!this.#link.gone.aborted) this.#around.emit(trouble(error));
     } finally {
+      this.#decide();
       this.#link.end();
     }
   }
@@ -118,6 +132,9 @@ class Serving {
   async #carryOut(order: Order): Promise<void> {
     const { args, job, fleet, lingerMs } = order;
     const id = runId(job.name, fleet.now());
+    this.#decided = new Promise((resolve) => {
+      this.#decide = resolve;
+    });
     await this.#link.send(
       'run',
       JSON.stringify({ run: id, attach: attachWords(args, this.#around.place.box, id) }),
@@ -138,6 +155,7 @@ class Serving {
       const { take } = this.#around.self;
       const how = { input: { kind: 'none' }, id, ...(take === undefined ? {} : { take }) } as const;
       run = await submitRun(order.fleet, keptUntilTold(job, args.remove), how);
+      this.#decide();
       const onTold = (position: string) => this.#link.note('position', position);
       const ended = await attended({ place, run, sink, onTold }, this.#link.interrupted, this.#link.gone);
       return await told(place, ended, sink, args.remove);
