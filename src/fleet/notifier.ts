@@ -53,6 +53,7 @@ export class Notifier {
   readonly #byUrl = new Map<string, Deliveries<Notice>>();
   readonly #drains = new Map<string, readonly NodeJS.Timeout[]>();
   readonly #pending = new Set<Promise<void>>();
+  #reading: Promise<readonly Notify[]> | undefined;
   #known: { readonly notify: readonly Notify[]; readonly at: number } = { notify: [], at: -FRESH_MS };
 
   constructor(input: NotifierInput) {
@@ -79,7 +80,9 @@ export class Notifier {
   }
 
   #later(what: () => Promise<void>): void {
-    const doing: Promise<void> = what().finally(() => this.#pending.delete(doing));
+    const doing: Promise<void> = what()
+      .catch((error: unknown) => this.#input.onLost(`Nobody was told of something: ${messageOf(error)}`))
+      .finally(() => this.#pending.delete(doing));
     this.#pending.add(doing);
   }
 
@@ -126,9 +129,17 @@ export class Notifier {
     this.#drains.delete(container);
   }
 
+  /** Read once for all who ask meanwhile. */
   async #config(): Promise<readonly Notify[]> {
+    if (this.#input.now() - this.#known.at < FRESH_MS) return this.#known.notify;
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #read(): Promise<readonly Notify[]> {
     const { store, keys, project, now } = this.#input;
-    if (now() - this.#known.at < FRESH_MS) return this.#known.notify;
     try {
       const config = readConfig(await store.get(keys.config));
       const notify = await notifyOf(config, project);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { describe, type TestContext, test } from 'node:test';
+import type { Store } from '../../src/cluster/store.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { MAX_TRIES } from '../../src/fleet/deliveries.ts';
 import { Notifier } from '../../src/fleet/notifier.ts';
@@ -121,5 +122,31 @@ describe('notify', () => {
     store.disconnect();
     notifier.add(failed);
     await until('the second', () => there.received.length === 2);
+  });
+
+  test('reads the config once for all that happens at once, and outlives what nobody foresaw', async (t) => {
+    const { store } = await notifying(t, []);
+    let reads = 0;
+    const get: Store['get'] = async () => {
+      reads++;
+      throw new TypeError('out of the blue');
+    };
+    const lost: string[] = [];
+    const notifier = new Notifier({
+      ...{
+        project: PROJECT,
+        host: 'h1',
+        keys: AT_KEYS,
+        now: () => START,
+        secret: async () => Buffer.from(''),
+      },
+      store: Object.assign(Object.create(store) as Store, { get }),
+      onLost: (message) => lost.push(message),
+    });
+    notifier.add(failed);
+    notifier.add(back);
+    await notifier.close();
+    assert.equal(reads, 1);
+    assert.equal(lost[0], 'Nobody was told of something: out of the blue');
   });
 });
