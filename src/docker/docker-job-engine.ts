@@ -8,6 +8,7 @@ import { GantryError } from '../errors.ts';
 import { attachTo } from './attachment.ts';
 import { type Connection, get } from './connection.ts';
 import { awaitEnd } from './container-end.ts';
+import { type LineQuery, type LogLine, linesOfLog } from './container-log.ts';
 import type { Piece } from './demux.ts';
 import { DEADLINES, DockerEngine, pathOf } from './docker-engine.ts';
 import type { ExitReport, PullOptions } from './engine.ts';
@@ -60,6 +61,10 @@ export class DockerJobEngine extends DockerEngine implements JobEngine {
 
   printed(id: string, signal: AbortSignal): Promise<AsyncIterable<Piece>> {
     return printedBy(this.#connection, id, signal);
+  }
+
+  lines(id: string, query: LineQuery, signal: AbortSignal): AsyncIterable<LogLine> {
+    return linesOfLog(this.#connection, id, query, signal);
   }
 
   ended(id: string, signal: AbortSignal): Promise<ExitReport | undefined> {

@@ -4,6 +4,7 @@
  * nothing is collected. docker-engine.ts keeps it.
  */
 import type { Readable, Writable } from 'node:stream';
+import type { LineQuery, LogLine } from './container-log.ts';
 import type { Piece } from './demux.ts';
 import type { Engine, ExitReport, PullOptions } from './engine.ts';
 import type { ContainerSpec } from './spec.ts';
@@ -63,6 +64,11 @@ export interface JobEngine extends Engine {
    * JOB_LOG byte for byte what an attachment would have given.
    */
   printed(id: string, signal: AbortSignal): Promise<AsyncIterable<Piece>>;
+  /**
+   * Its log line by line, each with its time; ends early when aborted. Of any container. container-gone; engine-failed
+   * where its log cannot be read; retryable when the engine went away.
+   */
+  lines(id: string, query: LineQuery, signal: AbortSignal): AsyncIterable<LogLine>;
   /** Resolves with the report once the container has ended; undefined: it is gone. Survives an engine that restarts. Rejects when aborted. */
   ended(id: string, signal: AbortSignal): Promise<ExitReport | undefined>;
   /**
