@@ -23,6 +23,8 @@ export interface Peer {
   readonly address: string;
   readonly port: number;
   readonly token: string;
+  /** What is asked for there, for messages. Absent: the log and output of a run. */
+  readonly has?: string;
 }
 
 /** The entries of a run's log as they come; ends when the log has. */
@@ -32,15 +34,23 @@ export async function* readLog(
   query: LogQuery,
   signal: AbortSignal,
 ): AsyncGenerator<ReadEntry, void, undefined> {
-  const answer = await got(peer, call(peer, 'GET', runPath(run, 'log', query), signal), SILENCE_MS);
+  for await (const text of readLines(peer, runPath(run, 'log', query), signal)) {
+    const line = logLineOf(text);
+    if (line === undefined) throw new GantryError('output-gone', `${peer.host} sent what is no log`);
+    if ('end' in line) return;
+    yield line;
+  }
+}
+
+/** Lines as the API streams them, without heartbeats, to the one that says that it is the last. */
+export async function* readLines(
+  peer: Peer,
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<string, void, undefined> {
+  const answer = await got(peer, call(peer, 'GET', path, signal), SILENCE_MS);
   try {
-    for await (const text of linesOf(peer, answer)) {
-      if (text === '') continue;
-      const line = logLineOf(text);
-      if (line === undefined) throw new GantryError('output-gone', `${peer.host} sent what is no log`);
-      if ('end' in line) return;
-      yield line;
-    }
+    for await (const text of linesOf(peer, answer)) if (text !== '') yield text;
   } catch (error) {
     throw isGantryError(error) ? error : away(peer, error);
   } finally {
@@ -158,7 +168,7 @@ function away(peer: Peer, cause: unknown): GantryError {
   const why = codeOf(cause) === 'ECONNRESET' ? CUT : messageOf(cause);
   return new GantryError(
     'output-gone',
-    `${peer.host}, which has the run's log and output, does not answer at ${peer.address}:${peer.port}: ${why}`,
+    `${peer.host}, which has ${peer.has ?? "the run's log and output"}, does not answer at ${peer.address}:${peer.port}: ${why}`,
     {
       hint: 'Its agent must run, and its API be reachable from here: see --api-address and --api-port of gantryd run.',
       retryable: true,

@@ -9,16 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { GantryError } from '../errors.ts';
 import type { ReadEntry } from '../jobs/run-log.ts';
 import type { Call, Reply, Route } from './route.ts';
-import {
-  BYTES,
-  HEARTBEAT,
-  HEARTBEAT_MS,
-  LOG_QUERY,
-  type LogLine,
-  type LogQuery,
-  logQueryOf,
-  NDJSON,
-} from './wire.ts';
+import { BYTES, HEARTBEAT, HEARTBEAT_MS, LOG_QUERY, type LogQuery, logQueryOf, NDJSON } from './wire.ts';
 
 /** Of run ids, so that no path is made of anything else. */
 const RUN = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,200}$/;
@@ -51,16 +42,23 @@ export function jobRoutes(files: RunFiles): readonly Route[] {
   ];
 }
 
-export async function sendLog(files: RunFiles, call: Call): Promise<undefined> {
-  const { response, signal } = call;
+export function sendLog(files: RunFiles, call: Call): Promise<undefined> {
+  return sendLines(call, files.log(runOf(call), logQueryOf(call.query), call.signal));
+}
+
+/** One JSON value a line, as they come and as they are read; the last says that it is the end. */
+export async function sendLines(
+  { response, signal }: Pick<Call, 'response' | 'signal'>,
+  lines: AsyncIterable<object>,
+): Promise<undefined> {
   const beat = setInterval(() => {
     begin(response);
     if (!response.writableNeedDrain) response.write(HEARTBEAT);
   }, HEARTBEAT_MS);
   try {
-    for await (const read of files.log(runOf(call), logQueryOf(call.query), signal)) {
+    for await (const line of lines) {
       begin(response);
-      if (!response.write(lineOf(read))) await drained(response);
+      if (!response.write(lineOf(line))) await drained(response);
       if (signal.aborted) return undefined;
     }
     begin(response);
@@ -87,7 +85,7 @@ async function drained(response: ServerResponse): Promise<void> {
   }
 }
 
-function lineOf(line: LogLine): string {
+function lineOf(line: object): string {
   return `${JSON.stringify(line)}\n`;
 }
 

@@ -2,6 +2,7 @@
 import { VERSION } from '../version.ts';
 import type { ApiAround } from './around.ts';
 import { compatibleRoutes } from './compatible/routes.ts';
+import { fleetLogRoutes } from './component-log-routes.ts';
 import { eventRoutes } from './event-routes.ts';
 import { fleetRoutes } from './fleet-routes.ts';
 import { projectJobRoutes } from './job-routes.ts';
@@ -15,6 +16,7 @@ export function apiRoutes(around: ApiAround): readonly Route[] {
     ...aboutRoutes(around),
     ...metricsRoutes(around),
     ...fleetRoutes(around),
+    ...fleetLogRoutes(around),
     ...projectJobRoutes(around),
     ...eventRoutes(around),
     ...tokenRoutes(around),

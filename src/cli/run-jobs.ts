@@ -1,10 +1,11 @@
 /**
  * The jobs of a project on a host of its fleet, beside its components: claims and executes runs, and serves their logs
- * and outputs. Whatever goes wrong here is told and tried again, and never ends what serves.
+ * and outputs, and the logs of the components' containers. Whatever goes wrong here is told and tried again, and never ends what serves.
  */
 import { randomBytes } from 'node:crypto';
 import { peerDoor } from '../api/auth.ts';
 import { jobRoutes } from '../api/job-server.ts';
+import { componentLogRoutes } from '../api/log-server.ts';
 import { runFilesIn } from '../api/run-files.ts';
 import { type Api, openApi } from '../api/server.ts';
 import { codeOf, isGantryError, messageOf } from '../errors.ts';
@@ -64,10 +65,16 @@ async function once(input: RunJobsInput, signal: AbortSignal): Promise<void> {
 }
 
 /** On the address that others are told; on all, where that one leads here from elsewhere. */
-async function listen({ stateDir, project, ...input }: RunJobsInput, token: string): Promise<Api> {
+async function listen(
+  { stateDir, project, hostId, engine, ...input }: RunJobsInput,
+  token: string,
+): Promise<Api> {
   const address = input.apiAddress ?? input.address;
   const door = peerDoor(token);
-  const routes = jobRoutes(runFilesIn(stateDir, project, { begunOnly: true }));
+  const routes = [
+    ...jobRoutes(runFilesIn(stateDir, project, { begunOnly: true })),
+    ...componentLogRoutes({ engine, project, hostId }),
+  ];
   try {
     return await openApi({ address, port: input.apiPort, door, routes });
   } catch (error) {
