@@ -1,5 +1,4 @@
 /** `gantryd events`: what happened and who asked for what, in the order of time, and as it comes. */
-import { GantryError } from '../errors.ts';
 import { printable } from '../event-words.ts';
 import { eventLine } from '../fleet/kept-events.ts';
 import type { Fleet } from '../fleet/look.ts';
@@ -8,8 +7,7 @@ import { withFleet } from './etcd.ts';
 import type { EventsArguments } from './events-options.ts';
 import { interruptible } from './interrupt.ts';
 import { type Output, outputOf } from './output.ts';
-
-const UNITS_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+import { sinceOf } from './since.ts';
 
 export async function runEvents(args: EventsArguments): Promise<number> {
   const output = outputOf(args);
@@ -56,19 +54,8 @@ function wordsOf(told: Told): string {
 function askingOf({ project, component, since, audit }: EventsArguments, now: number): Asking {
   return {
     ...{ project, components: component, audit, tokens: component.length === 0 },
-    since: since === undefined ? undefined : timeOf(since, now),
+    since: since === undefined ? undefined : sinceOf(since, now),
   };
-}
-
-/** `90s`, `1h`, `2d` ago, or a time. */
-function timeOf(text: string, now: number): number {
-  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (count !== undefined && unit !== undefined) return now - Number(count) * (UNITS_MS[unit] ?? 0);
-  const at = Date.parse(text);
-  if (!Number.isNaN(at)) return at;
-  throw new GantryError('usage', `--since ${text} is no time`, {
-    hint: 'As 90s, 15m, 1h or 2d, or a time as 2030-01-31T12:00:00Z.',
-  });
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -16,6 +16,7 @@ import {
   withUpdate,
   withWhy,
 } from './fleet-options.ts';
+import { withLogs } from './logs-options.ts';
 
 const intent = () => import('./intent.ts');
 const reports = () => import('./fleet-reports.ts');
@@ -76,6 +77,10 @@ export function withFleetCommands<T>(parser: Argv<T>, done: (code: number) => vo
     .command('events <project>', 'What happened, and who asked for what', withEvents, async (args) => {
       const { runEvents } = await import('./events.ts');
       done(await runEvents(args));
+    })
+    .command('logs <project>', 'What the containers of a component print', withLogs, async (args) => {
+      const { runLogs } = await import('./logs.ts');
+      done(await runLogs(args));
     })
     .command('rollout <action> <project>', 'Pause, resume or look at a rollout', withRollout, async (args) =>
       done(await runRollout(args)),

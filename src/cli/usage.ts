@@ -28,6 +28,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   kill: 'kill shop -c web',
   history: 'history shop -c web',
   events: 'events shop -f',
+  logs: 'logs shop -c web -f',
   why: 'why shop -c web',
   rollout: 'rollout status shop -c web',
   install: 'install shop',
