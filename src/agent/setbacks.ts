@@ -25,6 +25,8 @@ export class Setbacks {
   #startAfter = 0;
   /** Most are down, which has been told. */
   #massFailure = false;
+  /** Most containers that have served together, of as many as are to be. */
+  #due: number | undefined;
 
   /** `random` answers [0, 1). */
   constructor(random: () => number) {
@@ -56,13 +58,21 @@ export class Setbacks {
     if (status !== 'ready' || release?.proven !== true) return undefined;
     const { instances } = release.component;
     const own = containers.filter((c) => c.release === release.number);
-    const down = instances - own.filter((c) => c.drain === undefined && isReady(c)).length;
-    if (down <= 0) this.#massFailure = false;
+    const ready = own.filter((c) => c.drain === undefined && isReady(c)).length;
+    if (ready >= instances) this.#massFailure = false;
+    const due = this.#dueOf(instances, ready);
     const failed = own.filter(hasFailedByItself);
-    if (this.#massFailure || failed.length === 0 || !areMostDown(down, instances)) return undefined;
+    const areMost = areMostDown(due - ready, due) || areMostDown(failed.length, instances);
+    if (this.#massFailure || failed.length === 0 || !areMost) return undefined;
     this.#massFailure = true;
     const named = failed.slice(0, NAMED).map(failureOf);
-    return { failed: down, instances, why: named.join('; ') };
+    return { failed: Math.max(due - ready, failed.length), instances, why: named.join('; ') };
+  }
+
+  /** Where more are wanted than were, those that are still to come have not failed. */
+  #dueOf(instances: number, ready: number): number {
+    this.#due = Math.min(Math.max(this.#due ?? instances, ready), instances);
+    return this.#due;
   }
 
   /** What another release failed of is no reason to let this one wait. */

@@ -55,6 +55,15 @@ describe('a mass failure', () => {
     assert.deepEqual(told(wanted(proven(1)), [exited('a', 1)]), [undefined]);
   });
 
+  test('is none of those that are still to come where more are wanted', () => {
+    const setbacks = new Setbacks(() => 0);
+    const of = (instances: number, ...containers: ObservedContainer[]) =>
+      setbacks.massFailure(wanted(proven(1, { instances })), containers)?.failed;
+    assert.equal(of(2, a, b), undefined);
+    assert.equal(of(6, exited('a', 1), b, starting('c', 1), starting('d', 1)), undefined, 'one of two');
+    assert.equal(of(6, exited('a', 1), late('c', 1), late('d', 1), late('e', 1)), 4);
+  });
+
   test('is none of what was asked to go, has not served yet, or is on its way', () => {
     assert.deepEqual(told(unwanted('killed', proven(1, { instances: 3 })), [exited('a', 1)]), [undefined]);
     assert.deepEqual(told(wanted(release(1, { instances: 3 })), [exited('a', 1), exited('b', 1)]), [
