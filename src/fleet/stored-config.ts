@@ -26,9 +26,10 @@ export async function setConfig(fleet: Fleet, { project, file, by, expected }: S
   const asked = { project, by, action: 'setconfig', detail: sizeOf(file), id: randomUUID() };
   const [set] = await carryOut<Change>(fleet, async (_, lost) => {
     const { config } = await lookAtProject(fleet, project);
-    if (lost.size === 0) refuseChanged(project, config.modRevision, expected);
     // Not who and when: an answer that was lost leaves the same file.
     const same = config.value !== undefined && JSON.stringify(config.value.file) === JSON.stringify(file);
+    const isOurs = same && lost.size > 0;
+    if (!isOurs) refuseChanged(project, config.modRevision, expected);
     if (same) return [{ result: { ...result, changed: false }, conditions: [], writes: [] }];
     return [
       {
