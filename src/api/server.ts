@@ -300,9 +300,13 @@ async function reply(route: Route, call: Call): Promise<void> {
   // Whoever waits for an answer hears nothing until then.
   const quiet = typeof route.answer !== 'string' && route.body !== 'bytes';
   if (quiet) call.request.socket.setTimeout(0);
-  const answer = await route.handle(call);
-  // Whoever does not read his answer holds it.
-  if (quiet) call.request.socket.setTimeout(IDLE_TIMEOUT_MS);
+  let answer: Reply | undefined;
+  try {
+    answer = await route.handle(call);
+  } finally {
+    // Whoever does not read his answer holds it.
+    if (quiet) call.request.socket.setTimeout(IDLE_TIMEOUT_MS);
+  }
   if (answer !== undefined && !call.response.headersSent) send(call.response, answer, 'application/json');
 }
 

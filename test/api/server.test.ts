@@ -258,6 +258,20 @@ describe('the server of the API', () => {
     assert.deepEqual([defect.status, defect.body.code, defects.length], [500, 'internal', 1]);
   });
 
+  test('cuts whoever does not read his answer, also that something failed', async (t) => {
+    const timeouts: unknown[] = [];
+    const noting: Route = {
+      ...{ ...failing, path: '/v1/noting/:code' },
+      handle: (call) => {
+        call.response.once('prefinish', () => timeouts.push(call.request.socket.timeout));
+        return call.params.code === 'ok' ? Promise.resolve({ status: 200 }) : failing.handle(call);
+      },
+    };
+    const api = await ground(t, { routes: () => [noting] });
+    for (const code of ['ok', 'superseded']) await api.ask('GET', `/v1/noting/${code}`);
+    assert.deepEqual(timeouts, [60_000, 60_000]);
+  });
+
   test('ends all that was asked on a connection with it, and takes so many at once', async (t) => {
     const [left, waiting] = [new Set<number>(), new Set<number>()];
     const wait: Route = {
