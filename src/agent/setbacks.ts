@@ -62,11 +62,13 @@ export class Setbacks {
     if (ready >= instances) this.#massFailure = false;
     const due = this.#dueOf(instances, ready);
     const failed = own.filter(hasFailedByItself);
-    const areMost = areMostDown(due - ready, due) || areMostDown(failed.length, instances);
+    // Those that were replaced already may still be there.
+    const inVain = Math.min(failed.length, instances - ready);
+    const areMost = areMostDown(due - ready, due) || areMostDown(inVain, instances);
     if (this.#massFailure || failed.length === 0 || !areMost) return undefined;
     this.#massFailure = true;
     const named = failed.slice(0, NAMED).map(failureOf);
-    return { failed: Math.max(due - ready, failed.length), instances, why: named.join('; ') };
+    return { failed: Math.max(due - ready, inVain), instances, why: named.join('; ') };
   }
 
   /** Where more are wanted than were, those that are still to come have not failed. */
