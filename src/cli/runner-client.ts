@@ -63,6 +63,8 @@ class Asking {
   #taken: Taken | undefined;
   #position = '';
   #interrupted = false;
+  /** That have no room now. */
+  readonly #full = new Set<NodeJS.WriteStream>();
   #done: (asked: Asked) => void = () => undefined;
   readonly #onSignal = () => this.#interrupt();
 
@@ -109,11 +111,14 @@ class Asking {
 
   /** Who is slow to read slows the run; who reads no more does not end it. */
   #tell(stream: NodeJS.WriteStream, bytes: Buffer): void {
-    if (stream.destroyed || stream.write(bytes)) return;
+    // What came with it is told at once; one waits for room.
+    if (stream.destroyed || stream.write(bytes) || this.#full.has(stream)) return;
+    this.#full.add(stream);
     this.#socket.pause();
     const goOn = () => {
       stream.off('drain', goOn).off('close', goOn).off('error', goOn);
-      this.#socket.resume();
+      this.#full.delete(stream);
+      if (this.#full.size === 0) this.#socket.resume();
     };
     stream.once('drain', goOn).once('close', goOn).once('error', goOn);
   }
