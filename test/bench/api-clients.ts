@@ -47,21 +47,22 @@ function answer(answered: Answered): void {
 async function steady({ door, paths, perSecond, ms }: SteadyOrder): Promise<Steady> {
   const agent = new Agent({ keepAlive: true, maxSockets: SOCKETS });
   const sentMs: number[] = [];
+  const answeredMs: number[] = [];
   const others: Record<string, number> = {};
-  const answers: Promise<number>[] = [];
+  const answers: Promise<void>[] = [];
+  const failed = (why: unknown) => {
+    const words = messageOf(why);
+    others[words] = (others[words] ?? 0) + 1;
+  };
   const began = performance.now();
   for (let i = 0; i < (ms * perSecond) / 1_000; i++) {
     const due = began + (i * 1_000) / perSecond;
     for (let left = due - performance.now(); left > 0; left = due - performance.now()) await delay(left);
     sentMs.push(performance.now() - due);
-    const path = paths[i % paths.length] ?? '/';
-    const failed = (why: unknown) => {
-      const words = messageOf(why);
-      others[words] = (others[words] ?? 0) + 1;
-    };
-    answers.push(whole(door, path, agent).then(() => performance.now() - due, failed) as Promise<number>);
+    const answered = () => void answeredMs.push(performance.now() - due);
+    answers.push(whole(door, paths[i % paths.length] ?? '/', agent).then(answered, failed));
   }
-  const answeredMs = (await Promise.all(answers)).filter((took) => took !== undefined);
+  await Promise.all(answers);
   agent.destroy();
   return { sentMs, answeredMs, others };
 }
@@ -111,15 +112,13 @@ class Follower {
     const signal = AbortSignal.timeout(ASK_MS);
     const [answered] = (await once(this.#asking, 'response', { signal })) as [IncomingMessage];
     if (answered.statusCode !== 200) throw new Error(`a follower was answered ${answered.statusCode}`);
-    for (const how of ['close', 'error'])
-      answered.on(how, () => {
-        this.isLost = true;
-      });
+    const lost = () => {
+      this.isLost = true;
+    };
+    this.#asking.on('error', lost);
+    answered.on('error', lost).on('close', lost);
     answered.setEncoding('utf8').on('data', (part: string) => this.#take(part));
     await once(answered, 'data', { signal });
-    this.#asking.on('error', () => {
-      this.isLost = true;
-    });
   }
 
   #take(part: string): void {
