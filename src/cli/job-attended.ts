@@ -1,6 +1,7 @@
 /** A run that a command waits for: told as it goes, cancelled by Ctrl-C, and forgotten after it where nothing is to be kept. */
 import type { RunValue } from '../cluster/job-values.ts';
 import type { Job } from '../config/job.ts';
+import { GantryError, isGantryError } from '../errors.ts';
 import { cancelRun, findRun, removeRun } from '../jobs/intents.ts';
 import { interruptible } from './interrupt.ts';
 import { type Followed, followRun } from './job-follow.ts';
@@ -19,7 +20,16 @@ export async function runAttach(args: AttachArguments): Promise<number> {
   return withPlace(args, async (place) => {
     const { from, showLogs } = args;
     const sink = openSink({ json: args.json, level: args.logLevel, showLogs });
-    const run = await findRun(place.fleet, args.id);
+    const run = await findRun(place.fleet, args.id).catch((error) => {
+      if (!isGantryError(error, 'run-unknown') || from !== undefined) throw error;
+      throw new GantryError(
+        'interrupted',
+        'The runner of this box ended before it had begun; nothing was run',
+        {
+          ...{ hint: 'Give the command again.', retryable: true, cause: error },
+        },
+      );
+    });
     const followed = { place, run, sink, ...(from === undefined ? {} : { from }) };
     const ended = await whileExecuted(place, () =>
       interruptible((interrupted) => attended(followed, interrupted), INTERRUPTED),

@@ -41,7 +41,9 @@ export interface Followed {
   /** Where in its log: as it was told. */
   readonly from?: string;
   /** Called with each place in its log up to which all was told. */
-  readonly onTold?: (position: string) => void;
+  readonly onTold?: (position: string) => Promise<void> | void;
+  /** What it logs is told otherwise. */
+  readonly isTold?: boolean;
   /** Only until its host has its input. */
   readonly untilFed?: boolean;
 }
@@ -111,7 +113,8 @@ class Follower {
     this.#pendingSince = performance.now();
     if (!isOver(run) && !(await this.#feed(run))) return { run, againInMs: RETRY_MS };
     const isNowhere = run.hostId === undefined; // cancelled before it was begun, or begun again
-    if (this.#followed.untilFed === true || isNowhere) return { run, againInMs: LOOK_AGAIN_MS };
+    if (this.#followed.untilFed === true || this.#followed.isTold === true || isNowhere)
+      return { run, againInMs: LOOK_AGAIN_MS };
     return { run, againInMs: await this.#tellLog(run) };
   }
 
@@ -208,7 +211,7 @@ class Follower {
     for await (const { entry, next } of log) {
       if (entry.time >= (this.#followed.since ?? '')) await this.#followed.sink.entry(entry);
       this.#position = next;
-      this.#followed.onTold?.(next);
+      await this.#followed.onTold?.(next);
       this.#said = '';
       if (this.#signal.aborted) return;
     }

@@ -58,9 +58,14 @@ export class RunnerLink {
     });
   }
 
-  /** Behind what was written to the streams; a command that is gone is told nothing. */
-  note(kind: FrameKind, content: string): void {
+  /**
+   * Behind what was written to the streams; resolves when the command has room for more. One that is gone is told
+   * nothing.
+   */
+  async note(kind: FrameKind, content: string): Promise<void> {
     if (this.#socket.writable) this.#socket.write(frame(kind, content));
+    if (!this.#socket.writableNeedDrain || !this.#socket.writable) return;
+    await new Promise<void>((resolve) => this.#onRoom(resolve));
   }
 
   end(): void {
@@ -89,16 +94,13 @@ export class RunnerLink {
     this.#awaited = undefined;
   }
 
-  /** Its writes are done when the command has room for more. */
+  /** Its writes are frames at once, in the order of all frames: whoever writes much waits for room by a note. */
   #stream(kind: 'stdout' | 'stderr'): Writable {
     return new Writable({
-      highWaterMark: PIECE_BYTES,
       write: (chunk: Buffer, _, done) => {
-        let room = true;
         for (let at = 0; at < chunk.length; at += PIECE_BYTES)
-          room = this.#socket.write(frame(kind, chunk.subarray(at, at + PIECE_BYTES)));
-        if (room || !this.#socket.writable) done();
-        else this.#onRoom(done);
+          if (this.#socket.writable) this.#socket.write(frame(kind, chunk.subarray(at, at + PIECE_BYTES)));
+        done();
       },
     });
   }

@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import type { RunValue } from '../cluster/job-values.ts';
 import { ERROR_CODES, isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
-import { submitRun } from '../jobs/intents.ts';
+import { type Submission, submitRun } from '../jobs/intents.ts';
 import type { TakeRun } from '../jobs/jobs-host.ts';
 import { runId } from '../jobs/run-id.ts';
+import type { OnLogged } from '../jobs/run-log-writer.ts';
 import { attended, keptUntilTold, told } from './job-attended.ts';
 import type { Box, Place } from './job-place.ts';
 import { openSink } from './job-sink.ts';
@@ -152,12 +153,24 @@ class Serving {
     let run: RunValue | undefined;
     try {
       refuseElsewhere(job);
-      const { take } = this.#around.self;
-      const how = { input: { kind: 'none' }, id, ...(take === undefined ? {} : { take }) } as const;
-      run = await submitRun(order.fleet, keptUntilTold(job, args.remove), how);
-      this.#decide();
+      let isTold = false;
       const onTold = (position: string) => this.#link.note('position', position);
-      const ended = await attended({ place, run, sink, onTold }, this.#link.interrupted, this.#link.gone);
+      // As it is logged: who reads slowly holds the container back, where a log would lose its oldest part.
+      const onLogged: OnLogged = async (entries, next) => {
+        for (const entry of entries) await sink.entry(entry);
+        await onTold(next);
+      };
+      const take: Submission['take'] = async (made, conditions) => {
+        const taken = await this.#around.self.take?.(made, conditions, onLogged);
+        isTold = taken === true;
+        return taken;
+      };
+      run = await submitRun(order.fleet, keptUntilTold(job, args.remove), {
+        ...{ input: { kind: 'none' }, id, take },
+      });
+      this.#decide();
+      const followed = { place, run, sink, onTold, isTold };
+      const ended = await attended(followed, this.#link.interrupted, this.#link.gone);
       return await told(place, ended, sink, args.remove);
     } catch (error) {
       // A command that goes on with it finds out by itself what is wrong.

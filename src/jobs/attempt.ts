@@ -8,6 +8,7 @@ import { GantryError } from '../errors.ts';
 import { rest } from './job-clock.ts';
 import type { Seen } from './jobs-view.ts';
 import { Rounds } from './rounds.ts';
+import type { OnLogged } from './run-log-writer.ts';
 import { cancelledEnd, ended, endWrites, isOver, withSteps } from './runs.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -25,6 +26,7 @@ export class Attempt {
   readonly id: string;
   readonly number: number;
   readonly #around: Surroundings;
+  readonly #onLogged: OnLogged | undefined;
   readonly #cancelled = new AbortController();
   readonly #left = new AbortController();
   readonly #writer: Rounds;
@@ -42,11 +44,12 @@ export class Attempt {
   #mayBeWritten = false;
 
   /** `seen`: as claimed by this host. */
-  constructor(seen: Seen<RunValue>, around: Surroundings) {
+  constructor(seen: Seen<RunValue>, around: Surroundings, onLogged?: OnLogged) {
     this.id = seen.value.id;
     this.number = seen.value.attempt;
     this.#seen = seen;
     this.#around = around;
+    this.#onLogged = onLogged;
     this.#stepsAt = around.clock.steady();
     const look = () => this.#write();
     this.#writer = new Rounds({ look, clock: around.clock, onTrouble: around.tellTrouble });
@@ -148,6 +151,7 @@ export class Attempt {
     return {
       ...{ run: this.#seen.value, project, host, hostId, stateDir, engine, secrets, secretFiles },
       ...(onPrinted === undefined ? {} : { onPrinted }),
+      onLogged: this.#onLogged,
       onSteps: (steps: readonly StepStatus[]) => this.#changed(steps),
       cancelled: this.#cancelled.signal,
       left: this.#left.signal,

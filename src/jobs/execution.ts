@@ -12,7 +12,7 @@ import { discard, removeAll } from './adopting.ts';
 import { Progress } from './progress.ts';
 import { makeRunFolder, type RunFolder, removeBetween, runFolder, sizeOf } from './run-folder.ts';
 import { endRunLog, type LogEntry } from './run-log.ts';
-import { RunLogWriter } from './run-log-writer.ts';
+import { type OnLogged, RunLogWriter } from './run-log-writer.ts';
 import { ended } from './runs.ts';
 import { failed, type StepContext } from './step.ts';
 import { runStep, type StepOutcome } from './step-run.ts';
@@ -37,6 +37,7 @@ export interface ExecutionInput {
   readonly onSteps: (steps: readonly StepStatus[]) => void;
   /** Awaited before more is read: who is slow slows the container. */
   readonly onPrinted?: (printed: Printed) => Promise<void> | void;
+  readonly onLogged?: OnLogged | undefined;
   /** Aborted with this reason: stops the container, and ends with it. */
   readonly cancelled: AbortSignal;
   /** Aborted: lets go; the container runs on, and the next execution of the same attempt goes on with it. */
@@ -57,7 +58,8 @@ export const execute: Execute = async (input) => {
   const folder = runFolder(input.stateDir, input.project, input.run.id);
   await makeRunFolder(folder);
   const progress = await Progress.open(folder.state, input.run, input.onSteps);
-  const log = await RunLogWriter.open({ folder: folder.path, run: input.run.id, now: input.now });
+  const { now, onLogged } = input;
+  const log = await RunLogWriter.open({ folder: folder.path, run: input.run.id, now, onLogged });
   try {
     return await new Execution(watched(input), folder, log, progress).run();
   } finally {

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { type ExecutorValue, type RunInput, type RunValue, readExecutor } from '../cluster/job-values.ts';
 import { lastPart } from '../cluster/keys.ts';
-import { startingWith } from '../cluster/store.ts';
+import { type Condition, startingWith } from '../cluster/store.ts';
 import type { Job } from '../config/job.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
@@ -35,7 +35,7 @@ export interface Submission {
   /** Given where a name is to be used once; the run is made, or usage tells that it is there. */
   readonly id?: string;
   /** Of the host that is to begin it at once, where it can; on one box only, whose store does not lose answers. */
-  readonly take?: TakeRun;
+  readonly take?: (run: RunValue, conditions: readonly Condition[]) => ReturnType<TakeRun>;
 }
 
 /** Makes a run of the job, for a host to claim. usage: the record is too large, or the id is unfit or taken. */
@@ -53,7 +53,11 @@ export async function submitRun(
 }
 
 /** undefined: it was not made. */
-async function takenRun(fleet: JobFleet, run: RunValue, take: TakeRun): Promise<RunValue | undefined> {
+async function takenRun(
+  fleet: JobFleet,
+  run: RunValue,
+  take: NonNullable<Submission['take']>,
+): Promise<RunValue | undefined> {
   refuseTooLarge('the job', run, run.job);
   const isTaken = await take(run, creation(keysOf(fleet), run).conditions);
   return isTaken === true ? run : undefined;

@@ -19,6 +19,7 @@ import { Losses } from './losses.ts';
 import { OwnRuns } from './own-runs.ts';
 import { Presence } from './presence.ts';
 import { Rounds } from './rounds.ts';
+import type { OnLogged } from './run-log-writer.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -60,7 +61,11 @@ export interface JobsHostInput {
  * Makes a run that is not there yet (`conditions` hold that) and claims it. False: the conditions do not hold; undefined: this host
  * may not take it now, and nothing was tried.
  */
-export type TakeRun = (run: RunValue, conditions: readonly Condition[]) => Promise<boolean | undefined>;
+export type TakeRun = (
+  run: RunValue,
+  conditions: readonly Condition[],
+  onLogged?: OnLogged,
+) => Promise<boolean | undefined>;
 
 /** Until aborted; then lets go of what runs, which a next one finds again, and ends. With `only`: until that run has ended. */
 export type RunJobsHost = (input: JobsHostInput, signal: AbortSignal) => Promise<void>;
@@ -136,8 +141,8 @@ class JobsHost {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.#input.onReady?.((run, conditions) =>
-      this.#own.takeNew(run, (writes) => this.#input.store.commit(conditions, writes)),
+    this.#input.onReady?.((run, conditions, onLogged) =>
+      this.#own.takeNew(run, (writes) => this.#input.store.commit(conditions, writes), onLogged),
     );
     const end = () => {
       this.#ended.abort();

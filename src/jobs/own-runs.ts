@@ -10,6 +10,7 @@ import type { Seen } from './jobs-view.ts';
 import { type Candidate, canTake, place, startsInMs } from './placement.ts';
 import type { Presence } from './presence.ts';
 import { settled } from './rounds.ts';
+import type { OnLogged } from './run-log-writer.ts';
 import { canRunOn, claimed } from './runs.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -36,6 +37,8 @@ export class OwnRuns {
   readonly #onEnd: (over: RunValue | undefined) => void;
   readonly #attempts = new Map<string, Attempt>();
   readonly #held = new Map<string, Held>();
+  /** Who is told what a run logs, for all its attempts here. */
+  readonly #watchers = new Map<string, OnLogged>();
   readonly #running = new Set<Promise<void>>();
   /** Being claimed: their answer is under way. */
   readonly #taking = new Set<string>();
@@ -85,16 +88,21 @@ export class OwnRuns {
 
   /**
    * Makes a run that is not there yet, and claims it with that: `commit` writes it, with whatever else is to be written.
-   * Answers whether that was done; undefined: this host may not take it, and nothing was tried.
+   * Answers whether that was done; then `onLogged` is told what it logs. undefined: this host may not take it, and nothing was tried.
    */
-  async takeNew(run: RunValue, commit: CommitClaim): Promise<boolean | undefined> {
+  async takeNew(run: RunValue, commit: CommitClaim, onLogged?: OnLogged): Promise<boolean | undefined> {
     const [me, lease] = [this.candidate, this.#around.session.lease()];
     if (me === undefined || lease === undefined || !canTake(run, me)) return undefined;
+    if (onLogged !== undefined) this.#watchers.set(run.id, onLogged);
+    let taken = false;
     try {
-      return await this.#take(run, lease, commit);
+      taken = await this.#take(run, lease, commit);
+      return taken;
     } catch (error) {
       this.#onEnd(undefined); // it may be this host's all the same: then it is looked for
       throw error;
+    } finally {
+      if (!taken) this.#watchers.delete(run.id);
     }
   }
 
@@ -281,7 +289,7 @@ export class OwnRuns {
   }
 
   #begin(seen: Seen<RunValue>, lease: string, revision: number): void {
-    const attempt = new Attempt(seen, this.#around);
+    const attempt = new Attempt(seen, this.#around, this.#watchers.get(seen.value.id));
     const { id } = attempt;
     this.#attempts.set(id, attempt);
     if (this.#isLeaving) attempt.leave();
@@ -290,6 +298,7 @@ export class OwnRuns {
       this.#running.delete(running);
       this.#attempts.delete(id);
       this.#held.delete(id);
+      if (over !== undefined) this.#watchers.delete(id);
       this.#onEnd(over);
     });
     this.#running.add(running);

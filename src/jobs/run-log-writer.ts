@@ -5,7 +5,7 @@
 import { type FileHandle, open, readFile, rename, truncate, writeFile } from 'node:fs/promises';
 import { removeIfThere, stateWriteError } from '../durable-file.ts';
 import { GatheredWrites } from './gathered-writes.ts';
-import type { LogEntry } from './run-log.ts';
+import type { LogEntry, LogPosition } from './run-log.ts';
 import {
   after,
   CHUNK_BYTES,
@@ -38,19 +38,25 @@ export interface LogWriterOptions {
   readonly run: string;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  readonly onLogged?: OnLogged | undefined;
 }
+
+/** What was just logged, and the place in the log behind it. Awaited before more is: who is slow slows the container. */
+export type OnLogged = (entries: readonly LogEntry[], next: LogPosition) => Promise<void>;
 
 export class RunLogWriter {
   readonly #options: LogWriterOptions;
   readonly #writes = new GatheredWrites((pieces: readonly Piece[]) => this.#writePieces(pieces));
   /** Bytes of a character of which the end has not come. */
   readonly #begun: Record<Printing, Buffer> = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  #onLogged: OnLogged | undefined;
   #segment: OpenSegment;
   #state: LogState;
   #ended: boolean;
 
   private constructor(options: LogWriterOptions, segment: OpenSegment, found: Found) {
     this.#options = options;
+    this.#onLogged = options.onLogged;
     this.#segment = segment;
     this.#state = found.state;
     this.#ended = found.ended;
@@ -171,6 +177,17 @@ export class RunLogWriter {
       // A disk that is full has taken half a line.
       await this.#segment.file.truncate(this.#segment.bytes).catch(() => undefined);
       throw stateWriteError(segmentPath(this.#options.folder, this.#segment.number), error);
+    }
+    await this.#told(lines.flatMap((line) => ('mark' in line ? [] : [line])));
+  }
+
+  /** A watcher that fails is told no more; the run does not end for it. */
+  async #told(entries: readonly LogEntry[]): Promise<void> {
+    if (entries.length === 0 || this.#onLogged === undefined) return;
+    try {
+      await this.#onLogged(entries, `${this.#segment.number}:${this.#segment.bytes}`);
+    } catch {
+      this.#onLogged = undefined;
     }
   }
 

@@ -1,7 +1,8 @@
 /** A job on one box must be to its caller what its container is: streams, exit code, Ctrl-C; and leave nothing behind. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -221,6 +222,25 @@ describe('a job where the one before left a runner', { skip: skipWithoutEngine }
     assert.ok(await ranThere('bytes'));
     const output = await rawStdout(box, ['job', 'output', 'bytes']);
     assert.equal(sum(printed), sum(output));
+  });
+
+  test('holds its container back for a reader that comes late: nothing is lost', async () => {
+    const bytes = 75_000_000; // more than a log keeps
+    const args = [...words(`sh -c 'yes 0123456789abcdef | head -c ${bytes}'`), '--name', 'late'];
+    const child = spawn(process.execPath, [join(PACKAGE_ROOT, 'bin', 'gantry.js'), ...args], {
+      env: box.env,
+    });
+    const state = async () => (await box.gantry(['job', 'show', 'late'])).stdout;
+    // What a pipe and the sockets on the way hold is little beside that.
+    await until(async () => /running/.test(await state()), {
+      timeoutMs: WAIT_MS,
+      what: 'its container to run',
+    });
+    const ended = once(child, 'close');
+    let read = 0;
+    for await (const chunk of child.stdout) read += (chunk as Buffer).length;
+    const [code] = await ended;
+    assert.deepEqual([code, read], [0, bytes]);
   });
 
   test('is cancelled by Ctrl-C: 130', async () => {
