@@ -1,7 +1,7 @@
 /** `job run`, `job submit` and `job log`: the commands that tell what a run prints. */
 import type { RunValue } from '../cluster/job-values.ts';
 import type { Job } from '../config/job.ts';
-import { GantryError, isGantryError } from '../errors.ts';
+import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import { runDocument } from '../jobs/documents.ts';
 import { cancelRun, findRun, listRuns, submitRun } from '../jobs/intents.ts';
 import { isOver } from '../jobs/runs.ts';
@@ -39,7 +39,8 @@ export async function runJob(args: RunJobArguments): Promise<number> {
     const sink = openSink({ json: args.json, level: args.logLevel, showLogs: args.showLogs });
     const run = await attached(place, keptUntilTold(job, args.remove), given, sink, here);
     const code = await told(place, run, sink, args.remove);
-    await leaveRunner(args, place);
+    // How the run ended is what the command ends with, also where no runner can be started.
+    await leaveRunner(args, place).catch((error) => sink.note(`No runner is left: ${messageOf(error)}`));
     return code;
   });
 }
