@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import type { Argv } from 'yargs';
 import { GantryError } from '../errors.ts';
-import { type CommonArguments, refuseOdd } from './options.ts';
+import { COMPONENTS, type CommonArguments, refuseOdd } from './options.ts';
 
 /** Fewer would be found in too many ids. */
 const MIN_PREFIX = 4;
@@ -22,15 +22,7 @@ export interface DrainsArguments extends CommonArguments {
 }
 
 const list = {
-  component: {
-    alias: 'c',
-    type: 'string',
-    array: true,
-    default: [] as string[],
-    defaultDescription: 'all',
-    description: 'Names of components',
-    requiresArg: true,
-  },
+  ...COMPONENTS,
   all: { type: 'boolean', default: false, description: 'Also what holds containers that serve' },
 } as const;
 

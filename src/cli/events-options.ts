@@ -1,6 +1,7 @@
 /** The options of `gantryd events`. */
 import type { Argv } from 'yargs';
 import { type FleetArguments, single, withProject } from './fleet-options.ts';
+import { COMPONENTS } from './options.ts';
 
 export interface EventsArguments extends FleetArguments {
   readonly follow: boolean;
@@ -12,15 +13,7 @@ export interface EventsArguments extends FleetArguments {
 
 const events = {
   follow: { alias: 'f', type: 'boolean', default: false, description: 'Go on with what comes' },
-  component: {
-    alias: 'c',
-    type: 'string',
-    array: true,
-    default: [] as string[],
-    defaultDescription: 'all',
-    description: 'Names of components',
-    requiresArg: true,
-  },
+  ...COMPONENTS,
   since: { type: 'string', description: 'Only what is newer: 90s, 15m, 1h, 2d, or a time' },
   audit: { type: 'boolean', default: false, description: 'Also who asked for what' },
 } as const;

@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 import { DEFAULT_PREFIX } from '../cluster/keys.ts';
 import { GantryError } from '../errors.ts';
 import { checkServe, type ServeArguments, serve } from './api-options.ts';
-import { type CommonArguments, refuseOdd } from './options.ts';
+import { COMPONENTS, type CommonArguments, refuseOdd } from './options.ts';
 
 /** The way to etcd. */
 export interface EtcdArguments extends CommonArguments {
@@ -110,20 +110,8 @@ const etcd = {
   'etcd-password-file': fromEnvironment('GANTRYD_ETCD_PASSWORD_FILE', 'File with the password'),
 } as const;
 
-const components = {
-  component: {
-    alias: 'c',
-    type: 'string',
-    array: true,
-    default: [] as string[],
-    defaultDescription: 'all',
-    description: 'Names of components',
-    requiresArg: true,
-  },
-} as const;
-
 const one = {
-  component: { ...components.component, defaultDescription: undefined, description: 'Name of the component' },
+  component: { ...COMPONENTS.component, defaultDescription: undefined, description: 'Name of the component' },
 } as const;
 
 const wait = {
@@ -171,7 +159,7 @@ export const secretsKey = {
 const run = {
   ...secretsKey,
   component: {
-    ...components.component,
+    ...COMPONENTS.component,
     default: listIn('GANTRYD_COMPONENTS'),
     defaultDescription: '$GANTRYD_COMPONENTS, with commas between; all',
   },
@@ -235,7 +223,7 @@ const run = {
 /** Every option by its long name, for "did you mean". */
 export const FLEET_OPTION_NAMES: readonly string[] = [
   etcd,
-  components,
+  COMPONENTS,
   wait,
   update,
   rollback,
@@ -316,7 +304,7 @@ function fleet<T>(parser: Argv<T>) {
 }
 
 function waiting<T>(parser: Argv<T>) {
-  return fleet(parser).options(components).options(wait).check(whole('timeout', 0)).check(timeoutOfWait);
+  return fleet(parser).options(COMPONENTS).options(wait).check(whole('timeout', 0)).check(timeoutOfWait);
 }
 
 function timeoutOfWait(args: Readonly<Record<string, unknown>>) {

@@ -35,6 +35,19 @@ export interface LocalArguments extends CommonArguments {
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** Of whatever is about some components, or all. */
+export const COMPONENTS = {
+  component: {
+    alias: 'c',
+    type: 'string',
+    array: true,
+    default: [] as string[],
+    defaultDescription: 'all',
+    description: 'Names of components',
+    requiresArg: true,
+  },
+} as const;
+
 const common = {
   'state-dir': {
     type: 'string',
