@@ -4,7 +4,7 @@
  * understand raises PROTOCOL_VERSION.
  */
 import type { ErrorCode } from '../errors.ts';
-import type { RouteTable } from './routes.ts';
+import type { RouteKind, RouteTable } from './routes.ts';
 
 /** 2: routes `via` a component, backends with a `port`. 3: generations, holds, `hold`, `leave` and `canary` of a route. */
 export const PROTOCOL_VERSION = 3;
@@ -107,7 +107,7 @@ export interface ProxyStatus {
     readonly component: string;
     readonly address: string;
     readonly port: number;
-    readonly kind: 'http' | 'tcp';
+    readonly kind: RouteKind;
     readonly connections: number;
   }[];
   /** Every backend that is routed or still held by a connection, summed over all generations. */

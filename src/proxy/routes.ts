@@ -23,7 +23,14 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   maxConnections: 0,
 };
 
-export type RouteKind = 'http' | 'tcp';
+/** udp: in the kernel only. */
+export type RouteKind = 'http' | 'tcp' | 'udp';
+
+/**
+ * Who carries the bytes of a listener. kernel: nftables leads new connections straight to the container; a host that
+ * cannot refuses the table. auto: kernel where the host can, userspace otherwise. Never kernel with kind http.
+ */
+export type Plane = 'userspace' | 'kernel' | 'auto';
 
 /** One place clients connect to, and the port of the container that answers there. */
 export interface Listener {
@@ -32,6 +39,8 @@ export interface Listener {
   readonly port: number;
   readonly kind: RouteKind;
   readonly containerPort: number;
+  /** Absent: userspace; of udp: kernel. */
+  readonly plane?: Plane;
 }
 
 export interface Backend {
@@ -43,6 +52,8 @@ export interface Backend {
   readonly port?: number;
   /** Of the container; what it serves is counted under it. Absent: nobody said. */
   readonly release?: number;
+  /** Of the container's first process, as this host numbers it. The kernel plane lets go of the container with it. */
+  readonly pid?: number;
 }
 
 /** While there is no backend, clients wait for one instead of being refused. */
