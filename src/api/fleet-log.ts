@@ -1,18 +1,19 @@
 /**
  * What the containers of a component print on all hosts: asks the agents that run it, all at once, and tells their lines
- * as one log. A host that cannot be asked, or falls silent, is told of and costs the others nothing.
+ * as one log; while it is followed also of those that join. A host that cannot be asked, or falls silent, is told of and
+ * costs the others nothing.
  */
-import { type ExecutorValue, readExecutor } from '../cluster/job-values.ts';
 import type { HostValue } from '../cluster/values.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
-import { type Fleet, hostsOf } from '../fleet/look.ts';
+import { type Fleet, hostsIn, hostsOf } from '../fleet/look.ts';
 import { lookAtOne } from '../fleet/why-look.ts';
 import { pause } from '../poke.ts';
-import { type Peer, readLines } from './job-client.ts';
+import { readLines } from './job-client.ts';
 import { LogPlace } from './log-place.ts';
 import { type ComponentLogQuery, componentLogPath, type PeerLine, peerLineOf } from './log-wire.ts';
 import { LIVE, Merge } from './merge.ts';
+import { peerOf } from './peers.ts';
 
 /** Between two tries to reach a host whose log is followed. */
 const RETRY_MS = 1_000;
@@ -38,50 +39,93 @@ export async function fleetLog(
   signal: AbortSignal,
 ): Promise<AsyncGenerator<FleetLine, void, undefined>> {
   const { component } = await lookAtOne(fleet, { project: asked.project, component: [asked.component] });
-  const running = (await hostsOf(fleet, asked.project)).filter((h) => h.components.includes(component));
-  const names = running.map(({ host }) => host);
+  const names = running(await hostsOf(fleet, asked.project), component);
   if (names.length === 0) throw nobodyRuns(component);
   for (const host of asked.hosts) if (!names.includes(host)) throw hostUnknown(host, component, names);
-  const chosen = running.filter(({ host }) => asked.hosts.length === 0 || asked.hosts.includes(host));
-  return merged(fleet, asked, chosen, signal);
+  return merged(fleet, asked, chosen(names, asked), signal);
+}
+
+function running(hosts: readonly HostValue[], component: string): readonly string[] {
+  return hosts.filter((h) => h.components.includes(component)).map(({ host }) => host);
+}
+
+function chosen(names: readonly string[], { hosts }: LogsAsked): readonly string[] {
+  return hosts.length === 0 ? names : names.filter((name) => hosts.includes(name));
 }
 
 async function* merged(
   fleet: Fleet,
   asked: LogsAsked,
-  hosts: readonly HostValue[],
+  hosts: readonly string[],
   signal: AbortSignal,
 ): AsyncGenerator<FleetLine, void, undefined> {
   const ended = new AbortController();
   const until = AbortSignal.any([signal, ended.signal]);
   const merge = new Merge<FleetLine>((line) => ('time' in line ? line.time : ''), until);
-  for (const { host, id } of hosts) merge.add(new HostLog(fleet, asked, { host, id }, until).lines());
+  for (const host of hosts) merge.add(new HostLog(fleet, asked, host, until).lines());
+  const joining = asked.follow
+    ? followJoining(fleet, asked, hosts, (host) => {
+        merge.add(joined(new HostLog(fleet, asked, host, until)));
+      })
+    : undefined;
   try {
-    for await (const line of merge.lines()) if (line !== LIVE) yield line;
+    for await (const line of merge.lines({ isOpen: asked.follow })) if (line !== LIVE) yield line;
   } finally {
+    joining?.close();
     ended.abort();
   }
+}
+
+/** Calls with each host that runs the component from some time on, once: who goes and comes again is asked on meanwhile. */
+function followJoining(
+  { store, keys }: Fleet,
+  asked: LogsAsked,
+  hosts: readonly string[],
+  onJoined: (host: string) => void,
+): { close(): void } {
+  const known = new Set(hosts);
+  const mirror = store.follow({
+    range: keys.hosts(),
+    onChange() {
+      const live = hostsIn(mirror.entries.values(), asked.project);
+      for (const host of chosen(running(live, asked.component), asked)) {
+        if (known.has(host)) continue;
+        known.add(host);
+        onJoined(host);
+      }
+    },
+  });
+  return mirror;
+}
+
+/** Nobody waits for what one has that joined after the others. */
+async function* joined(log: HostLog): AsyncGenerator<FleetLine | typeof LIVE, void, undefined> {
+  yield LIVE;
+  yield* log.lines({ isStarting: true });
 }
 
 class HostLog {
   readonly #fleet: Fleet;
   readonly #asked: LogsAsked;
-  readonly #at: { readonly host: string; readonly id: string };
+  readonly #host: string;
   readonly #signal: AbortSignal;
   readonly #place = new LogPlace();
   #missed = '';
   /** Lines that were told. */
   #count = 0;
 
-  constructor(fleet: Fleet, asked: LogsAsked, at: { host: string; id: string }, signal: AbortSignal) {
+  constructor(fleet: Fleet, asked: LogsAsked, host: string, signal: AbortSignal) {
     this.#fleet = fleet;
     this.#asked = asked;
-    this.#at = at;
+    this.#host = host;
     this.#signal = signal;
   }
 
-  /** Asks on while it is followed; else as long as it comes to more, as for a reader who paused until it was cut. */
-  async *lines(): AsyncGenerator<FleetLine | typeof LIVE, void, undefined> {
+  /**
+   * Asks on while it is followed; else as long as it comes to more, as for a reader who paused until it was cut.
+   * `isStarting`: that it does not answer at once is nothing to tell.
+   */
+  async *lines({ isStarting = false } = {}): AsyncGenerator<FleetLine | typeof LIVE, void, undefined> {
     const { follow } = this.#asked;
     for (let isFirst = true; !this.#signal.aborted; isFirst = false) {
       const before = this.#count;
@@ -92,7 +136,7 @@ class HostLog {
         if (this.#signal.aborted) return;
         if (!isGantryError(error)) throw error;
         const goesOn = follow || (error.retryable && this.#count > before);
-        if (follow || !goesOn) yield* this.#miss(error);
+        if (follow ? !(isFirst && isStarting) : !goesOn) yield* this.#miss(error);
         if (!goesOn) return;
       }
       if (follow) yield LIVE; // nobody waits for it
@@ -101,10 +145,12 @@ class HostLog {
   }
 
   async *#told(isFirst: boolean): AsyncGenerator<FleetLine | typeof LIVE, void, undefined> {
-    const { host } = this.#at;
+    const host = this.#host;
+    const { project, component } = this.#asked;
     const isNew = this.#place.reading();
-    const path = componentLogPath(this.#asked.component, this.#query(isFirst));
-    for await (const text of readLines(await this.#peer(), path, this.#signal)) {
+    const path = componentLogPath(component, this.#query(isFirst));
+    const peer = await peerOf(this.#fleet, { project, host, has: `the logs of ${component} there` });
+    for await (const text of readLines(peer, path, this.#signal)) {
       const line = peerLineOf(text);
       if (line === undefined) throw new GantryError('output-gone', `${host} sent what is no log`);
       if (line === 'end') return;
@@ -133,30 +179,16 @@ class HostLog {
     };
   }
 
-  async #peer(): Promise<Peer> {
-    const { host, id } = this.#at;
-    const { store, keys } = this.#fleet;
-    const { entries } = await store.list(keys.project(this.#asked.project).jobs.executors());
-    const executors: readonly ExecutorValue[] = entries.flatMap((entry) => readExecutor(entry) ?? []);
-    const executor = executors.find((each) => each.host === host && each.hostId === id);
-    if (executor !== undefined && executor.port !== 0)
-      return { ...executor, has: `the logs of ${this.#asked.component} there` };
-    throw new GantryError('output-gone', `the agent of ${host} serves no logs`, {
-      hint: 'One that was started with --no-jobs has no API for it; one that is just starting has it soon.',
-      retryable: true,
-    });
-  }
-
   *#miss(error: GantryError): Generator<FleetLine, void, undefined> {
     const note = error.hint === undefined ? error.message : `${messageOf(error)}. ${error.hint}`;
     if (this.#missed === note) return;
     this.#missed = note;
-    yield { host: this.#at.host, note, missed: true };
+    yield { host: this.#host, note, missed: true };
   }
 
   *#back(): Generator<FleetLine, void, undefined> {
     this.#missed = '';
-    yield { host: this.#at.host, note: 'its log goes on', back: true };
+    yield { host: this.#host, note: 'its log goes on', back: true };
   }
 }
 

@@ -206,7 +206,7 @@ const run = {
   },
   'api-address': {
     type: 'string',
-    description: 'Where this host serves logs and outputs of its jobs',
+    description: 'Where this host serves logs, and outputs of its jobs',
     default: process.env.GANTRYD_API_ADDRESS || undefined,
     defaultDescription: '$GANTRYD_API_ADDRESS, its --address',
     requiresArg: true,

@@ -1,8 +1,10 @@
 /**
- * The jobs of a project on a host of its fleet, beside its components: claims and executes runs, and serves their logs
- * and outputs, and the logs of the components' containers. Whatever goes wrong here is told and tried again, and never ends what serves.
+ * What a host of a fleet does for a project beside its components: answers other agents and commands, with the logs of
+ * its containers and runs, and, unless it is to run no jobs, claims and executes runs. Whatever goes wrong here is told
+ * and tried again, and never ends what serves.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { peerDoor } from '../api/auth.ts';
 import { jobRoutes } from '../api/job-server.ts';
 import { componentLogRoutes } from '../api/log-server.ts';
@@ -29,13 +31,23 @@ export interface RunJobsInput extends Pick<JobsHostInput, Passed> {
   readonly address: string;
   readonly apiAddress: string | undefined;
   readonly apiPort: number;
+  /** Claims and executes runs, too. */
+  readonly jobs: boolean;
+  /** Called when it listens, again after each trouble: others are to know. */
+  readonly onServing: (api: PeerApi) => void;
+}
+
+export interface PeerApi {
+  readonly address: string;
+  readonly port: number;
+  readonly token: string;
 }
 
 /** Until aborted. Never rejects. */
 export async function runJobs(input: RunJobsInput, signal: AbortSignal): Promise<void> {
   for (let told = ''; !signal.aborted; ) {
     try {
-      await once(input, signal);
+      await serve(input, signal);
     } catch (error) {
       if (messageOf(error) !== told) tellTrouble(input, error);
       told = messageOf(error);
@@ -44,24 +56,32 @@ export async function runJobs(input: RunJobsInput, signal: AbortSignal): Promise
   }
 }
 
-async function once(input: RunJobsInput, signal: AbortSignal): Promise<void> {
-  const { store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets } = input;
+async function serve(input: RunJobsInput, signal: AbortSignal): Promise<void> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
-  const api = await listen(input, token);
+  const server = await listen(input, token);
+  const api = { address: input.apiAddress ?? input.address, port: server.port, token };
   try {
-    await runJobsHost(
-      {
-        ...{ store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets, execute },
-        secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}`, sparedMs: SPARED_MS }),
-        api: { address: input.apiAddress ?? input.address, port: api.port, token },
-        alone: true,
-        now: Date.now,
-      },
-      signal,
-    );
+    input.onServing(api);
+    await (input.jobs ? jobsHost(input, api, signal) : aborted(signal));
   } finally {
-    await api.close();
+    await server.close();
   }
+}
+
+function jobsHost(input: RunJobsInput, api: PeerApi, signal: AbortSignal): Promise<void> {
+  const { store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets } = input;
+  return runJobsHost(
+    {
+      ...{ store, keys, project, host, hostId, labels, stateDir, engine, slots, emit, secrets, execute },
+      secretFiles: mountedSecrets({ stateDir, scope: `jobs/${project}`, sparedMs: SPARED_MS }),
+      ...{ api, alone: true, now: Date.now },
+    },
+    signal,
+  );
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
 }
 
 /** On the address that others are told; on all, where that one leads here from elsewhere. */
@@ -83,11 +103,11 @@ async function listen(
   }
 }
 
-function tellTrouble({ emit }: RunJobsInput, error: unknown): void {
+function tellTrouble({ emit, jobs }: RunJobsInput, error: unknown): void {
   const known = isGantryError(error) ? error : undefined;
   emit({
     ...{ kind: 'trouble', code: known?.code ?? 'internal', component: '', at: Date.now() },
-    message: `Jobs do not run here: ${messageOf(error)}`,
+    message: `${jobs ? 'Jobs do not run' : 'Logs are not served'} here: ${messageOf(error)}`,
     ...(known?.hint === undefined ? {} : { hint: known.hint }),
   });
 }

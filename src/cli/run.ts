@@ -6,13 +6,13 @@ import { steadyNow } from '../clock.ts';
 import { openStore } from '../cluster/etcd-store.ts';
 import { keys } from '../cluster/keys.ts';
 import type { Store } from '../cluster/store.ts';
-import { readConfig } from '../cluster/values.ts';
+import { type PeerValue, readConfig } from '../cluster/values.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { openJobEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { ownAddress } from '../fleet/address.ts';
-import { runHost } from '../fleet/host.ts';
+import { type HostInput, runHost } from '../fleet/host.ts';
 import { telling } from '../fleet/telling.ts';
 import { openLog } from '../log.ts';
 import { eventRecorder } from '../metrics/agent-events.ts';
@@ -27,7 +27,7 @@ import { fleetSecrets } from './fleet-secrets.ts';
 import { interruptible } from './interrupt.ts';
 import { logOutput } from './log-output.ts';
 import { type Output, openOutput } from './output.ts';
-import { runJobs } from './run-jobs.ts';
+import { type PeerApi, runJobs } from './run-jobs.ts';
 
 /** An agent that has etcd on its own host, and was told no address, is there for this host alone. */
 const LOOPBACK = '127.0.0.1';
@@ -72,10 +72,13 @@ export async function runAgent(args: RunArguments): Promise<number> {
     const { project } = args;
     const { hostId } = stateDir;
     const common = { project, host, labels, engine, store, emit, hostId, ...measured };
+    let tell: (key: string, value: object) => void = () => {};
     const jobs = new Beside((signal) => {
       const { jobSlots: slots, apiAddress, apiPort } = args;
       const around = { ...common, keys: keys(prefix), stateDir: stateDir.path, secrets: secrets.secrets };
-      return runJobs({ ...around, slots, apiAddress, apiPort, address: address ?? LOOPBACK }, signal);
+      const onServing = (at: PeerApi) => tell(keys(prefix).project(project).peer(host), peerValue(host, at));
+      const served = { slots, apiAddress, apiPort, jobs: args.jobs, onServing };
+      return runJobs({ ...around, ...served, address: address ?? LOOPBACK }, signal);
     });
     const api = new Beside(async (signal) => {
       if (args.api === undefined) return;
@@ -84,10 +87,11 @@ export async function runAgent(args: RunArguments): Promise<number> {
       const onServing = (url: string) => output.result({ kind: 'api', url }, `API at ${url}`);
       await serveBeside({ around, args: { ...args, api: args.api }, emit, onServing }, signal);
     });
-    const onRunning = () => {
+    const onRunning: HostInput['onRunning'] = (put) => {
+      tell = put;
       output.result({ kind: 'running', project: args.project, host, address }, words);
       // Not before: until then another agent may be running them here.
-      if (args.jobs) jobs.start();
+      jobs.start();
     };
     api.start();
     await interruptible((signal) =>
@@ -108,6 +112,10 @@ export async function runAgent(args: RunArguments): Promise<number> {
     engine.close();
     await store.close();
   }
+}
+
+function peerValue(host: string, { address, port, token }: PeerApi): PeerValue {
+  return { format: 1, host, address, port, token };
 }
 
 async function outputFor({ json, logLevel: level, logFormat }: RunArguments, host: string): Promise<Output> {

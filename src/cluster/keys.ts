@@ -36,6 +36,8 @@ export interface ProjectKeys {
   /** Leased. In order of creation the first `maxParallel` of a component have their turn, the others wait. */
   turn(component: string, host: string): string;
   turns(component: string): Range;
+  /** Where an agent answers the others and commands, leased. */
+  peer(host: string): string;
   /** Where a host offers a link, leased. */
   link(link: string, host: string): string;
   release(component: string, release: number): string;
@@ -107,6 +109,7 @@ function projectKeys(base: string): ProjectKeys {
     shares: (c) => `${base}/components/${c}/shares`,
     turn: (c, host) => `${base}/components/${c}/turns/${host}`,
     turns: (c) => startingWith(`${base}/components/${c}/turns/`),
+    peer: (host) => `${base}/peers/${host}`,
     link: (link, host) => `${base}/connect/${link}/${host}`,
     release: (c, n) => `${base}/releases/${c}/${n}`,
     releases: (c) => startingWith(`${base}/releases/${c}/`),

@@ -276,6 +276,16 @@ export interface HostValue {
   readonly since: string;
 }
 
+/** Where the agent of a host answers other agents and commands: logs of its containers, and what is done in them. */
+export interface PeerValue {
+  readonly format: 1;
+  readonly host: string;
+  readonly address: string;
+  readonly port: number;
+  /** Whoever shows it there is answered. */
+  readonly token: string;
+}
+
 /** Where a host offers a link to the others. */
 export interface LinkValue {
   readonly format: 1;
@@ -389,6 +399,8 @@ export const readHost = reader<HostValue>({
   labels: object,
   since: text,
 });
+
+export const readPeer = reader<PeerValue>({ host: text, address: text, port: count, token: text });
 
 export const readLink = reader<LinkValue>({ host: text, address: text, port: count });
 

@@ -63,8 +63,8 @@ export interface HostInput {
   readonly emit: (event: AgentEvent) => void;
   /** Default: nobody wants numbers. */
   readonly metrics?: Metrics | undefined;
-  /** Called once everything is followed. */
-  readonly onRunning: () => void;
+  /** Called once everything is followed. `tell`: a key that lives as long as the host's do. */
+  readonly onRunning: (tell: (key: string, value: object) => void) => void;
   readonly now?: () => number;
   /** For simulations without a proxy process. */
   readonly proxy?: ProxyPort;
@@ -169,7 +169,7 @@ class FleetHost {
       this.#adjust();
       this.#tellPresence();
       this.#tellCluster();
-      this.#input.onRunning();
+      this.#input.onRunning((key, value) => this.#leased.put(key, value, { news: true }));
       const writing = Promise.all([this.#leased.run(this.#ended.signal), this.#keepKeyPublished()]);
       await this.#watchConnections(signal);
       if (this.#input.stopOnExit) await this.#leave();

@@ -65,9 +65,8 @@ async function agentOn(t: TestContext, cluster: MemoryCluster, name: string): Pr
   const begin = async (token: string) => {
     const routes = componentLogRoutes({ engine, project: 'shop', hostId: 'host-1' });
     const api = await openApi({ address: '127.0.0.1', port, door: peerDoor(token), routes });
-    const reached = { host: name, hostId: 'host-1', address: '127.0.0.1', port, token };
-    const value = { format: 1, ...reached, labels: {}, slots: 1, since: new Date().toISOString() };
-    putIn(cluster, KEYS.project('shop').jobs.executor(name), value);
+    const value = { format: 1, host: name, address: '127.0.0.1', port, token };
+    putIn(cluster, KEYS.project('shop').peer(name), value);
     return api;
   };
   const agent: Agent = {
@@ -189,6 +188,29 @@ describe('the logs of a component', () => {
     assert.equal(back, 'a its log goes on');
   });
 
+  test('are followed on hosts that join later, from all that is there, and on no other', async (t) => {
+    const { agent, read, cluster } = ground(t);
+    const one = await agent('a');
+    one.engine.print(await one.engine.begin(), 0, 'first');
+    const [all, some] = [read(FOLLOW), read({ ...FOLLOW, hosts: ['a'] })];
+    await until(() => all.texts().length === 1, SOON);
+    joins(cluster, host('slow')); // its agent listens nowhere yet
+    joins(cluster, host('other', { components: ['db'] }));
+    const two = await agent('b');
+    const id = await two.engine.begin();
+    two.engine.print(id, 1, 'second');
+    await until(() => all.texts().includes('b second'), SOON);
+    joins(cluster, host('b', { id: 'host-1', components: ['web', 'db'] }));
+    two.engine.print(id, 2, 'third');
+    await until(() => all.texts().includes('b third'), SOON);
+    assert.deepEqual(all.texts(), ['a first', 'b second', 'b third']);
+    assert.deepEqual(some.texts(), ['a first']);
+    assert.deepEqual(
+      all.notes().filter((note) => !note.startsWith('slow ')),
+      [],
+    );
+  });
+
   test('tell which host could not be asked, and show the others', async (t) => {
     const { agent, read, cluster } = ground(t);
     const [a, b] = [await agent('a'), await agent('b')];
@@ -200,7 +222,7 @@ describe('the logs of a component', () => {
     assert.deepEqual(told.texts(), ['a here']);
     const notes = [...told.notes()].sort();
     assert.equal(notes[0], 'b No Docker engine answers.');
-    assert.match(notes[1] ?? '', /^c the agent of c serves no logs\. One that was started with --no-jobs/);
+    assert.match(notes[1] ?? '', /^c the agent of c does not answer commands\. One that is just starting/);
   });
 
   test('are refused where nobody has them', async (t) => {

@@ -106,7 +106,7 @@ async function begin(name: string, { endpoints, folder, template, fullMoments }:
         ...{ stateDir: host.stateDir, hostId: hostIdOf(name), engine: host.engine, proxy: host.proxy },
         ...{ store: openStore({ endpoints }), prefix: '/gantryd', stopOnExit: false },
         emit,
-        onRunning: running,
+        onRunning: () => running(),
       },
       new AbortController().signal,
     ).catch(failed);

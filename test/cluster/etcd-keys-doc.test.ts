@@ -17,6 +17,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   scale: ['{component}'],
   shares: ['{component}'],
   turn: ['{component}', '{host}'],
+  peer: ['{host}'],
   link: ['{link}', '{host}'],
   release: ['{component}', '{release}'],
   outcome: ['{component}', '{release}'],

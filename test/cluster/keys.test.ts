@@ -38,7 +38,7 @@ describe('The keys in etcd', () => {
       NAMES.flatMap((component) => NAMES.flatMap((host) => everyKey(keys(), project, component, host))),
     );
     const forProject = NAMES.length * 2; // config, secrets key
-    const ofOne = NAMES.length ** 2 * (9 + 6); // by component: desired, rollout, scale …; by another name: run, claim …
+    const ofOne = NAMES.length ** 2 * (9 + 7); // by component: desired, rollout, scale …; by another name: peer, run, claim …
     const ofTwo = NAMES.length ** 3 * 3; // turn, link, status
     const [hosts, tokens] = [NAMES.length ** 2, NAMES.length * 2]; // of each its own key, and the one of its audit
     assert.equal(new Set(made).size, forProject + ofOne + ofTwo + hosts + tokens);
@@ -143,6 +143,7 @@ function everyKey(all: Keys, project: string, component: string, host: string): 
     of.release(component, 12),
     of.outcome(component, 12),
     of.status(component, host),
+    of.peer(host),
     of.jobs.run(host),
     of.jobs.claim(host),
     of.jobs.executor(host),
