@@ -3,6 +3,7 @@
  * does. The OpenAPI document is made of the same values, so that it cannot say anything else.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Role } from '../cluster/values.ts';
 
 /** A JSON Schema (draft 2020-12, as OpenAPI 3.1 has it) without `$ref`s that lead out of it. */
@@ -30,6 +31,8 @@ export interface Call {
   readonly caller: Caller;
   /** Aborted when the caller went away, or the server closes. */
   readonly signal: AbortSignal;
+  /** Of a route with `upgrade`: answers 101, and the connection is the handler's; what it throws later is told to nobody. */
+  readonly upgrade?: () => Duplex;
 }
 
 export interface Reply {
@@ -53,6 +56,8 @@ export interface Route {
   readonly body?: { readonly schema: Schema; readonly maxBytes?: number } | 'bytes';
   /** What a success is; a string is the media type of what is streamed. */
   readonly answer: { readonly status: number; readonly schema?: Schema } | string;
+  /** The protocol that the connection goes over to, in small letters: without an offer of it the answer is 400. */
+  readonly upgrade?: string;
   /** Not in the OpenAPI document: a route for the clients of another system. It passes over words of the query that it does not know. */
   readonly compatible?: boolean;
   /** Answers a Reply, or nothing when it has answered by `response` itself. A GantryError becomes the answer. */
