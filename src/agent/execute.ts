@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Verdict } from '../checks/check.ts';
-import { prepareProbes, type Surroundings } from '../checks/probes.ts';
+import type { Surroundings } from '../checks/probes.ts';
 import { send } from '../checks/signals.ts';
 import type { Component } from '../config/project.ts';
 import type { Engine } from '../docker/engine.ts';
@@ -246,9 +246,8 @@ export function executors(input: ExecutionInput): Executors {
     // The mark starts the ready deadline; written before the start, so that it cannot be missed.
     const marked = save(round, (record) => withMark(record, id, { startedAt: now(), release }));
     await Promise.all([marked, input.proxy.unrouteGone(runningHere)]);
-    const checks = made?.component.readyChecks ?? [];
     refuseWithoutTurn(round, [release]);
-    await Promise.all([engine.start(id), input.forget(id), prepareProbes(checks)]);
+    await Promise.all([engine.start(id), input.forget(id)]);
     tell({ kind: 'container-started', container: id, release });
   }
 

@@ -1,10 +1,10 @@
 /**
- * One HTTP question to a container, through got: no retries, no redirects, no kept connection, and one
- * deadline from the first byte to the last. Never throws; what went wrong is told.
+ * One HTTP question to a container: no retries, no redirects, no kept connection, and one deadline from the first byte
+ * to the last. Never throws; what went wrong is told. Straight on node:http: a host asks this for months, many times a
+ * second (docs/decisions/0001, got).
  */
-import http from 'node:http';
+import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import type { Readable } from 'node:stream';
 import { VERSION } from '../version.ts';
 import { authority, GIVEN_UP, type Seen, trouble, withExcerpt } from './saw.ts';
 
@@ -22,31 +22,10 @@ export interface HttpQuestion {
 /** More of an answer's body is not read: status and beginning are known, the rest proves nothing. */
 const BODY_CAP_BYTES = 64 * 1024;
 
-/** Loading the client takes longer than most answers: whoever knows that it will ask loads it meanwhile. */
-export async function loadHttpClient(): Promise<void> {
-  await import('got');
-}
-
 /** Passes on 2xx with a body that ends (or exceeds the cap) within the deadline. */
-export async function askHttp(question: HttpQuestion, signal: AbortSignal): Promise<Seen> {
-  const { default: got } = await import('got');
-  if (signal.aborted) return GIVEN_UP;
-  const place = authority(question.host, question.port);
-  const url = `${question.scheme}://${place}${question.path}`;
-  const began = performance.now();
-  const answer: Answer = { chunks: [] };
-  try {
-    const stream = got.stream(url, optionsFor(question));
-    stream.once('response', (response: http.IncomingMessage) => {
-      answer.status = response.statusCode;
-      answer.location = response.headers.location;
-    });
-    await readCapped(stream, answer.chunks, signal);
-  } catch (error) {
-    if (signal.aborted) return GIVEN_UP;
-    return failed(url, place, answer, question.timeoutMs, error);
-  }
-  return answered(url, answer, performance.now() - began);
+export function askHttp(question: HttpQuestion, signal: AbortSignal): Promise<Seen> {
+  if (signal.aborted) return Promise.resolve(GIVEN_UP);
+  return new Promise((resolve) => new Asking(question, signal, resolve).start());
 }
 
 interface Answer {
@@ -55,42 +34,96 @@ interface Answer {
   location?: string | undefined;
 }
 
-function optionsFor(question: HttpQuestion) {
-  return {
-    method: question.method,
-    // An empty body, said explicitly: without it got waits for one to be written to the stream.
-    ...(question.method === 'POST' && { body: '' }),
-    headers: { 'user-agent': `gantryd/${VERSION}` },
-    retry: { limit: 0 },
-    throwHttpErrors: false,
-    followRedirect: false,
-    decompress: false,
-    timeout: { request: question.timeoutMs },
-    https: { rejectUnauthorized: question.verify },
-    agent: { http: new http.Agent({ keepAlive: false }), https: new https.Agent({ keepAlive: false }) },
-  };
-}
+/** One question under way; it ends once, whatever comes first. */
+class Asking {
+  readonly #question: HttpQuestion;
+  readonly #place: string;
+  readonly #url: string;
+  readonly #signal: AbortSignal;
+  readonly #resolve: (seen: Seen) => void;
+  readonly #answer: Answer = { chunks: [] };
+  readonly #began = performance.now();
+  readonly #onAbort = () => this.#end(GIVEN_UP);
+  #request: ClientRequest | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #bytes = 0;
 
-/**
- * The signal is not given to got, which keeps listening to it after a finished request and then emits an
- * error nobody can catch.
- */
-async function readCapped(stream: Readable, chunks: Buffer[], signal: AbortSignal): Promise<void> {
-  const onAbort = () => stream.destroy(new Error('given up'));
-  signal.addEventListener('abort', onAbort, { once: true });
-  stream.on('error', () => undefined); // the loop throws it; one that comes later has nothing left to say
-  try {
-    let bytes = 0;
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      if (bytes >= BODY_CAP_BYTES) return;
+  constructor(question: HttpQuestion, signal: AbortSignal, resolve: (seen: Seen) => void) {
+    this.#question = question;
+    this.#place = authority(question.host, question.port);
+    this.#url = `${question.scheme}://${this.#place}${question.path}`;
+    this.#signal = signal;
+    this.#resolve = resolve;
+  }
+
+  start(): void {
+    this.#timer = setTimeout(() => this.#fail(TIMED_OUT), this.#question.timeoutMs);
+    this.#signal.addEventListener('abort', this.#onAbort);
+    try {
+      this.#request = this.#send();
+    } catch (error) {
+      this.#fail(error); // a path that cannot be said in HTTP
     }
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    stream.destroy();
+  }
+
+  #send(): ClientRequest {
+    const { method, scheme, host, port, verify } = this.#question;
+    const { pathname, search } = new URL(this.#url);
+    const client = scheme === 'https' ? https : http;
+    const headers = { 'user-agent': `gantryd/${VERSION}`, ...(method === 'POST' && { 'content-length': 0 }) };
+    const options = { method, host, port, path: `${pathname}${search}`, headers };
+    const request = client.request(
+      scheme === 'https'
+        ? { ...options, agent: TLS_AGENT, rejectUnauthorized: verify }
+        : { ...options, agent: AGENT },
+    );
+    request.on('error', (error) => this.#fail(error));
+    request.once('response', (response) => this.#read(response));
+    request.once('upgrade', ({ statusCode }) => {
+      this.#answer.status = statusCode;
+      this.#told();
+    });
+    request.once('close', () => this.#fail(CLOSED));
+    return request.end();
+  }
+
+  #read(response: IncomingMessage): void {
+    this.#answer.status = response.statusCode;
+    this.#answer.location = response.headers.location;
+    response.on('error', (error) => this.#fail(error));
+    response.on('data', (chunk: Buffer) => this.#take(chunk));
+    response.once('end', () => this.#told());
+  }
+
+  #take(chunk: Buffer): void {
+    this.#answer.chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes >= BODY_CAP_BYTES) this.#told();
+  }
+
+  #told(): void {
+    this.#end(answered(this.#url, this.#answer, performance.now() - this.#began));
+  }
+
+  #fail(error: unknown): void {
+    this.#end(failed(this.#url, this.#place, this.#answer, this.#question.timeoutMs, error));
+  }
+
+  #end(seen: Seen): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#request?.destroy();
+    this.#resolve(seen);
   }
 }
+
+/** A check that found a kept connection would not ask what the next client meets. */
+const AGENT = new http.Agent({ keepAlive: false });
+const TLS_AGENT = new https.Agent({ keepAlive: false, maxCachedSessions: 0 });
+const CLOSED = Object.assign(new Error('closed'), { code: 'ECONNRESET' });
+const TIMED_OUT = Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
 
 function answered(url: string, answer: Answer, tookMs: number): Seen {
   const status = answer.status ?? 0;

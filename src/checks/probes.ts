@@ -7,15 +7,10 @@ import { messageOf } from '../errors.ts';
 import type { Check, Target, Verdict } from './check.ts';
 import { within } from './deadline.ts';
 import { askExec, type Surroundings } from './exec.ts';
-import { askHttp, loadHttpClient } from './http.ts';
+import { askHttp } from './http.ts';
 import { authority, GIVEN_UP, oneLine, type Seen, trouble } from './saw.ts';
 
 export type { Surroundings } from './exec.ts';
-
-/** Loads what the checks will need, so that the first answer does not wait for it. */
-export async function prepareProbes(checks: readonly Check[]): Promise<void> {
-  if (checks.some((c) => c.kind === 'http' || c.kind === 'https')) await loadHttpClient();
-}
 
 /** Asks once, within the check's timeout. Aborted: an inconclusive verdict at once. */
 export async function probe(
