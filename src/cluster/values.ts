@@ -5,8 +5,16 @@
  */
 import type { Component } from '../config/project.ts';
 import type { ProxyLimits } from '../proxy/routes.ts';
-import { count, each, fields, object, oneOf, optional, reader, record, text } from './value-reader.ts';
+import { SCALE, type ScaleValue } from './scale-values.ts';
+import { count, each, fields, object, oneOf, optional, reader, text } from './value-reader.ts';
 
+export {
+  type Instances,
+  readScale,
+  readShares,
+  type ScaleValue,
+  type SharesValue,
+} from './scale-values.ts';
 export { FORMAT } from './value-reader.ts';
 
 export type DesiredStatus = 'ready' | 'stopped' | 'killed';
@@ -28,43 +36,6 @@ export interface DesiredValue {
   readonly at: string;
   /** Of the command that wrote it: one whose answer was lost knows its own write again. */
   readonly id?: string;
-}
-
-/** So many on each host, or so many in all, spread over them. */
-export type Instances = number | { readonly total: number };
-
-/** Asked for by `scale`, until a release says another number than the one before it did. */
-export interface ScaleValue {
-  readonly format: 1;
-  readonly instances: Instances;
-  /** It is to be as the releases say: `instances` is what the desired one said then. */
-  readonly config?: true;
-  /** Grows with every change: a host that has followed it follows no lower one. */
-  readonly number: number;
-  readonly by: string;
-  /** ISO time. */
-  readonly at: string;
-  /** Of the command that wrote it. */
-  readonly id?: string;
-}
-
-/** How many containers of a component that has a total are whose. Decided by whichever host sees first that it should change. */
-export interface SharesValue {
-  readonly format: 1;
-  /** Grows with every decision: a host that has followed it follows no lower one. */
-  readonly number: number;
-  readonly total: number;
-  /** By host. One that is not there keeps what it has until it is. */
-  readonly shares: Readonly<Record<string, number>>;
-  /** What they become once the hosts that are to have more now have arrived there; absent: nothing is to follow. */
-  readonly next?: Readonly<Record<string, number>>;
-  /** The hosts that have their greater share already; only with `next`. */
-  readonly arrived?: readonly string[];
-  /** The host that decided. */
-  readonly host: string;
-  readonly why: string;
-  /** ISO time. */
-  readonly at: string;
 }
 
 export type Role = 'read' | 'deploy' | 'admin';
@@ -164,6 +135,8 @@ export interface RolloutValue {
   /** Why it is as it is, when somebody or something decided so. */
   readonly reason?: string;
   readonly failure?: Failure;
+  /** The scale that its update put an end to: asked for again when it is taken back. */
+  readonly ended?: ScaleValue;
 }
 
 /** A host that is prepared for a generation and wants, or has, its turn. */
@@ -332,25 +305,7 @@ export const readRollout = reader<RolloutValue>({
   after: each(fields({ component: text, generation: count })),
   by: text,
   at: text,
-});
-
-export const readScale = reader<ScaleValue>({
-  instances: (v) => count(v) || fields({ total: count })(v),
-  config: optional((v) => v === true),
-  number: count,
-  by: text,
-  at: text,
-});
-
-export const readShares = reader<SharesValue>({
-  number: count,
-  total: count,
-  shares: record(count),
-  next: optional(record(count)),
-  arrived: optional(each(text)),
-  host: text,
-  why: text,
-  at: text,
+  ended: optional(fields(SCALE)),
 });
 
 export const readToken = reader<TokenValue>({

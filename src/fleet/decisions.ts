@@ -12,6 +12,7 @@ import {
   type RolloutValue,
 } from '../cluster/values.ts';
 import type { Tell } from '../events.ts';
+import { askedAgain, type ScaleNow } from './ended-scale.ts';
 import type { Turn, Versioned } from './rollout.ts';
 
 export interface Transaction {
@@ -48,15 +49,18 @@ export interface Failed {
   readonly turn: Turn | undefined;
   /** The highest change that any live host knows of: an etcd that was restored gives no number out twice. */
   readonly known: number;
+  /** Absent: the rollout's update ended none. */
+  readonly scale?: ScaleNow | undefined;
 }
 
 /** A host could not serve the release: decided once for all, as the release's `onFailure` says. */
-export function failed(d: Deciding, { failure, onFailure, turn, known }: Failed): Transaction {
+export function failed(d: Deciding, decision: Failed): Transaction {
+  const { failure, onFailure, turn } = decision;
   const fence: Condition[] =
     turn === undefined
       ? []
       : [{ key: d.keys.turn(d.component, turn.host), createRevision: turn.createRevision }];
-  const { conditions, writes } = onFailure === 'pause' ? paused(d, failure) : takenBack(d, failure, known);
+  const { conditions, writes } = onFailure === 'pause' ? paused(d, failure) : takenBack(d, decision);
   return { conditions: [...conditions, ...fence], writes };
 }
 
@@ -84,8 +88,8 @@ function paused(d: Deciding, failure: Failure): Transaction {
   return decided(d, { ...value, ...was, state: 'paused', reason: reasonOf(failure), failure });
 }
 
-function takenBack(d: Deciding, failure: Failure, known: number): Transaction {
-  const { value } = d.rollout;
+function takenBack(d: Deciding, { failure, known, scale }: Failed): Transaction {
+  const { ended, ...value } = d.rollout.value;
   const by = `rollout of release ${value.release}`;
   const reason = reasonOf(failure);
   const outcome: OutcomeValue = { format: FORMAT, result: 'failed', at: d.at, reason };
@@ -98,12 +102,14 @@ function takenBack(d: Deciding, failure: Failure, known: number): Transaction {
   const rollout: RolloutValue = back
     ? { ...value, ...returning(d, generation), reason, failure }
     : { ...value, state: 'failed', endedAt: d.at, reason, failure };
+  const again = back && scale !== undefined ? askedAgain(ended, scale) : { conditions: [], writes: [] };
   return {
-    conditions: unchanged(d),
+    conditions: [...unchanged(d), ...again.conditions],
     writes: [
       put(d.keys.desired(d.component), desired),
       put(d.keys.rollout(d.component), rollout),
       put(d.keys.outcome(d.component, value.release), outcome),
+      ...again.writes,
     ],
   };
 }

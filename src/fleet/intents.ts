@@ -4,7 +4,6 @@
  * answer is lost. What hosts do about it is not decided here.
  */
 import { randomUUID } from 'node:crypto';
-import { endsScale } from '../agent/scale.ts';
 import type { ProjectKeys } from '../cluster/keys.ts';
 import type { Condition, Write } from '../cluster/store.ts';
 import {
@@ -17,6 +16,7 @@ import {
 import type { Component, Project } from '../config/project.ts';
 import { GantryError } from '../errors.ts';
 import { audited } from './audited.ts';
+import { askedAgainBy, endedBy, endsAScale } from './ended-scale.ts';
 import { exportersOf, type LinkOrder, linkOrder } from './link-order.ts';
 import {
   allStatusesOf,
@@ -114,6 +114,7 @@ export function updateStep(input: UpdateInput): Step<Updated> {
   const keys = fleet.keys.project(asked.project);
   const { name } = component;
   const [number, generation, from] = [nextRelease(at), nextGeneration(at), returnTo(at)];
+  const ended = endedBy(at, component);
   const made = { format: FORMAT, by: asked.by, at: iso(fleet) } as const;
   const release: ReleaseValue = {
     ...made,
@@ -124,6 +125,7 @@ export function updateStep(input: UpdateInput): Step<Updated> {
   const rollout: RolloutValue = {
     ...made,
     ...{ generation, release: number, from, after, kind: 'update', state: 'preparing', attempt: 1 },
+    ...(ended === undefined ? {} : { ended }),
   };
   return {
     result: { component: name, release: number, generation, changed: true, image },
@@ -151,12 +153,6 @@ export function updateStep(input: UpdateInput): Step<Updated> {
       }),
     ],
   };
-}
-
-/** The config says another number than it did: it has spoken last. */
-function endsAScale({ scale, desired, releases }: ComponentLook, component: Component): boolean {
-  const before = releases.get(desired.value?.release ?? 0)?.spec;
-  return scale.modRevision > 0 && before !== undefined && endsScale({ component: before }, { component });
 }
 
 /** This command's own write, which it had not heard of. Another may have come after it. */
@@ -240,10 +236,12 @@ export function rollbackStep(fleet: Fleet, asked: Asked, id: string, at: Compone
     ...{ from, kind: 'rollback', state: 'running', attempt: 1, after: [] },
   };
   const keys = fleet.keys.project(asked.project);
+  const again = askedAgainBy(keys, at, to);
   return {
     result: { component: at.name, release: to, generation, changed: true },
-    conditions: unchanged(keys, at),
+    conditions: [...unchanged(keys, at), ...again.conditions],
     writes: [
+      ...again.writes,
       put(keys.rollout(at.name), rollout),
       put(keys.desired(at.name), { ...made, status: 'ready', id }),
       audited(fleet, { ...asked, id, action: 'rollback', component: at.name, detail: `to release ${to}` }),

@@ -78,7 +78,9 @@ async function scaleStep(
   ]);
   const instances = numberOf(asked, name, to, made);
   const generation = desired?.value?.generation ?? 0;
-  const followed = statuses.map((s) => s.size?.scale ?? 0);
+  // One that the present rollout has ended may have been followed by hosts that are away now.
+  const ended = look.rollouts.get(name)?.value?.ended?.number ?? 0;
+  const followed = [...statuses.map((s) => s.size?.scale ?? 0), ended];
   const result = { component: name, release, generation, instances, changed: true };
   const isThere = before !== undefined && sameInstances(before.instances, instances);
   const isConfig = to === 'config';

@@ -17,7 +17,15 @@ import { hasFailed } from '../agent/standing.ts';
 import type { Observed } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
 import type { Condition } from '../cluster/store.ts';
-import { type ReleaseValue, readRelease, readStatus, readTurn, type TurnValue } from '../cluster/values.ts';
+import {
+  type ReleaseValue,
+  readRelease,
+  readScale,
+  readStatus,
+  readTurn,
+  type StatusValue,
+  type TurnValue,
+} from '../cluster/values.ts';
 import { GantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
 import { completed, type Deciding, failed, opened, toldCompleted, toldFailed } from './decisions.ts';
@@ -119,7 +127,7 @@ export function steps(input: StepsInput): Steps {
       const { generation } = desired(wanted).value;
       const { kind, generation: its } = wanted.rollout?.value ?? {};
       const returns = kind === 'rollback' && its === generation;
-      preparing.start(known(wanted), { generation, attempt: attemptOf(wanted), returns });
+      preparing.start(releaseIn(wanted), { generation, attempt: attemptOf(wanted), returns });
       return RESTS_MS;
     },
 
@@ -159,7 +167,7 @@ export function steps(input: StepsInput): Steps {
     },
 
     async adopt({ proven }, { wanted, here, view }, signal) {
-      const value = known(wanted);
+      const value = releaseIn(wanted);
       if (isStillLeaving(view, value.number)) return LEAVING_MS;
       const { generation } = desired(wanted).value;
       const attempt = attemptOf(wanted);
@@ -218,13 +226,14 @@ export function steps(input: StepsInput): Steps {
 
     async fail({ why }, situation, signal) {
       const { wanted } = situation;
-      const release = known(wanted);
+      const { onFailure } = releaseIn(wanted).spec.update;
       const { generation } = desired(wanted).value;
       const attempt = attemptOf(wanted);
-      const { onFailure } = release.spec.update;
       const turn = wanted.turns.find((t) => t.host === host);
-      const above = await highestKnown();
-      const decision = { failure: failure(why, situation), onFailure, turn, known: above };
+      const statuses = await liveStatuses();
+      const known = Math.max(0, ...statuses.map((s) => s.known.generation).filter(Number.isSafeInteger));
+      const scale = await scaleEndedBy(wanted, statuses);
+      const decision = { failure: failure(why, situation), onFailure, turn, known, scale };
       const decided = deciding(wanted);
       const { conditions, writes } = failed(decided, decision);
       const { done } = await store.commit(conditions, writes);
@@ -285,10 +294,17 @@ export function steps(input: StepsInput): Steps {
     return entries.map(readStatus).some((s) => s?.settled === generation && s.tried === true);
   }
 
-  async function highestKnown(): Promise<number> {
+  async function liveStatuses(): Promise<readonly StatusValue[]> {
     const { entries } = await store.list(keys.statuses(name));
-    const told = entries.map((e) => Number(readStatus(e)?.known.generation));
-    return Math.max(0, ...told.filter(Number.isSafeInteger));
+    return entries.flatMap((entry) => readStatus(entry) ?? []);
+  }
+
+  /** What is asked for now, where the rollout's update put an end to what was asked for before. */
+  async function scaleEndedBy({ rollout }: Wanted, statuses: readonly StatusValue[]) {
+    if (rollout?.value.ended === undefined) return undefined;
+    const key = keys.scale(name);
+    const entry = await store.get(key);
+    return { key, held: { value: readScale(entry), modRevision: entry?.modRevision ?? 0 }, statuses };
   }
 
   function deciding(wanted: Wanted): Deciding {
@@ -358,7 +374,7 @@ function desired(wanted: Wanted) {
   return wanted.desired;
 }
 
-function known(wanted: Wanted): ReleaseValue {
+function releaseIn(wanted: Wanted): ReleaseValue {
   if (wanted.release === undefined) throw new GantryError('internal', 'a step without its release');
   return wanted.release;
 }

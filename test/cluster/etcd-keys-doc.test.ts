@@ -39,6 +39,7 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
 /** Where the values are described. */
 const VALUES = [
   ['src', 'cluster', 'values.ts'],
+  ['src', 'cluster', 'scale-values.ts'],
   ['src', 'cluster', 'job-values.ts'],
   ['src', 'cluster', 'event-values.ts'],
   ['src', 'secrets', 'secret-values.ts'],

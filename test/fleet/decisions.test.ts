@@ -9,6 +9,9 @@ import {
   readDesired,
   readOutcome,
   readRollout,
+  readScale,
+  type ScaleValue,
+  type StatusValue,
 } from '../../src/cluster/values.ts';
 import { completed, type Deciding, failed, opened, type Transaction } from '../../src/fleet/decisions.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
@@ -35,7 +38,8 @@ function etcd(over: { desired?: Partial<DesiredValue>; rollout?: Partial<Rollout
   };
   const write = ({ conditions, writes }: Transaction) => cluster.commit(conditions, writes).done;
   const outcome = (release: number) => readOutcome(cluster.get(KEYS.outcome('web', release)));
-  return { put, deciding, write, desired, rollout, outcome };
+  const scale = () => readScale(cluster.get(KEYS.scale('web')));
+  return { put, deciding, write, desired, rollout, outcome, scale };
 }
 
 const back = { failure: FAILURE, onFailure: 'rollback', turn: undefined, known: 5 } as const;
@@ -106,6 +110,36 @@ describe('a failure', () => {
     const { deciding, write, rollout } = etcd({ rollout: { state: 'paused', was: 'preparing' } });
     write(failed(deciding, { ...back, onFailure: 'pause' }));
     assert.equal(rollout()?.was, 'preparing');
+  });
+
+  describe('of an update that put an end to a scale', () => {
+    const ended: ScaleValue = { format: 1, instances: 5, number: 3, by: 'ann@desk', at: AT, id: 'x' };
+    const key = KEYS.scale('web');
+    const statuses = [{ size: { wanted: 5, scale: 4, shares: 0 } }] as unknown as readonly StatusValue[];
+    const none = { key, held: { value: undefined, modRevision: 0 }, statuses };
+
+    test('asks for it again, above all that hosts have followed', () => {
+      const { deciding, write, rollout, scale } = etcd({ rollout: { ended } });
+      assert.equal(write(failed(deciding, { ...back, scale: none })), true);
+      const { id: _, ...asked } = ended;
+      assert.deepEqual(scale(), { ...asked, number: 5 });
+      assert.equal(rollout()?.ended, undefined);
+    });
+
+    test('leaves what was asked for since, and decides anew when that came in between', () => {
+      const { put, deciding, write, scale } = etcd({ rollout: { ended } });
+      put(key, { ...ended, instances: 7 });
+      assert.equal(write(failed(deciding, { ...back, scale: none })), false);
+      const held = { value: scale(), modRevision: 9 };
+      assert.equal(write(failed(deciding, { ...back, scale: { ...none, held } })), true);
+      assert.equal(scale()?.instances, 7);
+    });
+
+    test('does not while it is only paused, and keeps it for when it is taken back', () => {
+      const { deciding, write, rollout, scale } = etcd({ rollout: { ended } });
+      write(failed(deciding, { ...back, onFailure: 'pause', scale: none }));
+      assert.deepEqual([scale(), rollout()?.ended], [undefined, ended]);
+    });
   });
 
   test('is told only as long as the host’s own turn stands', () => {

@@ -16,6 +16,7 @@ import {
   readRollout,
   readStatus,
   readTurn,
+  type ScaleValue,
   type StatusValue,
 } from '../../src/cluster/values.ts';
 import type { Component } from '../../src/config/project.ts';
@@ -75,8 +76,8 @@ export class TestFleet {
     return found;
   }
 
-  /** As `update` does: a release, desired, and its rollout. */
-  async update(number: number, over: Partial<Component> = {}, from = 0): Promise<void> {
+  /** As `update` does: a release, desired, and its rollout, which puts an end to the scale that is given. */
+  async update(number: number, over: Partial<Component> = {}, from = 0, ended?: ScaleValue): Promise<void> {
     const spec = componentOf({ image: `app:${number}`, ...over });
     const release: ReleaseValue = {
       ...{ format: 1, number, image: { name: spec.image, id: imageId(spec.image), digests: [] } },
@@ -86,7 +87,7 @@ export class TestFleet {
     await this.put(this.keys.release(spec.name, number), release);
     const rollout: RolloutValue = {
       ...{ format: 1, generation, release: number, from, kind: 'update', state: 'preparing', attempt: 1 },
-      ...{ after: [], by: 'me@here', at: now() },
+      ...{ after: [], by: 'me@here', at: now(), ...(ended === undefined ? {} : { ended }) },
     };
     await this.want(spec.name, { status: 'ready', release: number, generation }, rollout);
   }
@@ -102,6 +103,7 @@ export class TestFleet {
       ...(rollout === undefined
         ? []
         : [{ kind: 'put', key: this.keys.rollout(component), value: JSON.stringify(rollout) } as const]),
+      ...(rollout?.ended === undefined ? [] : [{ kind: 'delete', key: this.keys.scale(component) } as const]),
     ];
     await this.operator.commit([], writes);
   }

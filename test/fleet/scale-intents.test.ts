@@ -8,20 +8,25 @@ import {
   type SharesValue,
   type StatusValue,
 } from '../../src/cluster/values.ts';
+import { rollback, update } from '../../src/fleet/intents.ts';
 import { type Scaled, scale } from '../../src/fleet/scale.ts';
 import { type ScaleView, scaleEnding } from '../../src/fleet/scale-wait.ts';
 import {
   AT,
   AT_KEYS,
+  ask,
+  complete,
   configure,
   container,
   desiredIn,
   type Ground,
   PROJECT,
+  rolloutIn,
   shipped,
   shop,
   status,
   tells,
+  updateOf,
 } from './intents-ground.ts';
 
 const BY = 'ann@desk';
@@ -74,6 +79,25 @@ describe('scale', () => {
     await configure(ground.fleet, [{ name: 'web', instances: { total: 4 } }]);
     await shipped(ground, 'web');
     assert.equal(keyOf(ground), undefined);
+  });
+
+  test('that an update puts an end to is kept until that is done, through updates that replace it', async () => {
+    const ground = await shop('web');
+    const { fleet, cluster } = ground;
+    await shipped(ground, 'web');
+    await scaled(ground, 3);
+    const asked = keyOf(ground);
+    await configure(fleet, [{ name: 'web', instances: 2 }]);
+    for (const _ of [1, 2]) {
+      await update(fleet, updateOf(['web']));
+      assert.deepEqual([keyOf(ground), rolloutIn(cluster, 'web').ended], [undefined, asked]);
+    }
+    await rollback(fleet, ask(['web']));
+    assert.deepEqual([keyOf(ground)?.instances, keyOf(ground)?.number], [3, 2], 'taken back by hand');
+    complete(cluster, 'web');
+    await shipped(ground, 'web');
+    await update(fleet, updateOf(['web']));
+    assert.equal(rolloutIn(cluster, 'web').ended, undefined, 'the one before it was done');
   });
 
   test('of what was never deployed is possible for whoever deploys it next', async () => {

@@ -7,12 +7,22 @@ import { isGantryError } from '../../src/errors.ts';
 import type { Fleet } from '../../src/fleet/look.ts';
 import { type ScaleTo, scale } from '../../src/fleet/scale.ts';
 import { untilScaled } from '../../src/fleet/scale-wait.ts';
+import { IDLE } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
 import { presentEverywhere, startFleet, type TestFleet } from './fleet-ground.ts';
 
 const SOON = { timeoutMs: 15_000 };
 const QUICK = {
   update: { order: 'start-first', maxParallel: 1, onFailure: 'rollback', monitorMs: 0, keepOldMs: 0 },
+} as const;
+
+/** Ready when a command in the container says so. */
+const CHECKED = {
+  ...QUICK,
+  readyTimeoutMs: 400,
+  readyChecks: [
+    { kind: 'exec', id: 'ready', command: ['ready'], intervalMs: 50, timeoutMs: 500, fall: 3, rise: 1 },
+  ],
 } as const;
 
 test('scale grows and shrinks what serves, and makes no release', async (t) => {
@@ -82,6 +92,24 @@ test('a total that moves is known from etcd: shares, who decided, and why', asyn
   await fleet.ended();
   const { number, shares, host, why } = sharesOf(fleet) ?? assert.fail();
   assert.deepEqual([number, shares, host, why], [1, { a: 2 }, 'a', '2 were to be spread']);
+});
+
+test('what was asked for is in force again when the update that says another number is taken back', async (t) => {
+  const fleet = await startFleet(t, {
+    hosts: ['a', 'b'],
+    images: ['app:1', 'app:2'],
+    programs: (image) => ({ ...IDLE, exec: () => ({ exitCode: image === 'app:2' ? 1 : 0, output: '' }) }),
+  });
+  await presentEverywhere(fleet);
+  await fleet.update(1, CHECKED);
+  await fleet.ended();
+  await waited(fleet, 3);
+  const ended = readScale(await fleet.operator.get(fleet.keys.scale('web'))) ?? assert.fail();
+  await fleet.update(2, { ...CHECKED, instances: 2 }, 1, ended);
+  assert.equal((await fleet.ended()).kind, 'rollback');
+  await spread(fleet, { a: 3, b: 3 });
+  const { instances, number } = readScale(await fleet.operator.get(fleet.keys.scale('web'))) ?? {};
+  assert.deepEqual([instances, number], [3, ended.number + 1]);
 });
 
 test('numbers that cannot be are refused, and so is what was never deployed', async (t) => {

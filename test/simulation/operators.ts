@@ -78,11 +78,12 @@ export class Operators {
 
   /** More or fewer of what there is, as src/fleet/scale.ts writes it. */
   scale(instances: number): void {
-    this.#ask(`scale to ${instances}`, ({ desired, releases, scale }) => {
+    this.#ask(`scale to ${instances}`, ({ desired, releases, scale, rollout, statuses }) => {
       const spec = releases.get(desired.value?.release ?? 0)?.spec;
       if (spec === undefined || spec.update.order === 'stop-first') return undefined;
       const key = KEYS.scale(this.#name);
-      const number = (scale.value?.number ?? this.#scaled) + 1;
+      const told = [...statuses.map((s) => s.size?.scale ?? 0), rollout.value?.ended?.number ?? 0];
+      const number = Math.max(scale.value?.number ?? 0, this.#scaled, ...told) + 1;
       this.#scaled = number;
       const value: ScaleValue = { format: 1, instances, number, by: 'ann@desk', at: '' };
       return {

@@ -15,6 +15,7 @@ import type { Condition, Write } from '../../src/cluster/store.ts';
 import {
   type ReleaseValue,
   readRelease,
+  readScale,
   readStatus,
   readTurn,
   type TurnValue,
@@ -243,11 +244,21 @@ export class SimSteps {
     const { onFailure } = release.spec.update;
     const turn = wanted.turns.find((t) => t.host === host.name);
     const entries = yield* this.#read(() => etcd.list(keys.statuses(component)));
-    const told = entries.map((e) => Number(readStatus(e)?.known.generation));
-    const above = Math.max(0, ...told.filter(Number.isSafeInteger));
+    const statuses = entries.flatMap((e) => readStatus(e) ?? []);
+    const above = Math.max(0, ...statuses.map((s) => s.known.generation).filter(Number.isSafeInteger));
+    const scaleKey = keys.scale(component);
+    const entry = yield* this.#read(() => etcd.get(scaleKey));
+    const held = { value: readScale(entry), modRevision: entry?.modRevision ?? 0 };
+    const scale = { key: scaleKey, held, statuses };
     const at = new Date(here.now).toISOString();
     const failure = { host: host.name, release: desired(wanted).value.release, why, logs: [], at };
-    const { conditions, writes } = failed(this.#deciding(wanted), { failure, onFailure, turn, known: above });
+    const { conditions, writes } = failed(this.#deciding(wanted), {
+      failure,
+      onFailure,
+      turn,
+      known: above,
+      scale,
+    });
     const done = yield* this.#commit(`fails change ${generation} (${onFailure}): ${why}`, conditions, writes);
     if (done && onFailure === 'pause') {
       yield* agent.change(
