@@ -21,8 +21,15 @@ import { exitedWith, lostNothing } from './shop.ts';
 /** The lease of a host that is gone ends by then. */
 const HEARD_MS = 15_000;
 const LOSS_MS = 3_000;
+/** Of a component that says nothing of it. */
+const DEFAULT_LOSS_MS = 30_000;
 /** To start containers, on a busy machine. */
 const START_MS = 10_000;
+/** Half a minute of waiting is not for every run. */
+const skipDefaultLoss =
+  process.env.GANTRYD_TEST_HOST_LOSS === 'default'
+    ? false
+    : 'GANTRYD_TEST_HOST_LOSS=default was not asked for';
 const SIX = { instances: { total: 6 }, hostLossTimeout: LOSS_MS, update: { monitor: 0, keepOld: 0 } };
 
 describe('a total of six on three hosts', { skip: skipWithoutFleet }, () => {
@@ -69,6 +76,25 @@ describe('a total of six on three hosts', { skip: skipWithoutFleet }, () => {
     exitedWith(2, await shop.gantryd('scale', 'web=x'));
     exitedWith(2, await shop.gantryd('scale', 'wbe=2'));
   });
+
+  test('is on two in half a minute when nothing is said of how long a host may be gone', {
+    skip: skipDefaultLoss,
+  }, async (t) => {
+    await shop.clear();
+    const [a, b, c] = (await shop.agents()) as [Agent, Agent, Agent];
+    await shop.deploy('v1', { instances: { total: 6 }, update: { monitor: 0, keepOld: 0 } });
+    await untilServing(shop, { a: 2, b: 2, c: 2 });
+    const loads = await shop.loads(t, [a.host, b.host]);
+    const lostAt = performance.now();
+    await c.host.kill();
+    await untilServing(shop, { a: 3, b: 3 }, DEFAULT_LOSS_MS + START_MS);
+    const tookMs = performance.now() - lostAt;
+    const words = `six serve on two hosts ${Math.round(tookMs)} ms after the third was lost`;
+    assert.ok(tookMs < DEFAULT_LOSS_MS + START_MS, words);
+    t.diagnostic(words);
+    for (const load of loads) await lostNothing(load);
+    await c.host.start();
+  });
 });
 
 /** What each host's agent says serves, of the hosts whose agents live. */
@@ -80,10 +106,14 @@ async function shares(shop: FleetShop, hosts: readonly string[]) {
   return { by, serving: Object.values(by).reduce((sum, n) => sum + n, 0) };
 }
 
-async function untilServing(shop: FleetShop, wanted: Readonly<Record<string, number>>): Promise<void> {
+async function untilServing(
+  shop: FleetShop,
+  wanted: Readonly<Record<string, number>>,
+  timeoutMs = WAIT_MS,
+): Promise<void> {
   const hosts = Object.keys(wanted);
   const isSo = async () => JSON.stringify((await shares(shop, hosts)).by) === JSON.stringify(wanted);
-  await until(isSo, { timeoutMs: WAIT_MS, what: `${JSON.stringify(wanted)} to serve` });
+  await until(isSo, { timeoutMs, what: `${JSON.stringify(wanted)} to serve` });
 }
 
 async function sharesOf(shop: FleetShop): Promise<SharesValue> {
