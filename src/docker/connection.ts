@@ -209,12 +209,10 @@ export function hijack(
   path: string,
   query: Query,
   abortSignal: AbortSignal,
+  body?: object,
 ): Promise<Duplex> {
-  return dial(
-    docker,
-    { method: 'POST', path, query, statusCodes: {}, hijack: true, file: NO_BODY },
-    abortSignal,
-  );
+  const sent = body === undefined ? { file: NO_BODY } : { body };
+  return dial(docker, { method: 'POST', path, query, statusCodes: {}, hijack: true, ...sent }, abortSignal);
 }
 
 /** Said to be empty, where docker-modem would send one in chunks, which an engine may take for the first bytes. */
@@ -227,17 +225,18 @@ interface DialRequest {
   readonly statusCodes: Readonly<Record<number, true>>;
   readonly hijack?: boolean;
   readonly file?: Buffer;
+  readonly body?: object;
 }
 
 function dial<T extends Readable>(
   docker: Docker,
-  { path, query, ...parts }: DialRequest,
+  { path, query, body = {}, ...parts }: DialRequest,
   abortSignal: AbortSignal,
 ): Promise<T> {
   const request = { ...parts, path: `${path}?`, isStream: true, abortSignal };
   return new Promise((resolve, reject) => {
     docker.modem.dial(
-      { ...request, options: { _query: query, _body: {} } },
+      { ...request, options: { _query: query, _body: body } },
       (error: unknown, stream: unknown) => (error ? reject(error) : resolve(stream as T)),
     );
   });

@@ -21,6 +21,7 @@ import type {
   Room,
 } from './engine.ts';
 import { watchEvents } from './events.ts';
+import type { ExecAsked, ExecSession } from './exec-session.ts';
 import {
   isBeingRemoved,
   isNoSuchContainer,
@@ -231,6 +232,14 @@ export class DockerEngine implements Engine {
       }
     });
     return result.catch((error) => Promise.reject(endless(error, id, timeoutMs)));
+  }
+
+  async openExec(id: string, asked: ExecAsked): Promise<ExecSession> {
+    const own = await this.#own(id, 'run a command in');
+    if (own === undefined) throw gone(id, new Error('no such container'));
+    // Loaded late: few ask for it.
+    const { openExec } = await import('./container-exec.ts');
+    return openExec(this.#connection, own, asked);
   }
 
   async gateway(network: string | undefined): Promise<string | undefined> {

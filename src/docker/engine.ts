@@ -5,6 +5,7 @@
  * Every call has a deadline of its own and ends with a GantryError (engine-unreachable,
  * engine-timeout, engine-failed, or the code named at the call); no Docker error leaves the folder.
  */
+import type { ExecAsked, ExecSession } from './exec-session.ts';
 import type { ContainerSpec } from './spec.ts';
 
 export interface EngineInfo {
@@ -131,6 +132,8 @@ export interface Engine {
   logs(id: string, lines: number): Promise<readonly string[]>;
   /** Runs a command inside. engine-timeout after `timeoutMs`, and the command may go on running: the engine cannot end it. container-gone when the container does not run. */
   exec(id: string, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
+  /** Begins a command in a running container, with its streams. container-gone when the container does not run. Refuses one without our labels. */
+  openExec(id: string, asked: ExecAsked): Promise<ExecSession>;
   /** Address of this host on the network (undefined: the default bridge); undefined: the network has none, as `host`. */
   gateway(network: string | undefined): Promise<string | undefined>;
   /** Calls `listener` for events of our containers until aborted; reconnects by itself and says `reconnected` whenever the stream stands, the first time too. */

@@ -74,6 +74,11 @@ export function isNoSuchNetwork(error: unknown): boolean {
   return statusOf(error) === 404 && /network .*not found|no such network/i.test(wordsOf(error));
 }
 
+/** Of the words that a runtime has for a command it could not run. */
+export function isMissingProgram(words: string): boolean {
+  return /executable file not found|\bstat [^:]*: no such file/i.test(words);
+}
+
 /** Of a path in a container that leads nowhere: nothing there, through a file, or links that go round in a circle. */
 export function isNoSuchPath(error: unknown): boolean {
   if (statusOf(error) === 404) return !isNoSuchContainer(error);

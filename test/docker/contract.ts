@@ -3,11 +3,15 @@
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import type { Component } from '../../src/config/project.ts';
+import type { Piece } from '../../src/docker/demux.ts';
 import type { Container, ContainerHealth, Engine, EngineEvent } from '../../src/docker/engine.ts';
+import type { ExecSession } from '../../src/docker/exec-session.ts';
 import type { ContainerSpec, SpecInput } from '../../src/docker/spec.ts';
-import { type ErrorCode, isGantryError } from '../../src/errors.ts';
+import { codeOf, type ErrorCode, isGantryError } from '../../src/errors.ts';
 import { specOf } from './components.ts';
 import { until } from './until.ts';
 
@@ -36,6 +40,8 @@ export interface Ground {
     readonly well: readonly string[];
     /** For exec: does not end. */
     readonly hangs: readonly string[];
+    /** For exec: prints what it reads. */
+    readonly echoes: readonly string[];
   };
   /** A running container from the same image, made by somebody else. */
   addForeign(name: string): Promise<string>;
@@ -250,6 +256,73 @@ export function engineContract(name: string, ground: Ground): void {
       await fails(engine.exec(id, ground.commands.inside, 5000), 'container-gone');
     });
 
+    test('openExec: both streams apart and the exit code; with a terminal all is stdout', async () => {
+      const id = await started({ command: ground.commands.polite });
+      const plain = await engine.openExec(id, { command: ground.commands.inside, input: false });
+      assert.deepEqual(await printedBy(plain), { stdout: 'out\n', stderr: 'err\n' });
+      assert.deepEqual(await plain.ended(never), { exitCode: 4 });
+      await plain.resize({ columns: 80, rows: 24 });
+      assert.equal(await plain.signal('SIGTERM'), false, 'it has ended');
+      const terminal = { columns: 80, rows: 24 };
+      const shown = await engine.openExec(id, { command: ground.commands.inside, input: true, terminal });
+      const { stdout, stderr } = await printedBy(shown);
+      assert.deepEqual([stdout.replaceAll('\r', '').split('\n').sort().join(' '), stderr], [' err out', '']);
+    });
+
+    test('openExec: what is written is read, to its end, byte for byte', async () => {
+      const id = await started({ command: ground.commands.polite });
+      const session = await engine.openExec(id, { command: ground.commands.echoes, input: true });
+      const sent = randomBytes(3_000_000);
+      const written = pipeline(
+        Readable.from([sent.subarray(0, 1_000_000), sent.subarray(1_000_000)]),
+        session.input,
+      );
+      const parts: Buffer[] = [];
+      for await (const { bytes } of session.output) parts.push(bytes);
+      await written;
+      assert.ok(Buffer.concat(parts).equals(sent));
+      assert.deepEqual(await session.ended(never), { exitCode: 0 });
+    });
+
+    test('openExec: a command that ends without reading fails the writing with EPIPE, and its output is whole', async () => {
+      const id = await started({ command: ground.commands.polite });
+      const session = await engine.openExec(id, { command: ground.commands.inside, input: true });
+      const sent = pipeline(Readable.from(endless()), session.input).catch(codeOf);
+      assert.deepEqual(await printedBy(session), { stdout: 'out\n', stderr: 'err\n' });
+      assert.deepEqual(await session.ended(never), { exitCode: 4 });
+      assert.equal(await sent, 'EPIPE');
+    });
+
+    test('openExec: a signal reaches the command; a container that ends takes it along', async () => {
+      const id = await started({ command: ground.commands.polite });
+      const one = await engine.openExec(id, { command: ground.commands.hangs, input: false });
+      assert.equal(await one.signal('SIGINT'), true);
+      await printedBy(one);
+      assert.deepEqual(await one.ended(never), { exitCode: 130 });
+      const two = await engine.openExec(id, { command: ground.commands.hangs, input: false });
+      await engine.kill(id);
+      await printedBy(two);
+      assert.deepEqual(await two.ended(never), { exitCode: 137, containerEnded: true });
+    });
+
+    test('openExec: a program that is missing, a container that does not run, and one that is not ours', async () => {
+      const id = await started({ command: ground.commands.polite });
+      const session = await engine.openExec(id, { command: ground.commands.missing, input: false });
+      assert.deepEqual(await printedBy(session), { stdout: '', stderr: '' });
+      const { exitCode, neverRan = '' } = await session.ended(never);
+      assert.deepEqual([exitCode, /not found|no such file/.test(neverRan)], [127, true], neverRan);
+      await engine.kill(id);
+      await exited(id);
+      const asked = { command: ground.commands.inside, input: false };
+      await fails(engine.openExec(id, asked), 'container-gone');
+      await engine.remove(id);
+      await fails(engine.openExec(id, asked), 'container-gone');
+      const foreign = await ground.addForeign(`${project}-web-r7-foreign`);
+      await fails(engine.openExec(foreign, asked), 'engine-failed').finally(() =>
+        ground.removeForeign(foreign),
+      );
+    });
+
     test("health: what the image's own check says, as long as it runs; a change is told", async () => {
       const told: EngineEvent[] = [];
       const stop = new AbortController();
@@ -321,6 +394,18 @@ export function engineContract(name: string, ground: Ground): void {
       engine = ground.open();
     });
   });
+}
+
+const never = new AbortController().signal;
+
+async function printedBy({ output }: ExecSession): Promise<Record<Piece['source'], string>> {
+  const text = { stdout: '', stderr: '' };
+  for await (const { source, bytes } of output) text[source] += bytes;
+  return text;
+}
+
+function* endless(): Generator<Buffer> {
+  for (;;) yield Buffer.alloc(64 * 1024);
 }
 
 export async function fails(call: Promise<unknown>, code: ErrorCode): Promise<void> {

@@ -6,6 +6,14 @@ import { specOf } from './components.ts';
 import { engineContract, fails, type Ground } from './contract.ts';
 import { ManualClock } from './fake-clock.ts';
 import { FakeEngine, IDLE, type Program } from './fake-engine.ts';
+import type { FakeCommand } from './fake-exec.ts';
+
+const SESSIONS: Record<string, FakeCommand> = {
+  inside: { out: 'out\n', err: 'err\n', exitCode: 4 },
+  hangs: { waits: true },
+  echoes: { echoes: true },
+  missing: { missing: 'executable file not found' },
+};
 
 const PROGRAMS: Record<string, Program> = {
   polite: {
@@ -13,6 +21,7 @@ const PROGRAMS: Record<string, Program> = {
     term: { afterMs: 5, exitCode: 3, prints: ['got TERM'] },
     exec: ([what]) =>
       what === 'hangs' ? 'hangs' : { exitCode: what === 'well' ? 0 : 4, output: 'out\nerr\n' },
+    session: ([what = '']) => SESSIONS[what] ?? {},
   },
   stubborn: { prints: ['ready'] },
   talks: { prints: [1, 2, 3, 4, 5].map((n) => `line ${n}`), endsAfterMs: 5, exitCode: 7 },
@@ -37,6 +46,7 @@ function fakeGround(): Ground {
       inside: ['inside'],
       well: ['well'],
       hangs: ['hangs'],
+      echoes: ['echoes'],
     },
     addForeign: async (name) => engine.addForeign(name),
     removeForeign: async (id) => engine.dropForeign(id),

@@ -15,10 +15,12 @@ import type {
   PullOptions,
   Room,
 } from '../../src/docker/engine.ts';
+import type { ExecAsked, ExecSession } from '../../src/docker/exec-session.ts';
 import type { ContainerSpec } from '../../src/docker/spec.ts';
 import { LABELS } from '../../src/docker/spec.ts';
 import { GantryError } from '../../src/errors.ts';
 import { type Clock, REAL_CLOCK } from './fake-clock.ts';
+import { type FakeCommand, FakeExec } from './fake-exec.ts';
 
 /** What a container does when it is started. */
 export interface Program {
@@ -36,6 +38,8 @@ export interface Program {
   };
   readonly prints?: readonly string[];
   readonly exec?: (command: readonly string[]) => ExecResult | 'hangs';
+  /** What a command with its streams does there; absent: nothing. */
+  readonly session?: (command: readonly string[]) => FakeCommand;
 }
 
 export const IDLE: Program = { term: { afterMs: 0, exitCode: 143 } };
@@ -71,6 +75,8 @@ export class FakeEngine implements Engine {
   readonly calls: string[] = [];
   /** Bytes free on its disk; undefined: it cannot be told. */
   freeBytes: number | undefined = 10_000_000_000;
+  /** Of all containers, in the order they were begun. */
+  readonly sessions: FakeExec[] = [];
   /** false: no call reaches it and no event leaves it. */
   reachable = true;
   readonly #clock: Clock;
@@ -252,6 +258,15 @@ export class FakeEngine implements Engine {
     if (result !== 'hangs') return result;
     await new Promise<void>((resolve) => this.#clock.after(timeoutMs, resolve));
     throw new GantryError('engine-timeout', `The command did not end within ${timeoutMs / 1000} s.`);
+  }
+
+  async openExec(id: string, asked: ExecAsked): Promise<ExecSession> {
+    const box = this.#enterOwn('openExec', id);
+    if (box?.state !== 'running') throw gone(id);
+    const session = new FakeExec(asked, box.program.session?.(asked.command) ?? {});
+    this.sessions.push(session);
+    box.onEnd.add(() => session.end({ exitCode: 137, containerEnded: true }));
+    return session;
   }
 
   async gateway(network: string | undefined): Promise<string | undefined> {

@@ -48,6 +48,7 @@ export function realGround(): Ground {
       inside: shell('echo out; echo err >&2; exit 4'),
       well: ['true'],
       hangs: ['sleep', '30'],
+      echoes: ['cat'],
     },
     async addForeign(name) {
       const { Id } = await api.json<{ Id: string }>('POST', `/containers/create?name=${name}`, {
