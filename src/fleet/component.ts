@@ -16,6 +16,7 @@ import type { ProxyLimits } from '../proxy/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
+import { untilTogether } from './shared-looks.ts';
 import { SharesKeeper, type Sharing } from './shares-keeper.ts';
 import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
@@ -74,7 +75,9 @@ export class FleetComponent {
       heal: true,
       keepsOld: true,
       metrics: around.metrics,
-      idleResyncMs: AGENT_RESYNC_MS,
+      get idleResyncMs() {
+        return untilTogether(AGENT_RESYNC_MS);
+      },
       fence: () => this.#mayAdvance(),
       onRound: (view) => this.#onRound(view),
     });

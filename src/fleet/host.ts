@@ -29,6 +29,7 @@ import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
 import { Presence } from './presence.ts';
 import { type HostSecrets, keepPublished } from './secrets-key.ts';
+import { lookingTogether, statusTogether } from './shared-looks.ts';
 import type { Surroundings } from './surroundings.ts';
 import { wantedOf } from './wanted.ts';
 
@@ -128,8 +129,10 @@ class FleetHost {
       ...{ store, session: this.#session, proof: this.#keys.host(project, host) },
       onTrouble: (error) => this.#tellTrouble(error),
     });
-    const engine = sharedEngine(input.engine, this.#ended.signal);
-    const proxy = sharedProxyPort(input.proxy ?? proxyPort(stateDir), project, this.#ended.signal);
+    const { signal } = this.#ended;
+    const engine = lookingTogether(sharedEngine(input.engine, signal), project, input.hostId);
+    const port = statusTogether(input.proxy ?? proxyPort(stateDir), project);
+    const proxy = sharedProxyPort(port, project, signal);
     const limits = () => this.#limits;
     this.#links = new LinkRoutes({ project, host, stateDir, engine, proxy, limits });
     this.#mirror = store.follow({ range: keys.followed(), onChange: (changed) => this.#onChange(changed) });
