@@ -1,9 +1,10 @@
 /**
  * Ranges of which only the newest are kept: ids that are in the order of time, and whoever writes removing what is too
- * much now and then. Who looks is found by the key alone, so that very many writers look as seldom as one does.
+ * much now and then. Who looks is found by the key alone, so that very many writers look as seldom as one does. What is
+ * newest the store alone says, by the order in which it was written: the clock of one writer pushes out nobody's.
  */
 import { createHash } from 'node:crypto';
-import type { Range, Store } from './store.ts';
+import type { Entry, Range, Store } from './store.ts';
 
 /** Of these keys one looks whether there are too many. */
 const LOOKS_EVERY = 64;
@@ -32,13 +33,17 @@ export function looks(key: string): boolean {
   return createHash('sha256').update(key).digest().readUInt16BE(0) % LOOKS_EVERY === 0;
 }
 
-/** Removes what comes first in the range until so many are left. Throws as the store does. */
+/** Removes what was written first until so many are left. Throws as the store does. */
 export async function keepNewest(store: Store, range: Range, most: number): Promise<void> {
-  const surplus = (await store.count(range)) - most;
-  if (surplus <= 0) return;
-  const { entries: over } = await store.list(range, surplus);
+  if ((await store.count(range)) <= most) return;
+  const { entries } = await store.list(range);
+  const over = entries.toSorted(byCreation).slice(0, -most);
   for (let from = 0; from < over.length; from += MAX_DELETES) {
     const writes = over.slice(from, from + MAX_DELETES).map(({ key }) => ({ kind: 'delete', key }) as const);
     await store.commit([], writes);
   }
+}
+
+function byCreation(a: Entry, b: Entry): number {
+  return a.createRevision - b.createRevision || (a.key < b.key ? -1 : 1);
 }

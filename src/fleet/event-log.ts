@@ -1,13 +1,16 @@
 /**
  * What happened on this host, kept in etcd for later: gathered, and written at most once a second in one transaction.
  * Nothing here holds up or fails who tells: while etcd is away a bounded number waits, and how many were dropped is
- * told. The newest MOST_EVENTS of a project are kept; whoever writes removes the others now and then.
+ * told; so is what etcd refuses, which holds up no other. The newest MOST_EVENTS of a project are kept; whoever writes
+ * removes the others now and then.
  */
 import type { ProjectKeys } from '../cluster/keys.ts';
 import { keepNewest, looks, timeId } from '../cluster/newest.ts';
 import type { Store, Write } from '../cluster/store.ts';
+import { type ErrorCode, isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { Poke, pause } from '../poke.ts';
+import { Backlog } from './backlog.ts';
 import { isKept, keptValue } from './kept-events.ts';
 
 export const MOST_EVENTS = 1_000;
@@ -19,6 +22,8 @@ const WRITE_EVERY_MS = 1_000;
 const AGAIN_MS = 3_000;
 /** What an agent that ends waits for its last words to be written. */
 const LAST_MS = 2_000;
+/** To find those that are refused among the others: some seven for one in a batch, and as many until all is taken. */
+const MOST_TRIES = 32;
 const LONG_MS = 60_000;
 const SEQUENCE_DIGITS = 6;
 
@@ -28,8 +33,8 @@ export interface EventLogInput {
   readonly host: string;
   /** Epoch milliseconds. */
   readonly now: () => number;
-  /** Called when so many were dropped, once it is known how many. */
-  readonly onDropped: (count: number) => void;
+  /** Some are not kept, or wait because etcd refuses them; `message`: a sentence. */
+  readonly onTrouble: (code: ErrorCode, message: string) => void;
 }
 
 export class EventLog {
@@ -37,8 +42,9 @@ export class EventLog {
   readonly #poke = new Poke();
   readonly #ended = new AbortController();
   readonly #running: Promise<void>;
-  #waiting: Write[] = [];
-  #dropped = 0;
+  readonly #backlog = new Backlog({ most: MAX_HELD, atOnce: MAX_BATCH });
+  #overflown = 0;
+  #isRefusalTold = false;
   #sequence = 0;
 
   constructor(input: EventLogInput) {
@@ -52,11 +58,8 @@ export class EventLog {
     const { host, keys } = this.#input;
     const sequence = String(this.#sequence++).padStart(SEQUENCE_DIGITS, '0');
     const key = keys.event(timeId(event.at, `${host}-${sequence}`));
-    this.#waiting.push({ kind: 'put', key, value: JSON.stringify(keptValue(event, host)) });
-    if (this.#waiting.length > MAX_HELD) {
-      this.#waiting.shift();
-      this.#dropped++;
-    }
+    const value = JSON.stringify(keptValue(event, host));
+    if (!this.#backlog.add({ kind: 'put', key, value })) this.#overflown++;
     this.#poke.poke();
   }
 
@@ -73,39 +76,56 @@ export class EventLog {
       this.#poke.clear();
       if (signal.aborted) return;
       const isWritten = await this.#writeSome();
-      if (this.#waiting.length > 0) this.#poke.poke();
+      if (!this.#backlog.isEmpty) this.#poke.poke();
       await pause(isWritten ? WRITE_EVERY_MS : AGAIN_MS, signal);
     }
   }
 
   async #writeAll(): Promise<void> {
-    while (this.#waiting.length > 0 && (await this.#writeSome()));
+    while (!this.#backlog.isEmpty && (await this.#writeSome()));
   }
 
-  /**
-   * False: etcd would not have them now, which the agent tells itself. The same keys again are the same events: what
-   * an answer was lost for is written anew.
-   */
+  /** False: etcd would not have them now, which the agent tells itself where etcd is away. */
   async #writeSome(): Promise<boolean> {
-    const { store, keys } = this.#input;
-    const batch = this.#waiting.slice(0, MAX_BATCH);
-    try {
-      await store.commit([], batch);
-    } catch {
-      return false;
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const batch = this.#backlog.next();
+      try {
+        // The same keys again are the same events: what an answer was lost for is written anew.
+        await this.#input.store.commit([], batch);
+        await this.#written(batch);
+        if (tries === 0 || this.#backlog.isEmpty) return true;
+      } catch (error) {
+        if (isGantryError(error, 'cluster-unreachable')) return false;
+        this.#refused(batch, error);
+      }
     }
-    const written = new Set(batch);
-    this.#waiting = this.#waiting.filter((write) => !written.has(write));
-    this.#tellDropped();
+    return false;
+  }
+
+  #refused(batch: readonly Write[], error: unknown): void {
+    const became = this.#backlog.refused(batch);
+    if (became === 'halved') return;
+    const code = isGantryError(error) ? error.code : 'internal';
+    const { onTrouble } = this.#input;
+    if (became === 'given-up') onTrouble(code, `An event was not kept: ${messageOf(error)}`);
+    else if (!this.#isRefusalTold) onTrouble(code, `Events wait to be kept: ${messageOf(error)}`);
+    this.#isRefusalTold = true;
+  }
+
+  async #written(batch: readonly Write[]): Promise<void> {
+    const { store, keys } = this.#input;
+    this.#backlog.taken(batch);
+    this.#isRefusalTold = false;
+    this.#tellOverflown();
     // Too many are for the next one to see to.
     if (batch.some(({ key }) => looks(key)))
       await keepNewest(store, keys.events(), MOST_EVENTS).catch(() => undefined);
-    return true;
   }
 
-  #tellDropped(): void {
-    const count = this.#dropped;
-    this.#dropped = 0;
-    if (count > 0) this.#input.onDropped(count);
+  #tellOverflown(): void {
+    const count = this.#overflown;
+    this.#overflown = 0;
+    const message = `${count} events were not kept: etcd was away for too long`;
+    if (count > 0) this.#input.onTrouble('cluster-unreachable', message);
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Keys } from '../cluster/keys.ts';
 import type { Store } from '../cluster/store.ts';
+import type { ErrorCode } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { EventLog } from './event-log.ts';
 import { Notifier } from './notifier.ts';
@@ -30,13 +31,9 @@ export interface Telling {
 export function telling(input: TellingInput): Telling {
   const { store, project, host, now, secrets } = input;
   const keys = input.keys.project(project);
-  const trouble = (code: 'cluster-unreachable' | 'webhook-failed', message: string) =>
+  const trouble = (code: ErrorCode, message: string) =>
     emit({ kind: 'trouble', code, message, component: '', at: now() });
-  const log = new EventLog({
-    ...{ store, keys, host, now },
-    onDropped: (count) =>
-      trouble('cluster-unreachable', `${count} events were not kept: etcd was away for too long`),
-  });
+  const log = new EventLog({ store, keys, host, now, onTrouble: trouble });
   const notifier = new Notifier({
     ...{ store, keys, project, host, now },
     secret: async (name) => (await secrets.values([{ name }])).get(name) ?? Buffer.alloc(0),

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { readEvent } from '../../src/cluster/event-values.ts';
+import { keepNewest, timeId } from '../../src/cluster/newest.ts';
+import type { Committed, Condition, Write } from '../../src/cluster/store.ts';
+import { GantryError } from '../../src/errors.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { EventLog, MAX_HELD, MOST_EVENTS } from '../../src/fleet/event-log.ts';
 import { isKept, keptValue, MAX_TEXT, MAX_VALUE_BYTES } from '../../src/fleet/kept-events.ts';
@@ -16,23 +19,32 @@ const trouble = (message: string, at = START): AgentEvent => ({
   ...{ kind: 'trouble', code: 'internal', message, component: 'web', at },
 });
 
+/** Refuses what has a word in it, as etcd does what is too large. */
+class RefusingStore extends MemoryStore {
+  refused: string | undefined;
+
+  override commit(conditions: readonly Condition[], writes: readonly Write[]): Promise<Committed> {
+    const { refused } = this;
+    if (refused !== undefined && writes.some((w) => w.kind === 'put' && w.value.includes(refused)))
+      return Promise.reject(new GantryError('cluster-failed', 'etcd failed: request is too large'));
+    return super.commit(conditions, writes);
+  }
+}
+
 function ground(t: TestContext, host = 'h1') {
   const cluster = new MemoryCluster();
-  const store = new MemoryStore(cluster);
-  const dropped: number[] = [];
+  const store = new RefusingStore(cluster);
+  const troubles: string[] = [];
   const log = new EventLog({
-    store,
-    keys: AT_KEYS,
-    host,
-    now: () => START,
-    onDropped: (n) => dropped.push(n),
+    ...{ store, keys: AT_KEYS, host, now: () => START },
+    onTrouble: (code, message) => troubles.push(`${code}: ${message}`),
   });
   t.after(async () => {
     await log.close();
     await store.close();
   });
   const kept = () => cluster.list(AT_KEYS.events()).entries.flatMap((entry) => readEvent(entry) ?? []);
-  return { cluster, store, log, dropped, kept };
+  return { cluster, store, log, troubles, kept };
 }
 
 describe('The events that are kept', () => {
@@ -49,13 +61,33 @@ describe('The events that are kept', () => {
   });
 
   test('wait for an etcd that is away; what is too much is dropped, oldest first, and counted', async (t) => {
-    const { log, store, kept, dropped } = ground(t);
+    const { log, store, kept, troubles } = ground(t);
     store.disconnect();
     for (let i = 0; i < MAX_HELD + 5; i++) log.add(trouble(`no ${i}`));
     store.connect();
-    await until('the first that are written', () => dropped.length > 0, 8_000);
-    assert.deepEqual(dropped, [5]);
+    await until('the first that are written', () => troubles.length > 0, 8_000);
+    assert.deepEqual(troubles, ['cluster-unreachable: 5 events were not kept: etcd was away for too long']);
     assert.equal(kept()[0]?.text, 'Trouble: no 5');
+  });
+
+  test('hold up no other where etcd refuses one, which is dropped, and told', async (t) => {
+    const { log, store, kept, troubles } = ground(t);
+    store.refused = 'poison';
+    for (let i = 0; i < 150; i++) log.add(trouble(i === 70 ? 'poison' : `no ${i}`));
+    await until('all others', () => kept().length === 149, 8_000);
+    await until('the loss', () => troubles.length > 0, 8_000);
+    assert.equal(troubles.at(-1), 'cluster-failed: An event was not kept: etcd failed: request is too large');
+  });
+
+  test('wait while etcd refuses all of them, which is told once, and none is lost', async (t) => {
+    const { log, store, kept, troubles } = ground(t);
+    store.refused = 'no';
+    for (let i = 0; i < 20; i++) log.add(trouble(`no ${i}`));
+    await until('the trouble', () => troubles.length > 0, 3_000);
+    store.refused = undefined;
+    await log.close();
+    assert.equal(kept().length, 20);
+    assert.deepEqual(troubles, ['cluster-failed: Events wait to be kept: etcd failed: request is too large']);
   });
 
   test('of an agent that ends are written before it has', async (t) => {
@@ -73,12 +105,26 @@ describe('The events that are kept', () => {
     const { cluster, store } = ground(t);
     const hosts = Array.from(
       { length: 30 },
-      (_, i) => new EventLog({ store, keys: AT_KEYS, host: `h${i}`, now: () => START, onDropped() {} }),
+      (_, i) => new EventLog({ store, keys: AT_KEYS, host: `h${i}`, now: () => START, onTrouble() {} }),
     );
     for (let i = 0; i < 100; i++) for (const log of hosts) log.add(trouble(`no ${i}`, START + i));
     await Promise.all(hosts.map((log) => log.close()));
     const left = cluster.list(AT_KEYS.events()).entries.length;
     assert.ok(left >= MOST_EVENTS && left < MOST_EVENTS + 500, `${left} are left`);
+  });
+
+  test('are not pushed out by those of a host whose clock is wrong', async (t) => {
+    const [{ cluster, store, kept }, year] = [ground(t), 365 * 24 * 3_600_000];
+    const value = (host: string) => JSON.stringify(keptValue(trouble('x'), host));
+    const write = (host: string, at: number) =>
+      ({ kind: 'put', key: AT_KEYS.event(timeId(at, host)), value: value(host) }) as const;
+    for (let i = 0; i < MOST_EVENTS; i++) cluster.commit([], [write('ahead', START + year + i)]);
+    for (let i = 0; i < 30; i++) cluster.commit([], [write('right', START + i), write('behind', i)]);
+    await keepNewest(store, AT_KEYS.events(), MOST_EVENTS);
+    const of = (host: string) => kept().filter((event) => event.host === host).length;
+    assert.deepEqual([of('ahead'), of('right'), of('behind')], [MOST_EVENTS - 60, 30, 30]);
+    await keepNewest(store, AT_KEYS.events(), MOST_EVENTS);
+    assert.equal(kept().length, MOST_EVENTS);
   });
 });
 
