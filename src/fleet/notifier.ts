@@ -1,7 +1,7 @@
 /**
  * Tells whoever the project's `notify` names of what went wrong on this host, or was decided by it. What the config
- * says is asked when there is something to tell; while etcd is away what it said last holds. Nothing here holds up or
- * fails who tells.
+ * says is asked when there is something to tell, once in a few seconds; while etcd is away what it said last holds, and
+ * before it ever said anything it is waited for. Nothing here holds up or fails who tells.
  */
 import { randomUUID } from 'node:crypto';
 import { type Posted, post } from '../checks/webhook.ts';
@@ -16,7 +16,7 @@ import { Deliveries } from './deliveries.ts';
 import { keptValue } from './kept-events.ts';
 import { drainsEndedBy, occasionOf } from './occasions.ts';
 
-/** What the config said is good for so long: many drains begin at once. */
+/** What the config said is good for so long, and so is that etcd is away: many drains begin at once. */
 const FRESH_MS = 5_000;
 /** What an agent that ends gives its last words. */
 const LAST_MS = 3_000;
@@ -24,6 +24,8 @@ const LAST_MS = 3_000;
 const GIVEN_UP_MS = 500;
 /** Drains that are watched; far more than a host has. */
 const MAX_DRAINS = 5_000;
+/** What waits to know who is to be told. */
+const MAX_PENDING = 1_000;
 
 export interface NotifierInput {
   readonly project: string;
@@ -53,8 +55,11 @@ export class Notifier {
   readonly #byUrl = new Map<string, Deliveries<Notice>>();
   readonly #drains = new Map<string, readonly NodeJS.Timeout[]>();
   readonly #pending = new Set<Promise<void>>();
-  #reading: Promise<readonly Notify[]> | undefined;
-  #known: { readonly notify: readonly Notify[]; readonly at: number } = { notify: [], at: -FRESH_MS };
+  #reading: Promise<void> | undefined;
+  /** undefined: the config was never read. */
+  #known: readonly Notify[] | undefined;
+  #readAt = -FRESH_MS;
+  #isLosing = false;
 
   constructor(input: NotifierInput) {
     this.#input = input;
@@ -80,10 +85,22 @@ export class Notifier {
   }
 
   #later(what: () => Promise<void>): void {
+    if (this.#pending.size >= MAX_PENDING) {
+      this.#lost(`more than ${MAX_PENDING} things wait to be told`);
+      return;
+    }
     const doing: Promise<void> = what()
-      .catch((error: unknown) => this.#input.onLost(`Nobody was told of something: ${messageOf(error)}`))
+      .then(() => {
+        this.#isLosing = false;
+      })
+      .catch((error: unknown) => this.#lost(messageOf(error)))
       .finally(() => this.#pending.delete(doing));
     this.#pending.add(doing);
+  }
+
+  #lost(why: string): void {
+    if (!this.#isLosing) this.#input.onLost(`Nobody was told of something: ${why}`);
+    this.#isLosing = true;
   }
 
   async #tell(occasion: Occasion, event: AgentEvent): Promise<void> {
@@ -129,26 +146,35 @@ export class Notifier {
     this.#drains.delete(container);
   }
 
-  /** Read once for all who ask meanwhile. */
   async #config(): Promise<readonly Notify[]> {
-    if (this.#input.now() - this.#known.at < FRESH_MS) return this.#known.notify;
+    await this.#refresh();
+    while (this.#known === undefined && !this.#ended.signal.aborted) {
+      await pause(this.#input.againMs ?? FRESH_MS, this.#ended.signal);
+      await this.#refresh();
+    }
+    return this.#known ?? [];
+  }
+
+  /** Read once for all who ask meanwhile, or soon. */
+  async #refresh(): Promise<void> {
+    if (this.#reading === undefined && this.#input.now() - this.#readAt < FRESH_MS) return;
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
     });
-    return this.#reading;
+    await this.#reading;
   }
 
-  async #read(): Promise<readonly Notify[]> {
+  async #read(): Promise<void> {
     const { store, keys, project, now } = this.#input;
     try {
       const config = readConfig(await store.get(keys.config));
-      const notify = await notifyOf(config, project);
-      this.#known = { notify, at: now() };
+      this.#known = await notifyOf(config, project);
     } catch (error) {
       // Away, or of a newer gantryd: what it said last.
       if (!isGantryError(error)) throw error;
+      if (!error.retryable) this.#known ??= [];
     }
-    return this.#known.notify;
+    this.#readAt = now();
   }
 
   #deliveriesTo(url: string): Deliveries<Notice> {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { describe, type TestContext, test } from 'node:test';
 import type { Store } from '../../src/cluster/store.ts';
+import { GantryError } from '../../src/errors.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { MAX_TRIES } from '../../src/fleet/deliveries.ts';
 import { Notifier } from '../../src/fleet/notifier.ts';
@@ -122,6 +123,62 @@ describe('notify', () => {
     store.disconnect();
     notifier.add(failed);
     await until('the second', () => there.received.length === 2);
+  });
+
+  test('asks an etcd that is away no more often than one that answers', async (t) => {
+    const { store, fleet } = await notifying(t, []);
+    const there = await receiver(t);
+    const file = {
+      project: PROJECT,
+      components: [{ name: 'web', repo: 'web' }],
+      notify: [{ url: there.url }],
+    };
+    await setConfig(fleet, { project: PROJECT, file, by: 'test@here' });
+    const clock = { at: START, reads: 0, isAway: false };
+    const get: Store['get'] = async (key) => {
+      clock.reads++;
+      if (clock.isAway) throw new GantryError('cluster-unreachable', 'away', { retryable: true });
+      return store.get(key);
+    };
+    const notifier = new Notifier({
+      ...{ project: PROJECT, host: 'h1', keys: AT_KEYS, now: () => clock.at, againMs: 5 },
+      secret: async () => Buffer.from(''),
+      store: Object.assign(Object.create(store) as Store, { get }),
+      onLost: () => undefined,
+    });
+    t.after(() => notifier.close());
+    for (const [isAway, at] of [
+      [false, 0],
+      [true, 60_000],
+      [true, 61_000],
+      [true, 62_000],
+    ] as const) {
+      Object.assign(clock, { isAway, at: START + at });
+      const before = there.received.length;
+      notifier.add(failed);
+      await until('it is told', () => there.received.length === before + 1);
+    }
+    assert.equal(clock.reads, 2);
+  });
+
+  test('waits for an etcd that never answered, to know who is to be told', async (t) => {
+    const there = await receiver(t);
+    const { store } = await notifying(t, [{ url: there.url }]);
+    const tries = { count: 0, at: START };
+    const get: Store['get'] = async (key) => {
+      if (tries.count++ < 3) throw new GantryError('cluster-unreachable', 'away', { retryable: true });
+      return store.get(key);
+    };
+    const notifier = new Notifier({
+      ...{ project: PROJECT, host: 'h1', keys: AT_KEYS, now: () => (tries.at += 60_000), againMs: 5 },
+      secret: async () => Buffer.from(''),
+      store: Object.assign(Object.create(store) as Store, { get }),
+      onLost: () => undefined,
+    });
+    t.after(() => notifier.close());
+    notifier.add(failed);
+    await until('the call', () => there.received.length === 1);
+    assert.equal(tries.count, 4);
   });
 
   test('reads the config once for all that happens at once, and outlives what nobody foresaw', async (t) => {
