@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- proxy|update|cli|profile|fleet|continuity|jobs|api …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
+ * `npm run bench [-- proxy|update|cli|profile|fleet|continuity|jobs|api|agent …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
  * side and prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all
  * of it down. Never part of the tests: numbers are for reading, on a machine that does nothing else.
  */
@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { installPackages } from '../ground/checkout.mjs';
 import { ENGINE_PACKAGES, hasCommand, installMissing, TOOL_PACKAGES } from '../ground/packages.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
+import { reportAgent } from './agent-report.mjs';
 import { reportApi } from './api-report.mjs';
 import { reportContinuity } from './continuity-report.mjs';
 import { reportFleet } from './fleet-report.mjs';
@@ -32,6 +33,7 @@ const FLEET_TOOLS = [...ENGINE_PACKAGES, ...TOOL_PACKAGES];
 const CONTINUITY = ['deploys', 'connections', 'healing', 'rollback', 'memory'];
 const JOBS = ['oneshot', 'pipeline', 'burst', 'ticks'];
 const API = ['get', 'followers', 'scale'];
+const AGENT = ['plans', 'idle'];
 
 /**
  * `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. `sections`: what can be asked
@@ -62,6 +64,13 @@ const PARTS = {
     report: reportApi,
     onlyIfNamed: true,
     sections: { variable: 'GANTRYD_BENCH_API', names: API },
+  },
+  agent: {
+    rounds: 1,
+    tools: FLEET_TOOLS,
+    report: reportAgent,
+    onlyIfNamed: true,
+    sections: { variable: 'GANTRYD_BENCH_AGENT', names: AGENT },
   },
   profile: { rounds: 1, tools: TOOLS, report: ({ markdown }) => markdown, onlyIfNamed: true },
 };
@@ -109,7 +118,7 @@ function partOf(name) {
   if (name in PARTS) return name;
   const part = Object.keys(PARTS).find((key) => PARTS[key].sections?.names.includes(name));
   if (part !== undefined) return part;
-  const known = [...Object.keys(PARTS), ...CONTINUITY, ...JOBS, ...API];
+  const known = [...Object.keys(PARTS), ...CONTINUITY, ...JOBS, ...API, ...AGENT];
   throw new Error(`no part ${name}; there are ${known.join(', ')}`);
 }
 
