@@ -31,6 +31,8 @@ export interface SharesValue {
   readonly next?: Readonly<Record<string, number>>;
   /** The hosts that have their greater share already; only with `next`. */
   readonly arrived?: readonly string[];
+  /** Hosts that could not have as many as they should in time, and what they have: the others have the rest for a while. */
+  readonly late?: Readonly<Record<string, number>>;
   /** The host that decided. */
   readonly host: string;
   readonly why: string;
@@ -54,6 +56,7 @@ export const readShares = reader<SharesValue>({
   shares: record(count),
   next: optional(record(count)),
   arrived: optional(each(text)),
+  late: optional(record(count)),
   host: text,
   why: text,
   at: text,

@@ -12,6 +12,9 @@ import type { Ending } from './ending.ts';
 import { allStatusesOf, type Fleet, hostsOf, lookAtProject } from './look.ts';
 import type { Scaled } from './scale.ts';
 
+/** Most hosts that are worth naming in one sentence. */
+const SHOWN = 3;
+
 export interface ScaleView {
   readonly desired: DesiredValue | undefined;
   readonly scale: ScaleValue | undefined;
@@ -81,7 +84,9 @@ export function scaleEnding(target: Scaled, view: ScaleView): Ending | undefined
   }
   const arrived = hosts.every((host) => hasArrived(statusOf(host, view), target, view.shares));
   if (!arrived || !isSpread(instances, view.shares)) return undefined;
-  return { component, outcome: 'done', why: `${component}: ${servingWords(view)}` };
+  const less = typeof instances === 'number' ? {} : (view.shares?.late ?? {});
+  const but = Object.entries(less).map(([host, has]) => `; ${host} could not have more than ${has} in time`);
+  return { component, outcome: 'done', why: `${component}: ${servingWords(view)}${but.join('')}` };
 }
 
 function overtaken(component: string, scale: ScaleValue | undefined): Ending {
@@ -108,12 +113,21 @@ function isSpread(instances: Scaled['instances'], shares: SharesValue | undefine
   return shares?.total === instances.total && shares.next === undefined;
 }
 
-/** How far it is. */
-function stillOpen({ component, instances }: Scaled, view: ScaleView): Ending {
-  const busy = view.statuses.find((s) => s.why !== '');
-  const reason = busy === undefined ? '' : `; ${busy.host}: ${busy.why}`;
-  const why = `${component}: ${servingWords(view)}, ${instancesWords(instances)} are asked for${reason}`;
+/** How far it is, and who is late. */
+export function stillOpen({ component, instances }: Scaled, view: ScaleView): Ending {
+  const late = view.statuses.flatMap(lateWords);
+  const busy = view.statuses.filter((s) => s.why !== '').map(({ host, why }) => `${host}: ${why}`);
+  const reasons = (late.length > 0 ? late : busy).slice(0, SHOWN).map((words) => `; ${words}`);
+  const asked = `${instancesWords(instances)} are asked for`;
+  const why = `${component}: ${servingWords(view)}, ${asked}${reasons.join('')}`;
   return { component, outcome: 'open', why };
+}
+
+function lateWords(status: StatusValue): readonly string[] {
+  const { host, size, why } = status;
+  const has = serving(status);
+  if (size === undefined || has >= size.wanted) return [];
+  return [`${host} has ${has} of ${size.wanted}${why === '' ? '' : `: ${why}`}`];
 }
 
 function statusOf(host: string, { statuses }: ScaleView): StatusValue | undefined {

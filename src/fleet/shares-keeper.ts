@@ -3,6 +3,7 @@
  * it should be another way writes it, comparing the revision, and the others find it done. What is decided is
  * shares.ts; what a host does about its share is in its record.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { ScaleMemory } from '../agent/scale.ts';
 import {
   FORMAT,
@@ -11,18 +12,25 @@ import {
   readShares,
   readStatus,
   type SharesValue,
+  type StatusValue,
 } from '../cluster/values.ts';
 import type { Component } from '../config/project.ts';
 import { isUnfinished } from './look.ts';
 import type { Wanted } from './rollout.ts';
 import { instancesWanted } from './scaling.ts';
-import { type Decision, nextDecision, type Spread, type SpreadHost } from './shares.ts';
+import { type Course, type Decision, lateIn, nextDecision, type Spread, type SpreadHost } from './shares.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Nothing to decide until something happens. */
 const RESTS_MS = 30_000;
 /** After a decision that another host's came before. */
 const AGAIN_MS = 200;
+/** A host that is to have more has as long as a container may take to be ready, and so much for all else. */
+const LATE_MS = 60_000;
+/** Then the others have the rest for so long, until it is tried again. */
+const LATE_AGAIN_MS = 300_000;
+/** Between two looks at a host that is late, while nobody could have its part. */
+const LATE_LOOK_MS = 10_000;
 
 /** How this host stands. */
 export interface Sharing {
@@ -35,11 +43,20 @@ export interface Sharing {
   readonly arrivedAt: number | undefined;
 }
 
+interface Running {
+  readonly course: Course;
+  readonly words?: string | undefined;
+  /** Epoch milliseconds. */
+  readonly dueAt: number;
+}
+
 export class SharesKeeper {
   readonly #around: Surroundings;
   readonly #component: string;
   /** Of the release that a rollout comes from. */
   #from: { readonly release: number; readonly total: number } | undefined;
+  /** The decision that stands, and since when, by this host's clock. */
+  #stands: { readonly number: number; readonly at: number } | undefined;
 
   constructor(component: string, around: Surroundings) {
     this.#component = component;
@@ -58,10 +75,49 @@ export class SharesKeeper {
     const isHere = hosts.some((h) => h.host === host);
     if (!isHere || isUnclear) return this.#restMs(until);
     const spread: Spread = { component: this.#component, total, hosts };
-    const value = this.#decision(spread, wanted, sharing) ?? arrival(host, wanted, sharing);
-    if (value === undefined || (await this.#knowsLess(value, wanted, sharing))) return this.#restMs(until);
+    const { course, words, dueAt } = await this.#course(spec, wanted);
+    const value = this.#decision(spread, wanted, sharing, course, words) ?? arrival(host, wanted, sharing);
+    if (value === undefined || (await this.#knowsLess(value, wanted, sharing))) {
+      return this.#restMs(Math.min(until, dueAt));
+    }
     await this.#write(value, wanted);
     return AGAIN_MS;
+  }
+
+  /** Whether hosts have had their time to grow; `words` say which have not, and why; `dueAt`: when to look again. */
+  async #course({ readyTimeoutMs }: Component, { desired, rollout, shares }: Wanted): Promise<Running> {
+    const now = this.#around.now();
+    const present = shares?.value;
+    const atOnce = desired?.value.status !== 'ready';
+    const waits = present?.next !== undefined;
+    if (present === undefined || atOnce || !(waits || present.late !== undefined)) {
+      return { course: { atOnce }, dueAt: Number.POSITIVE_INFINITY };
+    }
+    // A host that grows with a release that goes round has to wait for that.
+    const isOnItsWay = ['preparing', 'running'].includes(rollout?.value.state ?? '');
+    const since = this.#since(present.number, isOnItsWay, now);
+    const dueAt = since + (waits ? readyTimeoutMs + LATE_MS : LATE_AGAIN_MS);
+    if (dueAt > now) return { course: {}, dueAt };
+    if (!waits) return { course: { again: true }, words: againWords(present), dueAt: now + LATE_LOOK_MS };
+    const late = await this.#late(present);
+    return { course: { late: countsOf(late) }, words: lateWords(late), dueAt: now + LATE_LOOK_MS };
+  }
+
+  #since(number: number, isOnItsWay: boolean, now: number): number {
+    const isSame = this.#stands?.number === number && !isOnItsWay;
+    if (this.#stands === undefined || !isSame) this.#stands = { number, at: now };
+    return this.#stands.at;
+  }
+
+  /** Of those that live, were to grow and have not. */
+  async #late(present: SharesValue): Promise<readonly StatusValue[]> {
+    const { store, keys, presence } = this.#around;
+    const running = presence.running(this.#component);
+    const names = lateIn(present).filter((name) => running.some((h) => h.host === name));
+    const { entries } = await store.list(keys.statuses(this.#component));
+    const hasLess = (status: StatusValue) => servingOf(status) < (present.next?.[status.host] ?? 0);
+    const statuses = entries.flatMap((entry) => readStatus(entry) ?? []);
+    return statuses.filter((status) => names.includes(status.host) && hasLess(status));
   }
 
   #restMs(until: number): number {
@@ -114,18 +170,24 @@ export class SharesKeeper {
     return { hosts, until, isUnclear };
   }
 
-  #decision(spread: Spread, wanted: Wanted, { memory }: Sharing): SharesValue | undefined {
+  #decision(
+    spread: Spread,
+    wanted: Wanted,
+    { memory }: Sharing,
+    course: Course,
+    words: string | undefined,
+  ): SharesValue | undefined {
     const present = wanted.shares?.value;
     const known = Math.max(present?.number ?? 0, memory?.decision ?? 0);
-    const atOnce = wanted.desired?.value.status !== 'ready';
-    const decision = nextDecision(spread, present, atOnce);
+    const decision = nextDecision(spread, present, course);
     const again = isForgotten(present, memory, this.#around.host) ? present : undefined;
     if (decision === undefined && again === undefined) return undefined;
-    const { total, shares, next, arrived } = decision ?? (again as Decision);
+    const { total, shares, next, arrived, late } = decision ?? (again as Decision);
     return {
       ...{ format: FORMAT, number: known + 1, total, shares },
       ...(next === undefined ? {} : { next, arrived: arrived ?? [] }),
-      ...{ host: this.#around.host, why: whyOf(spread, present, decision), at: this.#at() },
+      ...(late === undefined ? {} : { late }),
+      ...{ host: this.#around.host, why: whyOf(spread, present, decision, words), at: this.#at() },
     };
   }
 
@@ -176,6 +238,7 @@ function whyOf(
   { total, hosts }: Spread,
   present: SharesValue | undefined,
   decision: Decision | undefined,
+  words: string | undefined,
 ): string {
   if (present === undefined) return `${total} were to be spread`;
   if (decision === undefined) return 'etcd has forgotten the decision before';
@@ -185,8 +248,29 @@ function whyOf(
   const come = names.filter((host) => !Object.hasOwn(present.shares, host));
   if (lost.length > 0) return `${shown(lost)} ${lost.length === 1 ? 'is' : 'are'} gone`;
   if (come.length > 0) return `${shown(come)} ${come.length === 1 ? 'is' : 'are'} there`;
-  if (present.next !== undefined) return 'what moves serves in its new place';
-  return 'it was not even';
+  if (words !== undefined) return words;
+  if (present.next === undefined) return 'it was not even';
+  const isSame = isDeepStrictEqual(present.shares, present.next);
+  return isSame ? present.why : 'what moves serves in its new place';
+}
+
+function countsOf(statuses: readonly StatusValue[]): Readonly<Record<string, number>> {
+  return Object.fromEntries(statuses.map((status) => [status.host, servingOf(status)]));
+}
+
+function servingOf({ containers }: StatusValue): number {
+  return containers.filter((c) => c.state === 'serving').length;
+}
+
+function lateWords(late: readonly StatusValue[]): string | undefined {
+  const [first] = late;
+  if (first === undefined) return undefined;
+  const why = first.why === '' ? '' : `: ${first.why}`;
+  return `${shown(late.map((s) => s.host))} could not have more in time${why}`;
+}
+
+function againWords({ late = {} }: SharesValue): string {
+  return `it is tried again to have more on ${shown(Object.keys(late))}`;
 }
 
 /** Most names that are worth reading. */

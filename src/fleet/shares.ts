@@ -23,56 +23,86 @@ export interface Spread {
 }
 
 /** What is decided, without who decided it. */
-export type Decision = Pick<SharesValue, 'total' | 'shares' | 'next' | 'arrived'>;
+export type Decision = Pick<SharesValue, 'total' | 'shares' | 'next' | 'arrived' | 'late'>;
 
-/**
- * What is to be decided now; undefined: all is as it should be. `atOnce`: nothing runs, so no host waits for another.
- * `present` undefined: nothing was decided yet.
- */
+/** How it goes with what was decided before. */
+export interface Course {
+  /** Nothing runs, so no host waits for another. */
+  readonly atOnce?: boolean;
+  /** Hosts that were to have more and have not in their time, with what they have. */
+  readonly late?: Shares;
+  /** Those that were late before are tried again. */
+  readonly again?: boolean;
+}
+
+/** What is to be decided now; undefined: all is as it should be. `present` undefined: nothing was decided yet. */
 export function nextDecision(
   spread: Spread,
   present: Decision | undefined,
-  atOnce = false,
+  { atOnce = false, late = {}, again = false }: Course = {},
 ): Decision | undefined {
   const { total, hosts } = spread;
   if (hosts.length === 0) return undefined;
   const now = present?.shares ?? {};
   const goal = present?.next ?? now;
-  const isGoal = present?.total === total && isEven(spread, goal);
-  const isAsDecided = isGoal && (present.next === undefined || isAllHere(hosts, now));
-  if (isAsDecided) return present.next === undefined ? undefined : following(present, atOnce);
-  const aim = isGoal ? goal : evenShares(spread, now);
-  return atOnce ? { total, shares: aim } : towards(aim, { total, hosts }, present);
+  const isSame = present?.total === total && isAllHere(hosts, goal);
+  const bounds = isSame && !again ? boundsOf(spread, present) : {};
+  const isGoal = isSame && isEvenWithin(spread, goal, bounds);
+  if (!isGoal || (present.next !== undefined && !isAllHere(hosts, now))) {
+    const aim = isGoal ? goal : evenWithin(spread, now, bounds);
+    return atOnce ? { total, shares: aim } : towards(aim, spread, present, bounds);
+  }
+  if (present.next === undefined) return undefined;
+  if (lateIn(present).length === 0 || atOnce) return following(present, atOnce);
+  return withoutLate(spread, present, late);
+}
+
+/** What late hosts have; nothing, where somebody wrote what cannot be. */
+function boundsOf({ total, hosts }: Spread, { late = {} }: Decision): Shares {
+  const names = Object.keys(late);
+  const isOf = names.every((name) => hosts.some((h) => h.host === name));
+  const had = Object.values(late).reduce((a, b) => a + b, 0);
+  return isOf && names.length < hosts.length && had <= total ? late : {};
 }
 
 /** The second step, once all that were to grow have. */
-function following(present: Decision, atOnce: boolean): Decision | undefined {
-  const { total, next } = present;
-  if (next === undefined) return undefined;
-  return lateIn(present).length > 0 && !atOnce ? undefined : { total, shares: next };
+function following({ total, next = {}, late }: Decision, atOnce: boolean): Decision {
+  return { total, shares: next, ...(late === undefined || atOnce ? {} : { late }) };
 }
 
-/** First the greater shares beside the old ones, if there are greater and lesser ones. */
-function towards(
-  aim: Shares,
-  { total, hosts }: Omit<Spread, 'component'>,
-  present: Decision | undefined,
-): Decision {
+/** Who is late has what it has, and the others the rest; undefined: there are no others. */
+function withoutLate(spread: Spread, present: Decision, late: Shares): Decision | undefined {
+  const { shares, next = {}, arrived = [] } = present;
+  const names = lateIn(present).filter(
+    (host) => (late[host] ?? Number.POSITIVE_INFINITY) < (next[host] ?? 0),
+  );
+  const had = Object.fromEntries(names.map((host) => [host, late[host] ?? 0]));
+  const bounds = { ...present.late, ...had };
+  if (names.length === 0 || spread.hosts.every(({ host }) => Object.hasOwn(bounds, host))) return undefined;
+  const now = { ...present, shares: { ...shares, ...had }, arrived: [...arrived, ...names] };
+  return towards(evenWithin(spread, now.shares, bounds), spread, now, bounds);
+}
+
+/** What is to grow does so beside what is to shrink: that follows. */
+function towards(aim: Shares, spread: Spread, present: Decision | undefined, bounds: Shares): Decision {
+  const { total, hosts } = spread;
   const now = present?.shares ?? {};
   const of = (shares: Shares, host: string) => shares[host] ?? 0;
   const names = hosts.map((h) => h.host).sort();
   const grows = names.filter((host) => of(aim, host) > of(now, host));
-  const shrinks = names.some((host) => of(aim, host) < of(now, host));
   // Who was to grow by the decision before has nothing yet that others could give way to.
   const late = lateIn(present).filter((host) => of(aim, host) > 0);
-  if (late.length === 0 && (grows.length === 0 || !shrinks)) return { total, shares: aim };
+  const bounded = isEven(spread, aim) ? {} : { late: bounds };
+  if (late.length === 0 && grows.length === 0) return { total, shares: aim, ...bounded };
   const shares = Object.fromEntries(names.map((h) => [h, Math.max(of(aim, h), of(now, h))]));
   const arrived = names.filter((host) => !grows.includes(host) && !late.includes(host));
-  return { total, shares, next: aim, arrived };
+  return { total, shares, next: aim, arrived, ...bounded };
 }
 
-/** The hosts that have not arrived yet. */
-function lateIn(decision: Decision | undefined): readonly string[] {
+/** The hosts that were to grow and have not arrived yet. */
+export function lateIn(
+  decision: Pick<Decision, 'shares' | 'next' | 'arrived'> | undefined,
+): readonly string[] {
   if (decision?.next === undefined) return [];
   const { shares, arrived = [] } = decision;
   return Object.keys(shares).filter((host) => !arrived.includes(host));
@@ -92,6 +122,27 @@ export function isEven({ total, hosts }: Spread, shares: Shares): boolean {
   const sums = groups.map((some) => sumOf(some, shares));
   const each = groups.every((some) => isWithinOne(some.map(({ host }) => shares[host] ?? 0)));
   return each && isWithinOne(sums) && sums.reduce((a, b) => a + b, 0) === total;
+}
+
+/** The same, where some hosts have what they have, which is less. */
+function isEvenWithin(spread: Spread, shares: Shares, bounds: Shares): boolean {
+  const { rest, isBound } = apart(spread, bounds);
+  if (!isAllHere(spread.hosts, shares)) return false;
+  const own = Object.entries(shares).filter(([host]) => !isBound(host));
+  const isKept = Object.keys(bounds).every((host) => shares[host] === bounds[host]);
+  return isKept && isEven(rest, Object.fromEntries(own));
+}
+
+function evenWithin(spread: Spread, present: Shares, bounds: Shares): Shares {
+  return { ...bounds, ...evenShares(apart(spread, bounds).rest, present) };
+}
+
+/** What is left to be spread over the others. */
+function apart(spread: Spread, bounds: Shares) {
+  const isBound = (host: string) => Object.hasOwn(bounds, host);
+  const hosts = spread.hosts.filter(({ host }) => !isBound(host));
+  const had = Object.values(bounds).reduce((a, b) => a + b, 0);
+  return { rest: { ...spread, total: spread.total - had, hosts }, isBound };
 }
 
 function isWithinOne(numbers: readonly number[]): boolean {

@@ -1,5 +1,5 @@
 /** One look at one component, for what is told of it: its history, and why it is as it is. Reads only. */
-import { type ReleaseValue, readRelease } from '../cluster/values.ts';
+import { type ReleaseValue, readRelease, readShares } from '../cluster/values.ts';
 import { didYouMean } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
 import {
@@ -25,8 +25,9 @@ export interface WhyAsked {
 export async function whyInput(fleet: Fleet, args: WhyAsked): Promise<WhyInput> {
   const { look, component } = await lookAtOne(fleet, args);
   const desired = look.desired.get(component)?.value;
-  const [release, statuses, hosts] = await Promise.all([
+  const [release, shares, statuses, hosts] = await Promise.all([
     releaseOf(fleet, args.project, component, desired?.release ?? 0),
+    fleet.store.get(fleet.keys.project(args.project).shares(component)).then(readShares),
     statusesOf(fleet, args.project, component),
     hostsOf(fleet, args.project),
   ]);
@@ -35,7 +36,7 @@ export async function whyInput(fleet: Fleet, args: WhyAsked): Promise<WhyInput> 
   if (args.host !== undefined && !names.includes(args.host)) throw hostUnknown(args.host, component, names);
   const isAsked = ({ host }: { readonly host: string }) => args.host === undefined || host === args.host;
   return {
-    ...{ component, desired, release, now: fleet.now() },
+    ...{ component, desired, release, shares, now: fleet.now() },
     rollout: look.rollouts.get(component)?.value,
     scale: look.scales.get(component)?.value,
     turns: look.turns.get(component) ?? [],

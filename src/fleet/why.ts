@@ -8,17 +8,21 @@ import type {
   ReleaseValue,
   RolloutValue,
   ScaleValue,
+  SharesValue,
   StatusValue,
   TurnValue,
 } from '../cluster/values.ts';
 import { isUnfinished } from './look.ts';
 import { hostRows, lastCheck, statusWord } from './report.ts';
+import { lateIn } from './shares.ts';
 
 export interface WhyInput {
   readonly component: string;
   readonly desired: DesiredValue | undefined;
   readonly rollout: RolloutValue | undefined;
   readonly scale?: ScaleValue | undefined;
+  /** How its total is spread, if it has one. */
+  readonly shares?: SharesValue | undefined;
   /** The desired one. */
   readonly release: ReleaseValue | undefined;
   /** In the order of the queue. */
@@ -49,7 +53,7 @@ export function whyLines(input: WhyInput): readonly string[] {
 
 /** What is wanted and how its rollout goes, without the hosts. */
 export function rolloutWords(input: WhyInput): readonly string[] {
-  return [...wantedLines(input), ...scaleLines(input), ...rolloutLines(input)];
+  return [...wantedLines(input), ...scaleLines(input), ...sharesLines(input), ...rolloutLines(input)];
 }
 
 function wantedLines({ component, desired, rollout, release, now }: WhyInput): readonly string[] {
@@ -70,6 +74,24 @@ function scaleLines({ scale, release, now }: WhyInput): readonly string[] {
   const number =
     typeof scale.instances === 'number' ? `${scale.instances} on each host` : instancesWords(scale.instances);
   return [`It is scaled to ${number}, asked for by ${scale.by} ${ago(scale.at, now)}${own}.`];
+}
+
+/** Whom others wait for, and for whom they have the rest. */
+function sharesLines({ shares, scale, release, desired }: WhyInput): readonly string[] {
+  const own = release === undefined ? undefined : instancesOf(release.spec);
+  const wanted = scale === undefined || scale.config === true ? own : scale.instances;
+  if (shares === undefined || typeof wanted !== 'object' || desired?.status !== 'ready') return [];
+  const { next, late = {} } = shares;
+  const growing = lateIn(shares).map((host) => `${host} (${next?.[host] ?? 0})`);
+  const less = Object.entries(late).map(([host, has]) => `${host} (${has})`);
+  return [
+    ...(growing.length === 0
+      ? []
+      : [`Not all there yet: ${names(growing)}; nobody gives up anything before.`]),
+    ...(less.length === 0
+      ? []
+      : [`Could not have more in time: ${names(less)}; the others have the rest until it is tried again.`]),
+  ];
 }
 
 function rolloutLines({ desired, rollout, turns, release, now }: WhyInput): readonly string[] {

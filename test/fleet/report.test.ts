@@ -6,6 +6,7 @@ import type {
   Failure,
   ReleaseValue,
   RolloutValue,
+  SharesValue,
   StatusValue,
 } from '../../src/cluster/values.ts';
 import { rollback, setStatus, update } from '../../src/fleet/intents.ts';
@@ -152,7 +153,7 @@ test('a history tells how each release fared, the newest first', async () => {
 describe('why', () => {
   const release = {
     image: { name: 'shop/web:2', id: `sha256:${'4a'.repeat(32)}`, digests: [] },
-    spec: { update: { order: 'start-first', maxParallel: 1 } },
+    spec: { instances: 1, update: { order: 'start-first', maxParallel: 1 } },
   } as unknown as ReleaseValue;
   const turn = (name: string, generation = 5) => {
     return { format: 1, host: name, generation, attempt: 1, lease: '1', at: AT } as const;
@@ -279,6 +280,39 @@ describe('why', () => {
     });
     assert.match(lines[0] ?? '', /^web is to be stopped, asked for by rollout of release 2 90 s ago/);
     assert.equal(lines[1], 'The rollout, begun 90 s ago, failed: h2: no.');
+  });
+
+  test('of a total tells whom others wait for, and who could not have more', () => {
+    const shares: SharesValue = {
+      ...{ format: 1, number: 3, total: 6, shares: { h1: 3, h2: 3 }, next: { h1: 3, h2: 3 } },
+      ...{ arrived: ['h1'], host: 'h1', why: 'h3 is gone', at: AT },
+    };
+    const { next: _, arrived: __, ...even } = shares;
+    const done = { ...rollout, state: 'done' } as const;
+    const scale = { format: 1, instances: { total: 6 }, number: 1, by: 'ann@desk', at: AT } as const;
+    const of = (over: Partial<WhyInput>) =>
+      whyLines({
+        ...{
+          component: 'web',
+          desired,
+          rollout: done,
+          release,
+          turns: [],
+          statuses: [],
+          hosts: [],
+          now: NOW,
+        },
+        ...{ scale, ...over },
+      });
+    assert.equal(of({ shares })[2], 'Not all there yet: h2 (3); nobody gives up anything before.');
+    assert.equal(
+      of({ shares: { ...even, late: { h2: 2 } } })[2],
+      'Could not have more in time: h2 (2); the others have the rest until it is tried again.',
+    );
+    assert.deepEqual(
+      [of({ shares: even })[2], of({ shares, scale: { ...scale, instances: 2 } })[2]],
+      [NOBODY, NOBODY],
+    );
   });
 
   test('of one that was healed tells what died, of what and with which words', () => {

@@ -10,7 +10,7 @@ import {
 } from '../../src/cluster/values.ts';
 import { rollback, update } from '../../src/fleet/intents.ts';
 import { type Scaled, scale } from '../../src/fleet/scale.ts';
-import { type ScaleView, scaleEnding } from '../../src/fleet/scale-wait.ts';
+import { type ScaleView, scaleEnding, stillOpen } from '../../src/fleet/scale-wait.ts';
 import {
   AT,
   AT_KEYS,
@@ -156,6 +156,19 @@ describe('a wait for it', () => {
     assert.equal(outcome(view({ shares: { ...shares, total: 3 } }), total), undefined);
     assert.equal(outcome(view({ shares: { ...shares, next: {} } }), total), undefined);
     assert.equal(outcome(view({ shares: { ...shares, number: 2 } }), total), undefined);
+  });
+
+  test('says who is late and why, and in the end who could not have more', () => {
+    const late = status('b', { ...size(2, 1), why: 'no space left on device' });
+    const waits: Partial<ScaleView> = { statuses: [status('a', size(2, 2)), late] };
+    assert.match(
+      stillOpen(target({ total: 4 }), view(waits)).why,
+      /^web: 3 containers serve on 2 hosts, 4 in all are asked for; b has 1 of 2: no space left on device$/,
+    );
+    const bounded = { ...shares, shares: { a: 3, b: 1 }, late: { b: 1 } };
+    const three = [status('a', size(3, 3)), status('b', size(1, 1))];
+    const ending = scaleEnding(target({ total: 4 }), view({ shares: bounded, statuses: three }));
+    assert.equal(ending?.why, 'web: 4 containers serve on 2 hosts; b could not have more than 1 in time');
   });
 
   test('is over where nobody is to follow it, or somebody asked for something else', () => {

@@ -90,8 +90,10 @@ test('a total that moves is known from etcd: shares, who decided, and why', asyn
   await presentEverywhere(fleet);
   await fleet.update(1, { ...QUICK, instances: 2, total: 2 });
   await fleet.ended();
+  const spread = () => sharesOf(fleet)?.next === undefined;
+  await until(spread, { ...SOON, what: 'it to be known that they serve' });
   const { number, shares, host, why } = sharesOf(fleet) ?? assert.fail();
-  assert.deepEqual([number, shares, host, why], [1, { a: 2 }, 'a', '2 were to be spread']);
+  assert.deepEqual([number, shares, host, why], [2, { a: 2 }, 'a', '2 were to be spread']);
 });
 
 test('what was asked for is in force again when the update that says another number is taken back', async (t) => {

@@ -30,7 +30,8 @@ async function fleet(t: Cleanup) {
   const put = (key: string, value: object) =>
     store.commit([], [{ kind: 'put', key, value: JSON.stringify(value) }]);
   for (const name of ['a', 'b']) joins(cluster, host(name, { components: ['web'] }));
-  const now = () => Date.parse(AT);
+  const time = { now: Date.parse(AT) };
+  const now = () => time.now;
   const presence = new Presence({
     ...{ store, keys: KEYS, project: PROJECT, ttlMs: 15_000, now, onChange() {} },
   });
@@ -41,9 +42,12 @@ async function fleet(t: Cleanup) {
   });
   await until(() => presence.running('web').length === 2, { timeoutMs: 2_000, what: 'both hosts' });
   const entry = () => store.get(SHARES);
+  const around = { presence, store, now, keys: AT_KEYS, host: 'a', session: { lease: () => 'lease' } };
+  const keeper = new SharesKeeper('web', around as unknown as Surroundings);
   return {
     cluster,
     put,
+    time,
     shares: async () => readShares(await entry()),
     /** As the mirror would have it. */
     async followed(): Promise<Pick<Wanted, 'shares'>> {
@@ -51,8 +55,6 @@ async function fleet(t: Cleanup) {
       return { shares: value && at && { value, modRevision: at.modRevision } };
     },
     async round(wanted: Wanted, memory: ScaleMemory | undefined, total = 3) {
-      const around = { presence, store, now, keys: AT_KEYS, host: 'a', session: { lease: () => 'lease' } };
-      const keeper = new SharesKeeper('web', around as unknown as Surroundings);
       const { spec } = withTotal(2, total);
       return keeper.round(wanted, { memory, generation: 5, spec, arrivedAt: undefined });
     },
@@ -104,4 +106,44 @@ test('what somebody asked for is not taken away while the update that ends it go
   assert.equal((await shares())?.number, 3);
   await round(await of('done'), ended, 4);
   assert.equal((await shares())?.total, 4);
+});
+
+test('a host that has not what it should have in time is named, and tried again later', async (t) => {
+  const { cluster, put, time, shares, followed, round } = await fleet(t);
+  await put(SHARES, { ...sharesOf(3, { a: 3, b: 3 }), next: { a: 3, b: 3 }, arrived: ['a'] });
+  const size = { wanted: 3, scale: 0, shares: 3 };
+  tells(cluster, 'web', status('b', { size, why: 'no space left on device' }));
+  const of = async (state: 'running' | 'done') => said({ rollout: { state }, ...(await followed()) });
+  const memory: ScaleMemory = { number: 0, decision: 3, share: 3 };
+  await round(await of('running'), memory, 6);
+  time.now += 600_000;
+  await round(await of('running'), memory, 6);
+  assert.equal((await shares())?.number, 3, 'a rollout takes its time');
+  const restMs = await round(await of('done'), memory, 6);
+  assert.ok(restMs > 1_000 && restMs <= 30_000, `${restMs} ms`);
+  time.now += 600_000;
+  await round(await of('done'), memory, 6);
+  const { next, late, why } = (await shares()) ?? assert.fail();
+  assert.deepEqual([next, late], [{ a: 5, b: 1 }, { b: 1 }]);
+  assert.equal(why, 'b could not have more in time: no space left on device');
+  await put(SHARES, { ...sharesOf(5, { a: 5, b: 1 }), late: { b: 1 } });
+  await round(await of('done'), { ...memory, decision: 5, share: 5 }, 6);
+  assert.equal((await shares())?.number, 5);
+  time.now += 300_000;
+  await round(await of('done'), { ...memory, decision: 5, share: 5 }, 6);
+  assert.deepEqual([(await shares())?.next, (await shares())?.late], [{ a: 3, b: 3 }, undefined]);
+  assert.equal((await shares())?.why, 'it is tried again to have more on b');
+});
+
+test('who is late is waited for as long as nobody else could have its part', async (t) => {
+  const { cluster, time, put, shares, followed, round } = await fleet(t);
+  await put(SHARES, { ...sharesOf(3, { a: 3, b: 3 }), next: { a: 3, b: 3 }, arrived: [] });
+  for (const name of ['a', 'b']) tells(cluster, 'web', status(name, {}));
+  const wanted = said({ rollout: { state: 'done' }, ...(await followed()) });
+  const memory: ScaleMemory = { number: 0, decision: 3, share: 3 };
+  await round(wanted, memory, 6);
+  time.now += 600_000;
+  const restMs = await round(wanted, memory, 6);
+  assert.ok(restMs > 1_000, `${restMs} ms`);
+  assert.equal((await shares())?.number, 3);
 });

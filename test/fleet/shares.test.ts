@@ -30,10 +30,9 @@ function sum(shares: Shares): number {
 
 describe('a total', () => {
   test('is spread evenly over hosts', () => {
-    assert.deepEqual(nextDecision(spreadOf(6, 'a', 'b', 'c'), undefined), {
-      total: 6,
-      shares: { a: 2, b: 2, c: 2 },
-    });
+    const shares = { a: 2, b: 2, c: 2 };
+    const decision = nextDecision(spreadOf(6, 'a', 'b', 'c'), undefined);
+    assert.deepEqual(decision, { total: 6, shares, next: shares, arrived: [] });
   });
 
   test('is spread over the values of a label first', () => {
@@ -55,7 +54,17 @@ describe('a total', () => {
   test('is taken over from a lost host without taking anything away', () => {
     const present = { total: 6, shares: { a: 2, b: 2, c: 2 } };
     const decision = nextDecision(spreadOf(6, 'a', 'b'), present);
-    assert.deepEqual(decision, { total: 6, shares: { a: 3, b: 3 } });
+    const shares = { a: 3, b: 3 };
+    assert.deepEqual(decision, { total: 6, shares, next: shares, arrived: [] });
+    const done = { total: 6, shares, next: shares, arrived: ['a', 'b'] };
+    assert.deepEqual(nextDecision(spreadOf(6, 'a', 'b'), done), { total: 6, shares });
+  });
+
+  test('is given up by no host for one that is to have more itself and has not yet', () => {
+    const more = nextDecision(spreadOf(12, 'a', 'b'), { total: 6, shares: { a: 3, b: 3 } });
+    const grown = { ...more, arrived: ['a'] } as Decision;
+    const three = nextDecision(spreadOf(12, 'a', 'b', 'c'), grown);
+    assert.deepEqual([three?.shares, three?.arrived], [{ a: 6, b: 6, c: 4 }, ['a']], 'b has three');
   });
 
   test('moves to a host that comes, but leaves a host only when its successor serves', () => {
@@ -95,18 +104,69 @@ describe('a total', () => {
   test('moves at once where nothing runs', () => {
     const present = { total: 6, shares: { a: 3, b: 3 } };
     const shares = { a: 2, b: 2, c: 2 };
-    assert.deepEqual(nextDecision(spreadOf(6, 'a', 'b', 'c'), present, true), { total: 6, shares });
+    assert.deepEqual(nextDecision(spreadOf(6, 'a', 'b', 'c'), present, { atOnce: true }), {
+      total: 6,
+      shares,
+    });
   });
 
   test('becomes another one', () => {
     const present = { total: 6, shares: { a: 2, b: 2, c: 2 } };
     const more = nextDecision(spreadOf(9, 'a', 'b', 'c'), present);
-    assert.deepEqual(more, { total: 9, shares: { a: 3, b: 3, c: 3 } });
+    const shares = { a: 3, b: 3, c: 3 };
+    assert.deepEqual(more, { total: 9, shares, next: shares, arrived: [] });
     assert.deepEqual(nextDecision(spreadOf(0, 'a', 'b', 'c'), present)?.shares, { a: 0, b: 0, c: 0 });
   });
 
   test('stays with the hosts it had while none is there', () => {
     assert.equal(nextDecision(spreadOf(6), { total: 6, shares: { a: 6 } }), undefined);
+  });
+});
+
+describe('a host that cannot have more in its time', () => {
+  const hosts = spreadOf(6, 'a', 'b', 'c');
+  const coming = nextDecision(hosts, { total: 6, shares: { a: 3, b: 3 } }) ?? assert.fail();
+
+  test('has what it has, and the others keep the rest', () => {
+    const without = nextDecision(hosts, coming, { late: { c: 1 } });
+    assert.deepEqual(without?.late, { c: 1 });
+    const { a = 0, b = 0, c } = without.shares;
+    assert.deepEqual([[a, b].sort(), c], [[2, 3], 1]);
+    assert.equal(nextDecision(hosts, without), undefined, 'it comes to rest');
+    const again = nextDecision(hosts, without, { again: true });
+    assert.deepEqual(again?.next, { a: 2, b: 2, c: 2 });
+    assert.deepEqual([again.shares.c, again.late], [2, undefined]);
+  });
+
+  test('holds up nobody who is to have less', () => {
+    const fewer = nextDecision(spreadOf(4, 'a', 'b', 'c'), { total: 9, shares: { a: 5, b: 4 } });
+    const without = nextDecision(spreadOf(4, 'a', 'b', 'c'), fewer, { late: { c: 0 } });
+    assert.deepEqual(without, { total: 4, shares: { a: 2, b: 2, c: 0 }, late: { c: 0 } });
+  });
+
+  test('leaves what it was to have to who can', () => {
+    const lost = nextDecision(spreadOf(6, 'a', 'b'), { total: 6, shares: { a: 2, b: 2, c: 2 } });
+    const without = nextDecision(spreadOf(6, 'a', 'b'), lost, { late: { b: 2 } });
+    assert.deepEqual(without?.next, { a: 4, b: 2 });
+    assert.deepEqual(without.late, { b: 2 });
+    const done = nextDecision(spreadOf(6, 'a', 'b'), { ...without, arrived: ['a', 'b'] });
+    assert.deepEqual(done, { total: 6, shares: { a: 4, b: 2 }, late: { b: 2 } });
+    const none = nextDecision(spreadOf(6, 'a', 'b'), without, { late: { a: 3 } });
+    assert.equal(none, undefined, 'nobody is left who could');
+  });
+
+  test('is a host like others once another total is wanted, or others are there', () => {
+    const without = nextDecision(hosts, coming, { late: { c: 0 } }) ?? assert.fail();
+    assert.equal(nextDecision(spreadOf(9, 'a', 'b', 'c'), without)?.late, undefined);
+    assert.equal(nextDecision(spreadOf(6, 'a', 'c'), without)?.next?.c, 3);
+  });
+
+  test('is as good as none where somebody wrote what cannot be', () => {
+    const even = { total: 6, shares: { a: 2, b: 2, c: 2 } };
+    for (const late of [{ z: 1 }, { a: 9 }, { a: 2, b: 2, c: 2 }]) {
+      const decision = nextDecision(hosts, { ...even, shares: { a: 4, b: 1, c: 1 }, late });
+      assert.deepEqual(decision?.next, even.shares);
+    }
   });
 });
 
@@ -146,14 +206,15 @@ function step(
   const now = decision ?? before;
   assert.ok(now, seed);
   const aim = now.next ?? now.shares;
-  assert.ok(isEven(spread, aim), `${seed}: ${JSON.stringify(aim)} is not even`);
+  assert.ok(now.late !== undefined || isEven(spread, aim), `${seed}: ${JSON.stringify(aim)} is not even`);
   assert.ok(sum(now.shares) >= total, `${seed}: less than the total`);
   if (before !== undefined && decision !== undefined) {
     for (const { host } of hosts) {
       const kept = Math.min(before.shares[host] ?? 0, aim[host] ?? 0);
       assert.ok((now.shares[host] ?? 0) >= kept, `${seed}: ${host} gives up what it is to keep`);
     }
-    if (before.next === undefined) assertFewest(spread, before.shares, aim, seed);
+    if (before.next === undefined && decision.late === undefined)
+      assertFewest(spread, before.shares, aim, seed);
   }
   return arriving(spread, now, seed, dice);
 }
@@ -169,15 +230,54 @@ function arriving(
   while (now.next !== undefined) {
     assert.equal(nextDecision(spread, now), undefined, `${seed}: decided anew without need`);
     const { arrived = [], shares } = now;
-    const [late] = Object.keys(shares).filter((host) => !arrived.includes(host));
+    const [late = ''] = Object.keys(shares).filter((host) => !arrived.includes(host));
     if (dice.below(6) === 0) return now;
-    now = { ...now, arrived: [...arrived, late ?? ''] };
+    const without = dice.below(6) === 0 ? withoutLate(spread, now, late, seed, dice) : undefined;
+    if (without !== undefined) {
+      now = without;
+      continue;
+    }
+    now = { ...now, arrived: [...arrived, late] };
     const then = nextDecision(spread, now);
     if (then === undefined) continue;
-    assert.deepEqual(then, { total: now.total, shares: now.next }, seed);
+    const { total, next, late: bounds } = now;
+    assert.deepEqual(then, { total, shares: next, ...(bounds && { late: bounds }) }, seed);
     now = then;
   }
+  if (now.late !== undefined) return triedAgain(spread, now, seed);
   assert.equal(nextDecision(spread, now), undefined, `${seed}: does not come to rest`);
+  return now;
+}
+
+/** It does not get there in its time: it has what it has, and all of the total is wanted somewhere. */
+function withoutLate(
+  spread: Parameters<typeof nextDecision>[0],
+  present: Decision,
+  host: string,
+  seed: string,
+  dice: Dice,
+): Decision | undefined {
+  const aim = present.next?.[host] ?? 0;
+  const has = aim === 0 ? 0 : dice.below(aim);
+  const decision = nextDecision(spread, present, { late: { [host]: has } });
+  if (decision === undefined) {
+    const bound = Object.keys(present.late ?? {}).length;
+    assert.ok(aim === 0 || bound + 1 === spread.hosts.length, `${seed}: others could have it`);
+    return undefined;
+  }
+  const goal = decision.next ?? decision.shares;
+  assert.equal(sum(goal), spread.total, seed);
+  assert.ok(
+    decision.late === undefined || goal[host] === has,
+    `${seed}: ${host} is to have more than it can`,
+  );
+  return decision;
+}
+
+function triedAgain(spread: Parameters<typeof nextDecision>[0], now: Decision, seed: string): Decision {
+  assert.equal(nextDecision(spread, now), undefined, `${seed}: does not come to rest without who is late`);
+  const again = nextDecision(spread, now, { again: true });
+  assert.ok(isEven(spread, again?.next ?? {}), `${seed}: is not tried again`);
   return now;
 }
 
