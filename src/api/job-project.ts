@@ -1,6 +1,7 @@
 /** The jobs of a project as the API asks about them: who asks, and where what its runs leave on disk is to be had. */
 import type { Readable } from 'node:stream';
 import type { RunValue } from '../cluster/job-values.ts';
+import { projectName } from '../config/name.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { findRun } from '../jobs/intents.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
@@ -28,15 +29,7 @@ export function jobFleet(
   project: string | undefined,
   { by }: Caller,
 ): JobFleet {
-  return { store, keys, project: projectName(project), by, now };
-}
-
-/** Of a path. Throws usage for what can be the name of none: it would be a part of keys. */
-export function projectName(name = ''): string {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(name)) return name;
-  throw new GantryError('usage', `${JSON.stringify(name)} cannot be the name of a project`, {
-    hint: 'It begins with a letter or digit and goes on with letters, digits, `_`, `.` or `-`.',
-  });
+  return { store, keys, project: projectName(project ?? ''), by, now };
 }
 
 /**

@@ -1,10 +1,10 @@
 /** What `secret` does on the command line, over HTTP. A value comes in, is sealed, and is never told again. */
+import { projectName } from '../config/name.ts';
 import { MAX_SECRET_BYTES } from '../secrets/names.ts';
 import { sealingKey } from '../secrets/sealing-key.ts';
 import { listSecrets, removeSecret, type SecretPlace, setSecret } from '../secrets/secret-store.ts';
 import type { ApiAround } from './around.ts';
 import { readBody, STALL_MS, TOTAL_MS } from './body.ts';
-import { projectName } from './job-project.ts';
 import { SECRET_SET, SECRETS } from './job-schemas.ts';
 import type { Call, Reply, Route } from './route.ts';
 
@@ -56,6 +56,6 @@ async function set(around: ApiAround, call: Call): Promise<Reply> {
 }
 
 function placeOf({ store, keys }: ApiAround, { params }: Call): SecretPlace {
-  const project = projectName(params.project);
+  const project = projectName(params.project ?? '');
   return { store, keys: keys.project(project), project };
 }

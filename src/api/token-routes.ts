@@ -1,4 +1,5 @@
 /** The tokens of the API over the API, for who may everything. */
+import { NAME } from '../config/name.ts';
 import type { ApiAround } from './around.ts';
 import type { Call, Reply, Route } from './route.ts';
 import { createToken, listTokens, revokeToken, TOKEN_NAME, type Tokens } from './tokens.ts';
@@ -50,7 +51,7 @@ const NewToken = {
     projects: {
       ...projects,
       maxItems: 100,
-      items: { type: 'string', pattern: '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$' },
+      items: { type: 'string', pattern: NAME },
     },
   },
 } as const;

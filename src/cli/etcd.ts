@@ -4,6 +4,7 @@ import { openStore } from '../cluster/etcd-store.ts';
 import { keys } from '../cluster/keys.ts';
 import type { StoreOptions } from '../cluster/options.ts';
 import type { Store } from '../cluster/store.ts';
+import { projectName } from '../config/name.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Fleet } from '../fleet/look.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -81,10 +82,7 @@ async function read(option: string, path: string): Promise<Buffer> {
   }
 }
 
-/** A name with a slash would be another key. */
+/** Throws usage for what can be the name of no project. */
 export function refuseName(project: string): void {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(project)) return;
-  throw new GantryError('usage', `${JSON.stringify(project)} cannot be the name of a project`, {
-    hint: 'It begins with a letter or digit and goes on with letters, digits, `_`, `.` or `-`. The project comes first: gantryd update PROJECT.',
-  });
+  projectName(project, ' The project comes first: gantryd update PROJECT.');
 }
