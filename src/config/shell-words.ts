@@ -4,14 +4,17 @@
  */
 import { parse } from 'shell-quote';
 
-/** One step of a shell's reading: an escaped character, a quoted part, or a plain character. */
-const PIECE = /\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[\s\S]/g;
+/** Characters: as many bytes Linux takes as one argument (MAX_ARG_STRLEN), so a command is no longer, and takes no time. */
+const MAX_LENGTH = 128 * 1024;
+/** One step of a shell's reading: an escaped character, a quoted part, plain characters, or one that may mean more. */
+const PIECE = /\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[^\s\\'"|&;<>()`#]+|[\s\S]/g;
 const NEEDS_SHELL = /^[|&;<>()`\n]$/;
 
 export type ShellWords = { readonly words: readonly string[] } | { readonly problem: string };
 
 /** The words, or why there are none, as a sentence that begins in lower case. */
 export function shellWords(text: string): ShellWords {
+  if (text.length > MAX_LENGTH) return { problem: `is longer than ${MAX_LENGTH} characters` };
   const pieces = text.trim().match(PIECE) ?? [];
   const problem = problemIn(pieces);
   if (problem !== undefined) return { problem };
@@ -54,10 +57,11 @@ function inDoubleQuotes(pair: string, character: string): string {
 
 /** Two characters of Unicode's private area that the text does not have. */
 function unused(text: string): readonly [string, string] {
+  const used = new Set(text);
   const free: string[] = [];
   for (let code = 0xe000; free.length < 2; code++) {
     const character = String.fromCharCode(code);
-    if (!text.includes(character)) free.push(character);
+    if (!used.has(character)) free.push(character);
   }
   return [free[0] ?? '', free[1] ?? ''];
 }

@@ -82,6 +82,19 @@ test('amounts of memory', () => {
   assert.deepEqual(['0', '-1', 'm', '1.5g', '64mb', '', 0, 1.5].map(parseBytes), Array(8).fill(undefined));
 });
 
+test('a command is no longer than Linux takes, and however it is made it is read in no time', () => {
+  const most = 128 * 1024;
+  const priv = String.fromCharCode(...Array.from({ length: 6_000 }, (_, i) => 0xe000 + i));
+  const parts = ['a', 'a ', "''", '""', '\\a', '\\"', 'a#', '$', '*', '{', '~', 'a"b"', priv];
+  for (const part of parts) {
+    const began = performance.now();
+    const read = shellWords(`x ${part.repeat((most - 2) / part.length)}`);
+    const took = performance.now() - began;
+    assert.ok('words' in read && took < 1_000, `${part.slice(0, 2)} took ${took} ms`);
+  }
+  assert.deepEqual(shellWords('a'.repeat(most + 1)), { problem: `is longer than ${most} characters` });
+});
+
 test('constraints in our words and in those of Swarm', () => {
   const host = { on: 'host', key: '', equals: true, value: 'h1' };
   const label = { on: 'label', key: 'disk.kind', equals: false, value: 'slow one' };
