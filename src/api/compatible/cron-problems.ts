@@ -9,10 +9,10 @@ export interface Refused {
 }
 
 /** Its own words for what is missing. */
-const MISSING: Readonly<Record<string, string>> = {
-  'Container.Config': 'Config is required',
-  'Container.Config.Image': 'Image is required',
-};
+const MISSING: ReadonlyMap<string, string> = new Map([
+  ['Container.Config', 'Config is required'],
+  ['Container.Config.Image', 'Image is required'],
+]);
 
 export function refusedJson(message: string): Refused {
   return { overall: { DeserializationError: message }, fields: {} };
@@ -20,14 +20,15 @@ export function refusedJson(message: string): Refused {
 
 export function refusedProblems(document: unknown, problems: readonly Wrong[]): Refused {
   const overall: Record<string, string> = {};
-  const fields: Record<string, string> = {};
+  // Their names are the client's: `constructor` is one like any other.
+  const fields: Record<string, string> = Object.create(null);
   for (const { pointer, message } of problems) {
     const path = pathOf(pointer);
     const field = path.join('.');
     const value = valueAt(document, path);
     const isMissing = value === undefined || value === '' || value === null;
     if (field === '') overall.Specification = message;
-    else fields[field] ??= isMissing ? (MISSING[field] ?? 'Required') : message;
+    else fields[field] ??= isMissing ? (MISSING.get(field) ?? 'Required') : message;
   }
   return { overall, fields };
 }

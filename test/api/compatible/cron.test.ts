@@ -89,6 +89,17 @@ describe('the cron server: POST /cron', () => {
   }
 });
 
+test('the cron server: names that every object has are names like others', async (t) => {
+  const { ask } = await ground(t);
+  const { Container, ...rest } = HELLO;
+  const sent = JSON.stringify({ ...rest, Container, constructor: 1, toString: 2, hasOwnProperty: 3 });
+  const { status, json } = await ask('POST', '/cron', sent);
+  assert.equal(status, 422);
+  for (const name of ['constructor', 'toString', 'hasOwnProperty'])
+    assert.equal(typeof json.fields[name], 'string', JSON.stringify(json));
+  assert.equal((await ask('POST', '/cron', '{"Name": "a", "__proto__": {"Cron": "@daily"}}')).status, 400);
+});
+
 describe('the cron server: GET /cron', () => {
   test('200, an array of allocations, each as it was sent, with Logs', async (t) => {
     const { ask } = await ground(t);
