@@ -91,7 +91,7 @@ class Following {
   };
 
   readonly get: Store['get'] = async (key) => {
-    if (!key.includes('/releases/')) return this.#store.get(key);
+    if (!isRelease(this.#keys, key)) return this.#store.get(key);
     const known = this.#releases.get(key);
     if (known !== undefined && known.until > performance.now()) return known.entry;
     const entry = await this.#store.get(key);
@@ -160,4 +160,10 @@ class Following {
     clearInterval(this.#idle);
     this.#idle = undefined;
   }
+}
+
+/** Names hold no slash, so a key that is made of its own parts is one. */
+function isRelease(keys: Keys, key: string): boolean {
+  const [release, component = '', , project = ''] = key.split('/').reverse();
+  return keys.project(project).release(component, Number(release)) === key;
 }

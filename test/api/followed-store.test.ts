@@ -20,6 +20,7 @@ function counted() {
       asked.count++;
       return store.list(...words);
     },
+    get: (...words: Parameters<Store['get']>) => store.get(...words),
     commit: (...words: Parameters<Store['commit']>) => store.commit(...words),
     follow: (...words: Parameters<Store['follow']>) => store.follow(...words),
   });
@@ -71,4 +72,22 @@ describe('a project that is asked for often', () => {
     store.disconnect();
     await assert.rejects(followed.reading('shop').list(RANGE), { code: 'cluster-unreachable' });
   });
+});
+
+test('a release is remembered for a while, and nothing else that is called so', async (t) => {
+  const { store, followed } = counted();
+  t.after(() => store.close());
+  const odd = KEYS.project('releases').desired('web');
+  const [release, strange] = [SHOP.release('web', 1), `${SHOP.release('web', 1)}/more`];
+  const keysOf = [release, strange, odd, SHOP.ended('releases')];
+  const write = (value: string) =>
+    store.commit(
+      [],
+      keysOf.map((key) => ({ kind: 'put', key, value })),
+    );
+  const read = () => Promise.all(keysOf.map(async (key) => (await followed.reading('shop').get(key))?.value));
+  await write('1');
+  assert.deepEqual(await read(), ['1', '1', '1', '1']);
+  await write('2');
+  assert.deepEqual(await read(), ['1', '2', '2', '2']);
 });
