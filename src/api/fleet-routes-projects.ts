@@ -5,14 +5,19 @@ import type { StoredProject } from '../config/stored.ts';
 import { GantryError } from '../errors.ts';
 import { lookAtProject, projectUnknown } from '../fleet/look.ts';
 import { projectNames } from '../fleet/projects.ts';
-import { setConfig } from '../fleet/stored-config.ts';
+import { type Expected, setConfig } from '../fleet/stored-config.ts';
 import type { ApiAround } from './around.ts';
 import { Config, ConfigSet, Hosts, Projects } from './fleet-schemas.ts';
 import type { Wrong } from './problem.ts';
 import type { Call, Caller, Reply, Route } from './route.ts';
 
 const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
-const ETAG = /^(?:W\/)?"(\d{1,15})"$/;
+/** RFC 9110, 8.8.3. */
+const ETAG = /(?:W\/)?"[^"]*"/g;
+const ETAGS = /^(?:W\/)?"[^"]*"(?:[ \t]*,[ \t]*(?:W\/)?"[^"]*")*$/;
+const OURS = /^"([1-9]\d{0,14})"$/;
+/** Of those that are named. */
+const MAX_TAGS = 100;
 
 export function projectRoutes(around: ApiAround): readonly Route[] {
   const read = { method: 'GET', access: 'read' } as const;
@@ -88,16 +93,23 @@ function etag(revision: number): Readonly<Record<string, string>> {
   return { etag: `"${revision}"` };
 }
 
-/** The revision that a write is for; 0: of a config that is not there yet; undefined: any. */
-function expectedOf(headers: Call['request']['headers']): number | undefined {
+/** undefined: the write is for whatever is there. */
+function expectedOf(headers: Call['request']['headers']): Expected | undefined {
   const { 'if-match': match, 'if-none-match': none } = headers;
-  if (none === '*' && match === undefined) return 0;
   if (match === undefined && none === undefined) return undefined;
-  const [, revision] = ETAG.exec(match ?? '') ?? [];
-  if (revision !== undefined && none === undefined) return Number(revision);
-  throw new GantryError('usage', 'If-Match takes the ETag of a config, and If-None-Match takes *', {
+  if (match === undefined && none === '*') return 0;
+  if (none === undefined && match === '*') return 'any';
+  const tags = none === undefined && ETAGS.test(match ?? '') ? (match ?? '').match(ETAG) : null;
+  if (tags !== null) return tags.flatMap(revisionIn).slice(0, MAX_TAGS);
+  throw new GantryError('usage', 'If-Match takes ETags of a config, or *, and If-None-Match takes *', {
     hint: 'As If-Match: "17".',
   });
+}
+
+/** None of a weak one, or of one that was never ours: If-Match compares strongly (RFC 9110, 13.1.1). */
+function revisionIn(tag: string): readonly number[] {
+  const [, revision] = OURS.exec(tag) ?? [];
+  return revision === undefined ? [] : [Number(revision)];
 }
 
 /** Throws config-invalid with all problems. */

@@ -12,9 +12,12 @@ export interface SetConfig {
   /** Of this project, as loadForStore answers it. */
   readonly file: StoredProject;
   readonly by: string;
-  /** The revision that the one before must have, 0: there must be none; else config-changed. Absent: whatever is there. */
-  readonly expected?: number;
+  /** What the one before must be; else config-changed. Absent: whatever is there. */
+  readonly expected?: Expected;
 }
+
+/** Any config at all, none (0), or the one of a revision, or of one of several. */
+export type Expected = 'any' | number | readonly number[];
 
 /** Answers whether it differs from the one before. */
 export async function setConfig(fleet: Fleet, { project, file, by, expected }: SetConfig): Promise<boolean> {
@@ -54,12 +57,18 @@ function sizeOf({ components }: StoredProject): string {
   return count === 1 ? '1 component' : `${count} components`;
 }
 
-function refuseChanged(project: string, revision: number, expected = revision): void {
-  if (revision === expected) return;
+function refuseChanged(project: string, revision: number, expected: Expected = revision): void {
+  if (expected === 'any' ? revision !== 0 : [expected].flat().includes(revision)) return;
   const is = revision === 0 ? 'none is set' : `it is "${revision}"`;
-  throw new GantryError('config-changed', `The config of ${project} is not "${expected}": ${is}`, {
+  throw new GantryError('config-changed', `The config of ${project} is not ${told(expected)}: ${is}`, {
     hint: 'Read it again, and make the change in that one.',
   });
+}
+
+function told(expected: Expected): string {
+  if (expected === 'any') return 'there';
+  const all = [expected].flat().map((revision) => `"${revision}"`);
+  return all.length === 0 ? 'the one that was named' : all.join(' or ');
 }
 
 function refuseLarge(project: string, bytes: number): void {

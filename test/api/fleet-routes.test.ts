@@ -77,6 +77,25 @@ describe('the config of a project', () => {
     assert.equal((await put({}, 'other')).status, 200);
   });
 
+  test('can be replaced by who names any that is there, or several, but by no weak tag', async (t) => {
+    const { ask, deploy } = await shop(t);
+    const put = (project: string, match: string, name: string) =>
+      ask('PUT', `/v1/projects/${project}/config`, {
+        ...{ token: deploy, headers: { 'if-match': match } },
+        body: { components: [{ name, repo: 'web' }] },
+      });
+    const none = await put('new', '*', 'web');
+    assert.deepEqual([none.status, none.body.code], [412, 'config-changed']);
+    const any = await put('shop', '*', 'other');
+    assert.equal(any.status, 200);
+    const etag = any.headers.get('etag') ?? '';
+    for (const match of [`W/${etag}`, '"foreign"', '"0"', `"1", W/${etag}`])
+      assert.equal((await put('shop', match, 'third')).status, 412, match);
+    assert.equal((await put('shop', `"1" ,${etag}`, 'third')).status, 200);
+    for (const match of ['17', '"1" "2"', '*, "1"', ''])
+      assert.equal((await put('shop', match, 'web')).status, 400, match);
+  });
+
   test('that has problems is refused with all of them', async (t) => {
     const { ask, deploy } = await shop(t);
     const wrong = { components: [{ name: 'web' }, { name: 'a b', repo: 'x', registryAuth: 'rel' }], more: 1 };
