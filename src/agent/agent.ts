@@ -307,7 +307,9 @@ export class Agent {
     const atRest = waits.every((w) => w.for === 'warm' || w.for === 'turn');
     const resyncMs = atRest ? (this.#input.idleResyncMs ?? RESYNC_MS) : RESYNC_MS;
     const ms = Math.max(0, Math.min(until - this.#now(), resyncMs));
+    const dueAt = performance.now() + ms;
     await this.#poke.wait(ms, signal);
+    if (!this.#poke.poked && !signal.aborted) this.#numbers.late(dueAt);
     return this.#poke.poked && waits.some((w) => w.for === 'ready');
   }
 

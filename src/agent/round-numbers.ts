@@ -26,6 +26,12 @@ export class RoundNumbers {
     this.#since = undefined;
   }
 
+  /** A round begins that was due at that moment, by performance.now(). */
+  late(dueAt: number): void {
+    const labels = { component: this.#component };
+    this.#metrics.observe('gantryd_reconcile_lag_seconds', labels, Math.max(0, secondsSince(dueAt)));
+  }
+
   failed(): void {
     this.#metrics.add('gantryd_reconcile_failures_total', { component: this.#component });
     this.end();

@@ -13,6 +13,14 @@ export interface BodyBounds {
   readonly totalMs: number;
 }
 
+/** Of a body without an end that is known: whoever sends it may be slow, but not so slow. */
+export interface UploadBounds {
+  /** That come at least in every `everyMs`, but while whoever reads it is behind. */
+  readonly minBytes: number;
+  readonly everyMs: number;
+}
+
+export const UPLOAD: UploadBounds = { minBytes: 4_096, everyMs: 300_000 };
 export const MAX_BODY_BYTES = 1024 * 1024;
 export const STALL_MS = 10_000;
 export const TOTAL_MS = 60_000;
@@ -63,6 +71,29 @@ export async function readBody(
     const cut = () => end(new GantryError('usage', 'the body was cut off'));
     request.on('data', take).once('end', done).once('close', cut).once('error', cut);
   });
+}
+
+/** Calls `onSlow` with too-slow once it is. Answers what ends the watch; the end of the body does, too. */
+export function watchUpload(
+  request: IncomingMessage,
+  { minBytes, everyMs }: UploadBounds,
+  onSlow: (slow: GantryError) => void,
+): () => void {
+  const { socket } = request;
+  let seen = socket.bytesRead;
+  const timer = setInterval(() => {
+    const isBehind = request.readableLength >= request.readableHighWaterMark;
+    const came = socket.bytesRead - seen;
+    seen = socket.bytesRead;
+    if (request.complete) clearInterval(timer);
+    else if (came < minBytes && !isBehind) onSlow(uploadTooSlow({ minBytes, everyMs }));
+  }, everyMs);
+  return () => clearInterval(timer);
+}
+
+function uploadTooSlow({ minBytes, everyMs }: UploadBounds): GantryError {
+  const message = `the body came slower than ${minBytes} bytes in ${everyMs / 1000} s`;
+  return new GantryError('too-slow', message, { retryable: true });
 }
 
 /** Throws media-type for anything that is not JSON as it is. */

@@ -1,4 +1,5 @@
 /** What happened and who asked for what: listed, and followed as server-sent events. */
+import { NAME } from '../config/name.ts';
 import { GantryError } from '../errors.ts';
 import { type Asking, listTold, refuseUnknown, rowOf } from '../fleet/told.ts';
 import type { ApiAround } from './around.ts';
@@ -8,7 +9,6 @@ import type { Call, Caller, Reply, Route } from './route.ts';
 
 const MAX_LISTED = 1_000;
 const DEFAULT_LISTED = 100;
-const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
 const ID = '^\\d{15}-[^\\s/]{1,300}$';
 
 const text = { type: 'string' } as const;
@@ -122,6 +122,7 @@ async function follow(around: ApiAround, hubs: Hubs, call: Call): Promise<undefi
 class Hubs {
   readonly #around: ApiAround;
   readonly #open = new Map<string, { readonly hub: EventHub; followers: number }>();
+  #followers = 0;
 
   constructor(around: ApiAround) {
     this.#around = around;
@@ -132,14 +133,21 @@ class Hubs {
     const open = this.#open.get(project) ?? { hub: new EventHub(store, keys.project(project)), followers: 0 };
     this.#open.set(project, open);
     open.followers++;
+    this.#following(1);
     try {
       await body(open.hub);
     } finally {
+      this.#following(-1);
       if (--open.followers === 0) {
         this.#open.delete(project);
         open.hub.close();
       }
     }
+  }
+
+  #following(more: number): void {
+    this.#followers += more;
+    this.#around.metrics?.set('gantryd_api_event_followers', {}, this.#followers);
   }
 }
 

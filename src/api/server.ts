@@ -4,9 +4,12 @@
  * at no more than the cost of its headers.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { GantryError, messageOf } from '../errors.ts';
+import { createSecureContext } from 'node:tls';
+import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import { type Metrics, NO_METRICS } from '../metrics/metrics.ts';
+import { refuseClient, send } from './answers.ts';
 import { ANYBODY, allow, type Door, type Known } from './auth.ts';
 import {
   hasBody,
@@ -16,12 +19,17 @@ import {
   refuseOtherThanJson,
   STALL_MS,
   TOTAL_MS,
+  UPLOAD,
+  type UploadBounds,
+  watchUpload,
 } from './body.ts';
 import { checkedBody, checkedQuery } from './checked.ts';
 import { type Found, type Paths, pathsOf, targetOf } from './paths.ts';
 import { PROBLEM, problemOf, Refusal } from './problem.ts';
 import { type Rate, RateLimit } from './rate.ts';
+import { type CountedRequest, RequestNumbers } from './request-numbers.ts';
 import type { Call, Reply, Route } from './route.ts';
+import { acceptUpgrades, upgradeOf } from './upgrade.ts';
 
 /** Beyond them connections are refused. */
 const MAX_CONNECTIONS = 512;
@@ -35,9 +43,8 @@ const IDLE_TIMEOUT_MS = 60_000;
 const KEEP_ALIVE_MS = 5_000;
 /** A connection of which nothing is heard for so long is asked whether the other end is there. */
 const PROBE_MS = 15_000;
-/** What is still sent to a request that was answered is read for so long, so that the answer arrives. */
-const LINGER_MS = 1_000;
 const RATE: Rate = { perSecond: 1_000, burst: 2_000 };
+const TLS_VERSION = 'TLSv1.2';
 /** On one connection, where each waits for the answers before it. */
 const MAX_AT_ONCE = 16;
 /** Of those who are refused: nobody finds a token by trying. */
@@ -49,13 +56,21 @@ export interface ApiOptions {
   readonly port: number;
   readonly door: Door;
   readonly routes: readonly Route[];
-  /** PEM; absent: plain HTTP. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** Absent: plain HTTP. */
+  readonly tls?: Certificate;
   /** What to do when the port is taken. */
   readonly portHint?: string;
   /** Told of what is answered with 500. */
   readonly onDefect?: (error: unknown) => void;
   readonly bounds?: Partial<Bounds>;
+  /** Default: nobody wants numbers. */
+  readonly metrics?: Metrics;
+}
+
+/** PEM, both. */
+export interface Certificate {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 /** Tests make them small. */
@@ -65,10 +80,13 @@ export interface Bounds {
   readonly headersMs: number;
   readonly stallMs: number;
   readonly totalMs: number;
+  readonly upload: UploadBounds;
 }
 
 export interface Api {
   readonly port: number;
+  /** Whoever connects from now on is shown this one; who is connected stays. Throws usage for one that is none. */
+  renew(tls: Certificate): void;
   /** Cuts what is open. Idempotent. */
   close(): Promise<void>;
 }
@@ -85,6 +103,10 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   const bound = server.address();
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : options.port,
+    renew(tls) {
+      refuseUnusable(tls);
+      if (server instanceof TlsServer) server.setSecureContext({ ...tls, minVersion: TLS_VERSION });
+    },
     close: () => {
       serving.close();
       return closed(server, open);
@@ -92,7 +114,7 @@ export async function openApi(options: ApiOptions): Promise<Api> {
   };
 }
 
-function serverOf({ tls, bounds }: ApiOptions, serving: Serving): Server {
+function serverOf({ tls, bounds, routes }: ApiOptions, serving: Serving): Server {
   const headersMs = bounds?.headersMs ?? HEADERS_TIMEOUT_MS;
   const common = {
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -110,15 +132,25 @@ function serverOf({ tls, bounds }: ApiOptions, serving: Serving): Server {
   server.on('request', (request, response) => void serving.answer(request, response));
   server.on('checkContinue', (request, response) => void serving.answer(request, response));
   server.on('checkExpectation', (request, response) => void serving.answer(request, response));
-  server.on('clientError', refuseClient);
+  acceptUpgrades(server, routes, (request, response) => void serving.answer(request, response));
+  server.on('clientError', (error, socket) => {
+    serving.numbers.refusedFor('head');
+    refuseClient(error, socket as Socket);
+  });
+  server.on('drop', () => serving.numbers.refusedFor('connections'));
   return server;
 }
 
-function tlsServer(tls: NonNullable<ApiOptions['tls']>, handshakeTimeout: number, common: object): Server {
+function tlsServer(tls: Certificate, handshakeTimeout: number, common: object): Server {
+  refuseUnusable(tls);
+  const server = createTlsServer({ ...common, ...tls, minVersion: TLS_VERSION, handshakeTimeout });
+  // Where there is no TLS yet no answer could be sent: it would wait for that for ever.
+  return server.on('tlsClientError', (_, socket) => socket.destroy());
+}
+
+function refuseUnusable(tls: Certificate): void {
   try {
-    const server = createTlsServer({ ...common, ...tls, minVersion: 'TLSv1.2', handshakeTimeout });
-    // Where there is no TLS yet no answer could be sent: it would wait for that for ever.
-    return server.on('tlsClientError', (_, socket) => socket.destroy());
+    createSecureContext({ ...tls });
   } catch (cause) {
     throw new GantryError('usage', `the certificate of the API cannot be used: ${messageOf(cause)}`, {
       hint: '--api-cert and --api-key name PEM files that belong together.',
@@ -151,20 +183,6 @@ function closed(server: Server, open: ReadonlySet<Socket>): Promise<void> {
   });
 }
 
-/** What is no HTTP, too much of it, or too slow. */
-function refuseClient(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-  const known = {
-    HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'too-large', 'the headers are too large'],
-    ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'too-slow', 'the headers did not come in time'],
-  }[error.code ?? ''] ?? ['400 Bad Request', 'usage', 'that is no HTTP request'];
-  const [status = '', code, detail] = known;
-  const [, number, title] = /^(\d+) (.*)$/.exec(status) ?? [];
-  const body = JSON.stringify({ title, status: Number(number), detail, code, retryable: false });
-  const head = `content-type: ${PROBLEM}\r\ncontent-length: ${body.length}\r\nconnection: close`;
-  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${body}`, () => socket.destroy());
-}
-
 class Serving {
   readonly #options: ApiOptions;
   readonly #paths: Paths;
@@ -172,12 +190,14 @@ class Serving {
   readonly #open = new Map<Socket, Set<AbortController>>();
   readonly #limit: RateLimit;
   readonly #refused: RateLimit;
+  readonly numbers: RequestNumbers;
 
   constructor(options: ApiOptions) {
     this.#options = options;
     this.#paths = pathsOf(options.routes);
     this.#limit = new RateLimit(options.bounds?.rate ?? RATE);
     this.#refused = new RateLimit(options.bounds?.refusedRate ?? REFUSED_RATE);
+    this.numbers = new RequestNumbers(options.metrics ?? NO_METRICS);
   }
 
   close(): void {
@@ -186,6 +206,29 @@ class Serving {
 
   /** Never rejects. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const counted = this.numbers.begin(request.method ?? '');
+    const { gone, atOnce } = this.#opened(request, response, counted);
+    try {
+      if (atOnce > MAX_AT_ONCE) throw tooManyAtOnce();
+      const { found, known, query } = this.#asked(request);
+      const { route, params } = found;
+      counted.route = route;
+      const words = await checkedQuery(route, query);
+      const body = await this.#body(route, request, response);
+      if (route.body === 'bytes') this.#boundUpload(request, gone);
+      const { signal } = gone;
+      const upgrade = route.upgrade === undefined ? {} : { upgrade: upgradeOf(route, request, response) };
+      const call = { request, response, params, query: words, body, caller: known.caller, signal };
+      await reply(route, { ...call, ...upgrade });
+    } catch (error) {
+      const { aborted, reason } = gone.signal;
+      if (!aborted) this.#fail(request, response, error);
+      else if (isGantryError(reason)) this.#fail(request, response, reason);
+    }
+  }
+
+  /** `gone`: aborted when the caller went away, the answer is whole, the server closes or, with an error, so. */
+  #opened(request: IncomingMessage, response: ServerResponse, counted: CountedRequest) {
     const asked = this.#askedOn(request.socket);
     const gone = new AbortController();
     asked.add(gone);
@@ -195,25 +238,15 @@ class Serving {
     });
     request.on('error', () => gone.abort());
     response.on('error', () => gone.abort());
-    try {
-      if (asked.size > MAX_AT_ONCE) throw tooManyAtOnce();
-      const { found, known, query } = this.#asked(request);
-      const { route, params } = found;
-      const words = await checkedQuery(route, query);
-      const body = await this.#body(route, request, response);
-      const call = {
-        request,
-        response,
-        params,
-        query: words,
-        body,
-        caller: known.caller,
-        signal: gone.signal,
-      };
-      await reply(route, call);
-    } catch (error) {
-      if (!gone.signal.aborted) this.#fail(request, response, error);
-    }
+    gone.signal.addEventListener('abort', () =>
+      counted.end(response.headersSent ? response.statusCode : undefined, gone.signal.reason),
+    );
+    return { gone, atOnce: asked.size };
+  }
+
+  #boundUpload(request: IncomingMessage, gone: AbortController): void {
+    const end = watchUpload(request, this.#options.bounds?.upload ?? UPLOAD, (slow) => gone.abort(slow));
+    gone.signal.addEventListener('abort', end);
   }
 
   /** A response that waits for those before it is not told when its connection closes. */
@@ -281,11 +314,11 @@ class Serving {
   /** What had begun is cut, so that nobody takes it for complete. */
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (response.headersSent) return void response.destroy();
+    this.numbers.refused(error);
     const { status, headers, body } = problemOf(error);
     if (body.code === 'internal') this.#options.onDefect?.(error);
     const again = status === 503 && body.retryable ? { 'retry-after': '1' } : {};
-    send(response, { status, headers: { ...again, ...headers }, body }, PROBLEM);
-    if (hasBody(request.headers) && !request.complete) linger(request);
+    send(request, response, { status, headers: { ...again, ...headers }, body }, PROBLEM);
   }
 }
 
@@ -307,29 +340,8 @@ async function reply(route: Route, call: Call): Promise<void> {
     // Whoever does not read his answer holds it.
     if (quiet) call.request.socket.setTimeout(IDLE_TIMEOUT_MS);
   }
-  if (answer !== undefined && !call.response.headersSent) send(call.response, answer, 'application/json');
-}
-
-function send(response: ServerResponse, { status, headers = {}, body }: Reply, type: string): void {
-  const text = body === undefined ? '' : JSON.stringify(body);
-  response.writeHead(status, {
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-    ...(body === undefined ? {} : { 'content-type': type }),
-    ...(status === 204 || status === 304 ? {} : { 'content-length': Buffer.byteLength(text) }),
-    ...headers,
-  });
-  response.end(text);
-}
-
-/** Node goes on reading; a connection that ends at once would take the answer with it. */
-function linger(request: IncomingMessage): void {
-  const { socket } = request;
-  const timer = setTimeout(() => {
-    if (!request.complete) socket.destroy();
-  }, LINGER_MS);
-  socket.once('close', () => clearTimeout(timer));
-  request.resume();
+  const { request, response } = call;
+  if (answer !== undefined && !response.headersSent) send(request, response, answer, 'application/json');
 }
 
 function addressOf({ socket }: IncomingMessage): string {

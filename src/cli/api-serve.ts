@@ -1,12 +1,12 @@
 /** The API of `gantryd run --api` and `gantryd api`: where it listens, whom it asks for a token, its certificate. */
-import { readFile } from 'node:fs/promises';
 import type { ApiAround } from '../api/around.ts';
 import { type Door, openDoor, tokenDoor } from '../api/auth.ts';
 import { apiRoutes } from '../api/routes.ts';
 import { type Api, openApi } from '../api/server.ts';
-import { GantryError, isGantryError, messageOf } from '../errors.ts';
+import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { pause } from '../poke.ts';
+import { certificateOf, followCertificate } from './api-certificate.ts';
 import type { ServeArguments } from './api-options.ts';
 import { placeOf, refuseOpenElsewhere } from './api-place.ts';
 
@@ -17,11 +17,17 @@ const TOKENS_MS = 5_000;
 export interface ServeApi {
   readonly around: ApiAround;
   readonly args: ServeArguments & { readonly api: string };
+  /** Told of what goes wrong and ends nothing. */
   readonly onDefect: (error: unknown) => void;
+  /** How often the certificate is looked at; tests make it short. */
+  readonly certificateMs?: number;
 }
 
 /** Throws usage for options that do not fit, port-taken. */
-export async function serveApi({ around, args, onDefect }: ServeApi, signal: AbortSignal) {
+export async function serveApi(
+  { around, args, onDefect, certificateMs }: ServeApi,
+  signal: AbortSignal,
+): Promise<{ readonly url: string; close(): Promise<void> }> {
   const { address, port } = placeOf(args.api);
   refuseOpenElsewhere(args, address);
   const tls = await certificateOf(args);
@@ -31,12 +37,17 @@ export async function serveApi({ around, args, onDefect }: ServeApi, signal: Abo
     const api = await openApi({
       ...{ address, port, door, onDefect, routes: apiRoutes(around) },
       ...(tls === undefined ? {} : { tls }),
+      ...(around.metrics === undefined ? {} : { metrics: around.metrics }),
       portHint: 'Give it another address or port with --api.',
     });
+    const ended = new AbortController();
+    const certificate = { files: args, renew: api.renew, onTrouble: onDefect, everyMs: certificateMs };
+    if (tls !== undefined) void followCertificate({ ...certificate, shown: tls }, ended.signal);
     await tokens?.ready(AbortSignal.any([signal, AbortSignal.timeout(TOKENS_MS)])).catch(() => {});
     return {
       url: urlOf(tls === undefined ? 'http' : 'https', address, api),
       close: async () => {
+        ended.abort();
         tokens?.close();
         await api.close();
       },
@@ -78,28 +89,12 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function certificateOf({ apiCert, apiKey }: ServeArguments) {
-  if (apiCert === undefined || apiKey === undefined) return undefined;
-  const [cert, key] = await Promise.all([pem('--api-cert', apiCert), pem('--api-key', apiKey)]);
-  return { cert, key };
-}
-
-async function pem(option: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new GantryError('usage', `${option} ${path} cannot be read: ${messageOf(cause)}`, {
-      hint: 'Check the path and the rights of the file.',
-      cause,
-    });
-  }
-}
-
 function urlOf(scheme: string, address: string, { port }: Api): string {
   return `${scheme}://${address.includes(':') ? `[${address}]` : address}:${port}`;
 }
 
-function troubleWith(error: unknown): AgentEvent {
+/** As an event of an agent. */
+export function troubleWith(error: unknown): AgentEvent {
   const known = isGantryError(error) ? error : undefined;
   return {
     ...{ kind: 'trouble', code: known?.code ?? 'internal', component: '', at: Date.now() },

@@ -1,9 +1,8 @@
 /** `gantryd api`: the HTTP API without an agent, from etcd alone. */
 import { keys } from '../cluster/keys.ts';
-import { messageOf } from '../errors.ts';
 import { openMetrics } from '../metrics/open.ts';
 import type { ApiArguments } from './api-command.ts';
-import { serveApi, untilAborted } from './api-serve.ts';
+import { serveApi, troubleWith, untilAborted } from './api-serve.ts';
 import { openFleetStore, prefixOf } from './etcd.ts';
 import { interruptible } from './interrupt.ts';
 import { openOutput } from './output.ts';
@@ -14,11 +13,7 @@ export async function runApi(args: ApiArguments): Promise<number> {
   const metrics = await openMetrics();
   const store = await openFleetStore(args, metrics);
   const around = { store, keys: keys(prefix), now: Date.now, metrics };
-  const onDefect = (error: unknown) =>
-    output.event({
-      ...{ kind: 'trouble', code: 'internal', component: '', at: Date.now() },
-      message: `The API: ${messageOf(error)}`,
-    });
+  const onDefect = (error: unknown) => output.event(troubleWith(error));
   try {
     await interruptible(async (signal) => {
       const api = await serveApi({ around, args, onDefect }, signal);

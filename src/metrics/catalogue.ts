@@ -53,6 +53,11 @@ export const AGENT_METRICS = {
     'One round over a component: look, plan, execute; without the pause after it',
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
   ),
+  gantryd_reconcile_lag_seconds: histogram(
+    ['component'],
+    'How much later than it was due by the clock a round began: so long something else kept the process',
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+  ),
   gantryd_reconcile_failures_total: counter(['component'], 'Rounds that ended with an error'),
   gantryd_troubles_total: counter(['code'], 'Errors that were told, by code as in errors.md'),
   gantryd_etcd_connected: gauge([], '1 as long as etcd answers, else 0; this host goes on either way'),
@@ -85,6 +90,21 @@ export const AGENT_METRICS = {
   gantryd_schedule_ticks_total: counter(
     ['result'],
     'Ticks of schedules: run (it made one), passed (it was passed by)',
+  ),
+  gantryd_api_requests_total: counter(
+    ['route', 'method', 'status'],
+    'Requests of the API by the template of their route (none: there is none) and the class of their answer, or left: the client went before it',
+  ),
+  gantryd_api_request_duration_seconds: histogram(
+    ['route', 'method'],
+    "From a request's head to the end of its answer; streams, which take as long as their readers, do not count",
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 60],
+  ),
+  gantryd_api_requests_in_flight: gauge([], 'Requests that are answered now, streams included'),
+  gantryd_api_event_followers: gauge([], 'Of them, those that follow events'),
+  gantryd_api_refused_total: counter(
+    ['reason'],
+    'What was refused before anything was done: auth (no token, or not for this), rate, body (too large, too slow, not as described), head (no HTTP, too large, too slow), connections (too many)',
   ),
 } as const satisfies Readonly<Record<string, MetricKind>>;
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { get } from 'node:https';
+import { Agent, get } from 'node:https';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { describe, type TestContext, test } from 'node:test';
@@ -295,6 +295,63 @@ describe('the server of the API', () => {
     assert.equal(Math.max(...waiting), 15);
   });
 
+  test('reads on for a moment alone what comes with a request that was answered', async (t) => {
+    const old: Route = { ...look, path: '/old', compatible: true, access: 'open' };
+    const { api } = await ground(t, { routes: () => [old] });
+    const socket = connect(api.port, '127.0.0.1', () =>
+      socket.write('GET /old HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n'),
+    );
+    t.after(() => socket.destroy());
+    const drip = setInterval(() => socket.write('x'), 20);
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.on('error', () => {}); // it is cut while it sends
+    await once(socket, 'close').finally(() => clearInterval(drip));
+    assert.match(answer, /^HTTP\/1.1 200 OK/);
+  });
+
+  test('cuts an upload that hardly moves, but none that its reader holds', async (t) => {
+    const seen: string[] = [];
+    const upload = (path: string, reads: boolean): Route => ({
+      ...{ method: 'PUT', path, access: 'open', tag: 't', summary: 's', body: 'bytes' },
+      answer: { status: 204 },
+      handle: async ({ request, signal }) => {
+        if (reads) request.resume();
+        await Promise.race([once(signal, 'abort'), once(release, 'abort')]);
+        seen.push(`${path} ${signal.aborted}`);
+        signal.throwIfAborted();
+        request.resume();
+        return { status: 204 };
+      },
+    });
+    const held = new AbortController();
+    const release = held.signal;
+    const { api } = await ground(t, {
+      routes: () => [upload('/slow', true), upload('/held', false)],
+      bounds: { upload: { minBytes: 1_000, everyMs: 150 } },
+    });
+    const head = (path: string) =>
+      `PUT ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 10000000\r\nconnection: close\r\n\r\n`;
+    const much = connect(api.port, '127.0.0.1', () => much.write(head('/held') + 'x'.repeat(9_000_000)));
+    much.on('error', () => {}); // it was answered before it had sent all
+    t.after(() => much.destroy());
+    const drip = connect(api.port, '127.0.0.1', () => drip.write(head('/slow')));
+    const timer = setInterval(() => drip.write('x'.repeat(10)), 20);
+    drip.on('error', () => {}); // it is cut while it sends
+    let answer = '';
+    drip.on('data', (chunk) => {
+      answer += chunk;
+    });
+    await once(drip, 'close').finally(() => clearInterval(timer));
+    assert.match(answer, /^HTTP\/1.1 408 [\s\S]*"code":"too-slow"/);
+    assert.deepEqual(seen, ['/slow true']);
+    held.abort();
+    await until(() => seen.length === 2, { timeoutMs: 5_000, what: 'the other to go on' });
+    assert.deepEqual(seen, ['/slow true', '/held false']);
+  });
+
   test('speaks TLS where it has a certificate, and says when that is none', async (t) => {
     const { server, ca } = await makeCertificates(await tempFolder(t), ['127.0.0.1']);
     const [cert, key] = await Promise.all([readFile(server.cert), readFile(server.key)]);
@@ -311,6 +368,36 @@ describe('the server of the API', () => {
       tls: { cert: Buffer.from('none'), key },
     });
     await assert.rejects(wrong, /the certificate of the API cannot be used/);
+  });
+
+  test('shows another certificate to who connects from then on, and cuts nobody for it', async (t) => {
+    const [old, young] = await Promise.all([
+      makeCertificates(await tempFolder(t), ['127.0.0.1']),
+      makeCertificates(await tempFolder(t), ['127.0.0.1']),
+    ]);
+    const pair = async ({ cert, key }: { readonly cert: string; readonly key: string }) => {
+      const [c, k] = await Promise.all([readFile(cert), readFile(key)]);
+      return { cert: c, key: k };
+    };
+    const { api } = await ground(t, { tls: await pair(old.server) });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const answered = (ca: string, through?: Agent) =>
+      new Promise<number | undefined>((resolve, reject) => {
+        const options = { host: '127.0.0.1', port: api.port, path: '/v1/look', ca: readFileSync(ca) };
+        const asked = get({ ...options, ...(through === undefined ? {} : { agent: through }) }, (answer) =>
+          answer.resume().once('end', () => resolve(answer.statusCode)),
+        );
+        asked.on('error', reject);
+      });
+    assert.equal(await answered(old.ca, agent), 401);
+    api.renew(await pair(young.server));
+    assert.equal(await answered(young.ca), 401);
+    await assert.rejects(answered(old.ca), /certificate|signature/);
+    assert.equal(await answered(old.ca, agent), 401, 'on the connection that was there');
+    const unfit = { ...(await pair(old.server)), key: await readFile(young.server.key) };
+    assert.throws(() => api.renew(unfit), /cannot be used/);
+    assert.equal(await answered(young.ca), 401);
   });
 
   test('holds no connection that never comes to speak TLS, and does not wait for it at its end', async (t) => {

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { copyFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
+import { connect } from 'node:tls';
 import { serveApi, serveBeside } from '../../src/cli/api-serve.ts';
 import { keys } from '../../src/cluster/keys.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
 import { MemoryStore } from '../cluster/memory-store.ts';
-import { freePort, until } from '../ground/harness.ts';
+import { makeCertificates } from '../ground/certificates.ts';
+import { freePort, tempFolder, until } from '../ground/harness.ts';
 
 const NEVER = new AbortController().signal;
 const OPEN = { apiOpen: true, apiCert: undefined, apiKey: undefined };
@@ -61,4 +64,45 @@ describe('the API beside an agent', () => {
     assert.equal((await fetch(`${api.url}/v1/projects`)).status, 401);
     await api.close();
   });
+});
+
+test('a certificate that was renewed is shown without a start anew; a pair that does not fit is told of once', async (t) => {
+  const folder = await tempFolder(t);
+  const [first, second] = await Promise.all([
+    makeCertificates(await tempFolder(t), ['127.0.0.1']),
+    makeCertificates(await tempFolder(t), ['127.0.0.1']),
+  ]);
+  const files = { apiCert: `${folder}/cert.pem`, apiKey: `${folder}/key.pem` };
+  await copyFile(first.server.cert, files.apiCert);
+  await copyFile(first.server.key, files.apiKey);
+  const defects: unknown[] = [];
+  const api = await serveApi(
+    {
+      ...{ around: aroundOf(t), args: { ...OPEN, ...files, api: '127.0.0.1:0' }, certificateMs: 20 },
+      onDefect: (error) => defects.push(error),
+    },
+    NEVER,
+  );
+  t.after(() => api.close());
+  const shown = () =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connect(
+        Number(new URL(api.url).port),
+        '127.0.0.1',
+        { rejectUnauthorized: false },
+        () => {
+          resolve(socket.getPeerCertificate().fingerprint256);
+          socket.destroy();
+        },
+      );
+      socket.on('error', reject);
+    });
+  const before = await shown();
+  await copyFile(second.server.cert, files.apiCert);
+  await until(() => defects.length > 0, { timeoutMs: 5_000, what: 'the pair that does not fit to be told' });
+  assert.match(String(defects[0]), /cannot be used/);
+  assert.equal(await shown(), before);
+  await copyFile(second.server.key, files.apiKey);
+  await until(async () => (await shown()) !== before, { timeoutMs: 5_000, what: 'the other certificate' });
+  assert.equal(defects.length, 1);
 });
