@@ -16,8 +16,12 @@ import { Deliveries } from './deliveries.ts';
 import { keptValue } from './kept-events.ts';
 import { drainsEndedBy, occasionOf } from './occasions.ts';
 
-/** What the config said is good for so long, and so is that etcd is away: many drains begin at once. */
-const FRESH_MS = 5_000;
+/** What the config said is good for so long: many things happen at once. */
+const FRESH_MS = 1_000;
+/** Between two tries to ask an etcd that is away. */
+const AWAY_MS = 5_000;
+/** No drain is called long before: whom to tell is not asked for all that are short. The least that the config takes. */
+const SHORT_DRAIN_MS = 1_000;
 /** What an agent that ends gives its last words. */
 const LAST_MS = 3_000;
 /** For what is under way to notice. */
@@ -42,6 +46,8 @@ export interface NotifierInput {
   readonly againMs?: number;
 }
 
+type DrainStarted = Extract<AgentEvent, { kind: 'drain-started' }>;
+
 interface Notice {
   readonly occasion: Occasion;
   readonly notify: Notify;
@@ -58,7 +64,8 @@ export class Notifier {
   #reading: Promise<void> | undefined;
   /** undefined: the config was never read. */
   #known: readonly Notify[] | undefined;
-  #readAt = -FRESH_MS;
+  /** When it is to be read again. */
+  #staleAt = 0;
   #isLosing = false;
 
   constructor(input: NotifierInput) {
@@ -119,26 +126,29 @@ export class Notifier {
   }
 
   /** Until it ends; the container that drains is not asked, so an agent that starts anew does not know of it. */
-  #watch(event: Extract<AgentEvent, { kind: 'drain-started' }>): void {
+  #watch(event: DrainStarted): void {
     const { container } = event;
     if (this.#drains.size >= MAX_DRAINS) return;
     this.#endDrain(container);
-    this.#drains.set(container, []);
-    this.#later(async () => {
-      const asked = (await this.#config()).filter(({ on }) => on.includes('long-drain'));
-      if (!this.#drains.has(container)) return;
-      this.#drains.set(
-        container,
-        asked.map((notify) => this.#longDrain(event, notify)),
-      );
-    });
+    const ask = () => this.#later(() => this.#timeDrain(event));
+    this.#drains.set(container, [this.#whenOld(event, SHORT_DRAIN_MS, ask)]);
   }
 
-  #longDrain(event: Extract<AgentEvent, { kind: 'drain-started' }>, notify: Notify): NodeJS.Timeout {
-    const longMs = notify.drainLongerThanMs;
+  async #timeDrain(event: DrainStarted): Promise<void> {
+    const asked = (await this.#config()).filter(({ on }) => on.includes('long-drain'));
+    if (!this.#drains.has(event.container)) return;
+    const timers = asked.map((notify) => this.#longDrain(event, notify));
+    this.#drains.set(event.container, timers);
+  }
+
+  #longDrain(event: DrainStarted, notify: Notify): NodeJS.Timeout {
+    const { drainLongerThanMs: longMs } = notify;
     const text = `Container ${event.container.slice(0, 12)} drains for longer than ${longMs / 1000} s`;
-    const leftMs = Math.max(0, longMs - (this.#input.now() - event.at));
-    return setTimeout(() => this.#send('long-drain', event, notify, text), leftMs).unref();
+    return this.#whenOld(event, longMs, () => this.#send('long-drain', event, notify, text));
+  }
+
+  #whenOld({ at }: DrainStarted, oldMs: number, then: () => void): NodeJS.Timeout {
+    return setTimeout(then, Math.max(0, oldMs - (this.#input.now() - at))).unref();
   }
 
   #endDrain(container: string): void {
@@ -149,7 +159,7 @@ export class Notifier {
   async #config(): Promise<readonly Notify[]> {
     await this.#refresh();
     while (this.#known === undefined && !this.#ended.signal.aborted) {
-      await pause(this.#input.againMs ?? FRESH_MS, this.#ended.signal);
+      await pause(this.#input.againMs ?? AWAY_MS, this.#ended.signal);
       await this.#refresh();
     }
     return this.#known ?? [];
@@ -157,7 +167,7 @@ export class Notifier {
 
   /** Read once for all who ask meanwhile, or soon. */
   async #refresh(): Promise<void> {
-    if (this.#reading === undefined && this.#input.now() - this.#readAt < FRESH_MS) return;
+    if (this.#reading === undefined && this.#input.now() < this.#staleAt) return;
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
     });
@@ -169,12 +179,13 @@ export class Notifier {
     try {
       const config = readConfig(await store.get(keys.config));
       this.#known = await notifyOf(config, project);
+      this.#staleAt = now() + FRESH_MS;
     } catch (error) {
       // Away, or of a newer gantryd: what it said last.
       if (!isGantryError(error)) throw error;
       if (!error.retryable) this.#known ??= [];
+      this.#staleAt = now() + AWAY_MS;
     }
-    this.#readAt = now();
   }
 
   #deliveriesTo(url: string): Deliveries<Notice> {
