@@ -82,6 +82,10 @@ export function renderEvent(event: AgentEvent, { debug, told }: Telling): string
       return `Run ${event.run} is ${event.state}${event.why === '' ? '' : `: ${event.why}`}`;
     case 'schedule-ticked':
       return `Schedule ${event.schedule}, ${event.instant}: ${event.run ?? event.why}`;
+    case 'exec-started':
+      return `${event.by} runs ${printable(event.program)} in container ${short(event.container)}`;
+    case 'exec-ended':
+      return renderExecEnd(event, debug);
     case 'desired-changed':
       return `Component ${event.component} is to be ${event.status}: ${event.why}`;
     default:
@@ -148,6 +152,16 @@ function renderWaiting(
   if (event.for === 'busy' || event.for === 'canary' || told.has(what)) return undefined;
   told.add(what);
   return event.for === 'ready' ? 'Waiting for health checks...' : `Waiting: ${event.why}`;
+}
+
+function renderExecEnd(
+  { by, program, container, exitCode, left, why }: Extract<AgentEvent, { kind: 'exec-ended' }>,
+  debug: boolean,
+): string | undefined {
+  if (why === '' && !debug) return undefined;
+  const end = left ? 'was left alone and may run on' : `ended with ${exitCode}`;
+  const reason = why === '' ? '' : `: ${printable(why)}`;
+  return `${printable(program)} of ${by} in container ${short(container)} ${end}${reason}`;
 }
 
 function lastWords({ exitCode, oomKilled, error, logs }: LastWords): string[] {

@@ -156,6 +156,24 @@ type Fact =
       readonly run?: string;
       readonly why: string;
     }
+  /** Somebody runs a command in a container. `program`: the first of its words. */
+  | {
+      readonly kind: 'exec-started';
+      readonly container: string;
+      readonly by: string;
+      readonly program: string;
+    }
+  /** `left`: who asked for it is gone, it could not be ended, and may run on. */
+  | {
+      readonly kind: 'exec-ended';
+      readonly container: string;
+      readonly by: string;
+      readonly program: string;
+      readonly exitCode?: number;
+      readonly left?: true;
+      /** '': nothing special. */
+      readonly why: string;
+    }
   | {
       readonly kind: 'desired-changed';
       readonly status: string;

@@ -124,7 +124,7 @@ function got(peer: Peer, made: ClientRequest, silenceMs: number): Promise<Incomi
   });
 }
 
-async function refusal(peer: Peer, answer: IncomingMessage): Promise<GantryError> {
+export async function refusal(peer: Peer, answer: IncomingMessage): Promise<GantryError> {
   let text = '';
   for await (const part of answer.setEncoding('utf8') as AsyncIterable<string>) {
     text += part;
@@ -164,7 +164,7 @@ async function* linesOf(peer: Peer, answer: IncomingMessage): AsyncGenerator<str
   }
 }
 
-function away(peer: Peer, cause: unknown): GantryError {
+export function away(peer: Peer, cause: unknown): GantryError {
   const why = codeOf(cause) === 'ECONNRESET' ? CUT : messageOf(cause);
   return new GantryError(
     'output-gone',

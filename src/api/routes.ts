@@ -4,6 +4,7 @@ import type { ApiAround } from './around.ts';
 import { compatibleRoutes } from './compatible/routes.ts';
 import { fleetLogRoutes } from './component-log-routes.ts';
 import { eventRoutes } from './event-routes.ts';
+import { execRoutes } from './exec-routes.ts';
 import { fleetRoutes } from './fleet-routes.ts';
 import { projectJobRoutes } from './job-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
@@ -17,6 +18,7 @@ export function apiRoutes(around: ApiAround): readonly Route[] {
     ...metricsRoutes(around),
     ...fleetRoutes(around),
     ...fleetLogRoutes(around),
+    ...execRoutes(around),
     ...projectJobRoutes(around),
     ...eventRoutes(around),
     ...tokenRoutes(around),

@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import { keepYoungHeapSmall } from '../young-heap.ts';
 import { withEvents } from './events-options.ts';
+import { withExec } from './exec-options.ts';
 import {
   type RolloutArguments,
   withHistory,
@@ -82,6 +83,15 @@ export function withFleetCommands<T>(parser: Argv<T>, done: (code: number) => vo
       const { runLogs } = await import('./logs.ts');
       done(await runLogs(args));
     })
+    .command(
+      'exec <project> [command..]',
+      'Run a command in a container of a component',
+      withExec,
+      async (args) => {
+        const { runExec } = await import('./exec.ts');
+        done(await runExec(args));
+      },
+    )
     .command('rollout <action> <project>', 'Pause, resume or look at a rollout', withRollout, async (args) =>
       done(await runRollout(args)),
     );

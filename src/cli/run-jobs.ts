@@ -1,11 +1,12 @@
 /**
  * What a host of a fleet does for a project beside its components: answers other agents and commands, with the logs of
- * its containers and runs, and, unless it is to run no jobs, claims and executes runs. Whatever goes wrong here is told
- * and tried again, and never ends what serves.
+ * its containers and runs, and commands in its containers; and, unless it is to run no jobs, claims and executes runs.
+ * Whatever goes wrong here is told and tried again, and never ends what serves.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { peerDoor } from '../api/auth.ts';
+import { Execs } from '../api/exec-server.ts';
 import { jobRoutes } from '../api/job-server.ts';
 import { componentLogRoutes } from '../api/log-server.ts';
 import { runFilesIn } from '../api/run-files.ts';
@@ -58,12 +59,14 @@ export async function runJobs(input: RunJobsInput, signal: AbortSignal): Promise
 
 async function serve(input: RunJobsInput, signal: AbortSignal): Promise<void> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
-  const server = await listen(input, token);
+  const execs = new Execs({ ...input, now: Date.now });
+  const server = await listen(input, execs, token);
   const api = { address: input.apiAddress ?? input.address, port: server.port, token };
   try {
     input.onServing(api);
     await (input.jobs ? jobsHost(input, api, signal) : aborted(signal));
   } finally {
+    await execs.close();
     await server.close();
   }
 }
@@ -87,6 +90,7 @@ async function aborted(signal: AbortSignal): Promise<void> {
 /** On the address that others are told; on all, where that one leads here from elsewhere. */
 async function listen(
   { stateDir, project, hostId, engine, ...input }: RunJobsInput,
+  execs: Execs,
   token: string,
 ): Promise<Api> {
   const address = input.apiAddress ?? input.address;
@@ -94,6 +98,7 @@ async function listen(
   const routes = [
     ...jobRoutes(runFilesIn(stateDir, project, { begunOnly: true })),
     ...componentLogRoutes({ engine, project, hostId }),
+    ...execs.routes(),
   ];
   try {
     return await openApi({ address, port: input.apiPort, door, routes });

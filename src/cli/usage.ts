@@ -3,6 +3,7 @@ import { suggest } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
 import { API_OPTION_NAMES } from './api-options.ts';
 import { DRAINS_OPTION_NAMES } from './drains-options.ts';
+import { EXEC_OPTION_NAMES } from './exec-options.ts';
 import { FLEET_OPTION_NAMES } from './fleet-options.ts';
 import { INSTALL_OPTION_NAMES } from './install-options.ts';
 import { JOB_OPTION_NAMES } from './job-options.ts';
@@ -29,6 +30,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   history: 'history shop -c web',
   events: 'events shop -f',
   logs: 'logs shop -c web -f',
+  exec: 'exec shop -c web -- ls',
   why: 'why shop -c web',
   rollout: 'rollout status shop -c web',
   install: 'install shop',
@@ -154,7 +156,14 @@ function tooFew(program: Program, argv: readonly string[]): GantryError {
 function optionsOf(program: Program): readonly string[] {
   const local = [...OPTION_NAMES, ...DRAINS_OPTION_NAMES, ...JOB_OPTION_NAMES, ...SECRET_OPTION_NAMES];
   return program === 'gantryd'
-    ? [...local, ...FLEET_OPTION_NAMES, ...API_OPTION_NAMES, ...TOKEN_OPTION_NAMES, ...INSTALL_OPTION_NAMES]
+    ? [
+        ...local,
+        ...FLEET_OPTION_NAMES,
+        ...EXEC_OPTION_NAMES,
+        ...API_OPTION_NAMES,
+        ...TOKEN_OPTION_NAMES,
+        ...INSTALL_OPTION_NAMES,
+      ]
     : local;
 }
 

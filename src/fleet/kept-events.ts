@@ -39,6 +39,9 @@ export function isKept(event: AgentEvent): boolean {
       return ['failed', 'lost', 'cancelled', 'skipped'].includes(event.state);
     case 'schedule-ticked':
       return event.run === undefined;
+    case 'exec-ended':
+      // The audit has who ran what.
+      return event.left === true;
     case 'image-pulling':
     case 'image-progress':
     case 'image-ready':
@@ -54,6 +57,7 @@ export function isKept(event: AgentEvent): boolean {
     case 'monitoring':
     case 'rollout-step':
     case 'desired-changed':
+    case 'exec-started':
       return false;
     default:
       return undecided(event);

@@ -1,0 +1,167 @@
+/**
+ * `gantryd exec`: a command in a container of a component, wherever in the fleet. Its streams and its exit code are those
+ * of this process; what gantryd says of it goes to stderr.
+ */
+import { ExecChannel } from '../api/exec-channel.ts';
+import { type FleetExec, type FleetExecAsked, fleetExec } from '../api/fleet-exec.ts';
+import type { ExecAsked, ExecSignal, TerminalSize } from '../docker/exec-session.ts';
+import { GantryError } from '../errors.ts';
+import { printable, short } from '../event-words.ts';
+import { withFleet } from './etcd.ts';
+import { AttachedExec } from './exec-attached.ts';
+import type { ExecArguments } from './exec-options.ts';
+import { whoAsks } from './who-asks.ts';
+
+const COLUMNS = 80;
+const ROWS = 24;
+/** As shells have it for what SIGINT ended. */
+const INTERRUPTED = 130;
+
+/** The exit code of the command; 126, 127: it could not be run, or is not there. */
+export async function runExec(args: ExecArguments, argv: readonly string[] = process.argv): Promise<number> {
+  const asked = askedOf(args, argv);
+  const { host, container } = args;
+  const place: FleetExecAsked = {
+    ...{ project: args.project, component: args.component[0] ?? '', by: whoAsks() },
+    ...(host === undefined ? {} : { host }),
+    ...(container === undefined ? {} : { container }),
+  };
+  return withFleet(args, async (fleet) => {
+    const signals = new Signals();
+    try {
+      return await attached(await fleetExec(fleet, place, signals.aborted), asked, signals, args);
+    } finally {
+      signals.close();
+    }
+  });
+}
+
+async function attached(
+  { socket, of, host, container }: FleetExec,
+  asked: ExecAsked,
+  signals: Signals,
+  args: ExecArguments,
+): Promise<number> {
+  const whose = `${host}/${short(container)}`;
+  const say = (words: string) => args.logLevel !== 'silent' && process.stderr.write(`${printable(words)}\n`);
+  const channel = new ExecChannel(socket);
+  let isLeft = false;
+  const exec = new AttachedExec({
+    ...{ channel, streams: process },
+    ...(args.interactive ? { stdin: process.stdin } : {}),
+    onBegan: () => of > 1 && say(`In ${whose}, one of ${of}`),
+    onUnsignalled() {
+      isLeft = true;
+      channel.close();
+    },
+  });
+  const raw = args.interactive && asked.terminal !== undefined;
+  const resized = () => exec.resize(sizeHere());
+  signals.pass(exec, () => channel.close());
+  if (asked.terminal !== undefined) process.stdout.on('resize', resized);
+  if (raw) process.stdin.setRawMode(true);
+  try {
+    const end = await exec.run(asked);
+    if (end.neverRan !== undefined) process.stderr.write(`Error: ${printable(end.neverRan)}\n`);
+    else if (end.containerEnded) say(`The container ${whose} ended meanwhile`);
+    return end.exitCode;
+  } catch (error) {
+    if (isLeft) throw unsignalled(host);
+    if (signals.gaveUp) return INTERRUPTED;
+    throw error;
+  } finally {
+    if (raw) process.stdin.setRawMode(false);
+    process.stdout.off('resize', resized);
+    process.stdin.pause();
+  }
+}
+
+/** Throws usage. */
+function askedOf(args: ExecArguments, argv: readonly string[]): ExecAsked {
+  const command = commandOf(args, argv);
+  if (command.length === 0)
+    throw new GantryError('usage', 'There is no command to run', {
+      hint: 'It comes last, after --: gantryd exec shop -c web -- ls -l',
+    });
+  const { interactive: input, tty, user, workdir, env } = args;
+  if (tty && input && !process.stdin.isTTY)
+    throw new GantryError('usage', '-t with -i needs a terminal, which stdin is not', {
+      hint: 'Leave -t out to give the command what is piped.',
+    });
+  return {
+    ...{ command, input, env: env.map(variable) },
+    ...(tty ? { terminal: sizeHere() } : {}),
+    ...(user === undefined ? {} : { user }),
+    ...(workdir === undefined ? {} : { workdir }),
+  };
+}
+
+/** Behind `--` as they were typed: the parser makes numbers of some. */
+function commandOf({ command }: ExecArguments, argv: readonly string[]): readonly string[] {
+  const dashes = argv.indexOf('--');
+  return dashes < 0 ? command : [...command, ...argv.slice(dashes + 1)];
+}
+
+function variable(text: string): string {
+  if (/^[^=]+=/.test(text)) return text;
+  const value = process.env[text];
+  if (value !== undefined && text !== '') return `${text}=${value}`;
+  throw new GantryError('usage', `--env ${text} is neither NAME=VALUE nor a variable that is set here`);
+}
+
+function sizeHere(): TerminalSize {
+  const { columns = COLUMNS, rows = ROWS } = process.stdout;
+  return { columns: columns || COLUMNS, rows: rows || ROWS };
+}
+
+function unsignalled(host: string): GantryError {
+  return new GantryError('interrupted', `The agent of ${host} cannot signal the command; it runs on`, {
+    hint: "Its processes are another machine's, or its agent runs in a container. Its input has ended.",
+  });
+}
+
+/**
+ * SIGINT and SIGTERM are the command's: the second SIGINT is SIGKILL to it, and the third ends this process alone. When
+ * the terminal goes (SIGHUP), the command's agent ends it.
+ */
+class Signals {
+  readonly #aborted = new AbortController();
+  readonly #names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  #exec: AttachedExec | undefined;
+  #leave: () => void = () => {};
+  #interrupts = 0;
+  readonly #on = (name: NodeJS.Signals) => this.#heed(name as ExecSignal);
+
+  constructor() {
+    for (const name of this.#names) process.on(name, this.#on);
+  }
+
+  /** Nothing was run yet, and nothing shall be. */
+  get aborted(): AbortSignal {
+    return this.#aborted.signal;
+  }
+
+  /** The connection was let go of because of a signal. */
+  gaveUp = false;
+
+  pass(exec: AttachedExec, leave: () => void): void {
+    this.#exec = exec;
+    this.#leave = leave;
+  }
+
+  close(): void {
+    for (const name of this.#names) process.off(name, this.#on);
+  }
+
+  #heed(name: ExecSignal): void {
+    if (name === 'SIGINT') this.#interrupts += 1;
+    if (this.#exec === undefined) this.#aborted.abort();
+    else if (name === 'SIGHUP' || this.#interrupts > 2) this.#giveUp();
+    else this.#exec.signal(this.#interrupts === 2 ? 'SIGKILL' : name);
+  }
+
+  #giveUp(): void {
+    this.gaveUp = true;
+    this.#leave();
+  }
+}
