@@ -5,6 +5,7 @@
  */
 import { Agent, type View } from '../agent/agent.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
+import { instancesOf } from '../agent/scale.ts';
 import { secretMounts } from '../agent/secret-mounts.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay, troubleOf } from '../agent/stay.ts';
@@ -87,6 +88,14 @@ export class FleetComponent {
       poke: () => this.#poke.poke(),
       publish: (view, step) => this.#publish(view, step),
     });
+  }
+
+  /** Part of a total runs here. */
+  get hasShare(): boolean {
+    if (this.#view === undefined) return false;
+    const { desired, record, observed } = this.#view;
+    if (desired.status !== 'ready' || desired.release === undefined || !serves(observed)) return false;
+    return typeof (record.scale?.instances ?? instancesOf(desired.release.component)) === 'object';
   }
 
   /** Heals from the first moment; heeds the fleet once etcd has `answered`, or has not for a while. */

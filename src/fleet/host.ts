@@ -10,8 +10,8 @@ import { recordedComponents, recordFile } from '../agent/record.ts';
 import { troubleOf } from '../agent/stay.ts';
 import { steadyNow } from '../clock.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
-import type { Entry, Mirror, Session, Store } from '../cluster/store.ts';
-import { type HostValue, readConfig, readHost, readLink } from '../cluster/values.ts';
+import type { Mirror, Session, Store } from '../cluster/store.ts';
+import { type HostValue, readConfig, readHost } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError } from '../errors.ts';
@@ -31,6 +31,7 @@ import { Presence } from './presence.ts';
 import { type HostSecrets, keepPublished } from './secrets-key.ts';
 import { lookingTogether, statusTogether } from './shared-looks.ts';
 import type { Surroundings } from './surroundings.ts';
+import { takeAlong } from './taking-along.ts';
 import { wantedOf } from './wanted.ts';
 
 /** How long the host's keys outlive its agent: a new start within it goes on where the old one was. */
@@ -38,8 +39,6 @@ export const SESSION_TTL_MS = 15_000;
 /** A turn that was under way is not given up before etcd had this long to answer a new start. */
 const FIRST_ANSWER_MS = 3_000;
 const LINKS_AGAIN_MS = 2_000;
-/** Far more than it takes others to hear that a link is offered here no more. */
-const LEADING_MS = 1_000;
 /** The same trouble, met again and again, is told once in so long. */
 const TROUBLE_TOLD_MS = 60_000;
 
@@ -113,6 +112,7 @@ class FleetHost {
   #limits: ProxyLimits = DEFAULT_LIMITS;
   #followed: Promise<void> = Promise.resolve();
   #wasCurrent: boolean | undefined;
+  #leaves = false;
   #told = { message: '', at: 0 };
   readonly #answered = new Answer();
 
@@ -230,7 +230,7 @@ class FleetHost {
   }
 
   #start(name: string): void {
-    if (this.#components.has(name)) return;
+    if (this.#leaves || this.#components.has(name)) return;
     const component = new FleetComponent(name, this.#around);
     this.#components.set(name, component);
     component.start(this.#answered.promise);
@@ -336,7 +336,8 @@ class FleetHost {
     return owners.find((o) => o.owner === project)?.table.limits ?? DEFAULT_LIMITS;
   }
 
-  #tellPresence(components = [...this.#components.keys()].sort()): void {
+  #tellPresence(): void {
+    const components = this.#leaves ? [] : [...this.#components.keys()].sort();
     const { project, host, hostId: id, labels, address = '' } = this.#input;
     const value: HostValue = {
       ...{ format: 1, host, id, project, address, version: VERSION, pid: process.pid, labels },
@@ -366,22 +367,15 @@ class FleetHost {
 
   /** Told to take everything along. */
   async #leave(): Promise<void> {
-    const forever = new AbortController().signal;
-    const all = [...this.#components.values()];
-    this.#tellPresence([]); // its shares are for the others
-    await Promise.all(all.map((component) => component.beginLeaving()));
-    await this.#leadElsewhere();
-    await Promise.all(all.map((component) => component.leave(forever)));
-    await this.#links.leave();
-  }
-
-  /** Consumers on other hosts are led elsewhere first, as far as there is anybody else. */
-  async #leadElsewhere(): Promise<void> {
-    const isOurs = (entry: Entry) => readLink(entry)?.host === this.#input.host;
-    const shared = (entries: readonly Entry[]) => entries.some(isOurs) && !entries.every(isOurs);
-    if (![...this.#index.offers().values()].some(shared)) return;
-    await this.#leased.flush().catch((error: unknown) => this.#tellTrouble(error));
-    await pause(LEADING_MS, new AbortController().signal);
+    const { project, host, store, emit } = this.#input;
+    this.#leaves = true;
+    this.#tellPresence(); // its shares are for the others
+    await takeAlong({
+      ...{ project, host, store, emit, keys: this.#keys, index: this.#index, now: this.#now },
+      ...{ components: [...this.#components.values()], leased: this.#leased, links: this.#links },
+      isCurrent: () => this.#mirror.current && this.#session.lease() !== undefined,
+      onTrouble: (error) => this.#tellTrouble(error),
+    });
   }
 
   async #close(): Promise<void> {

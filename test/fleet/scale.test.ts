@@ -69,8 +69,10 @@ test('a total is spread, follows the hosts that come and go start-first, and hol
   await fleet.update(1, { ...QUICK, instances: 6, total: 6 });
   assert.equal((await fleet.ended()).state, 'done');
   await spread(fleet, { a: 2, b: 2, c: 2 });
+  const before = watchSum(t, fleet);
   await c.stop();
   await spread(fleet, { a: 3, b: 3, c: 0 });
+  assert.ok(before.least >= 6, `${before.least} served while one left`);
   const seen = watchSum(t, fleet);
   c.start();
   await spread(fleet, { a: 2, b: 2, c: 2 });
