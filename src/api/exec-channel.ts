@@ -54,7 +54,8 @@ export class ExecChannel {
   async *frames(): AsyncGenerator<ExecFrame, void, undefined> {
     const reader = new ExecFrames();
     try {
-      for await (const chunk of this.#socket as AsyncIterable<Buffer>) {
+      // What is no frame is answered yet.
+      for await (const chunk of this.#socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
         this.#heardAt = performance.now();
         this.#isPaused = true;
         for (const frame of reader.read(chunk)) if (frame.kind !== 'alive') yield frame;

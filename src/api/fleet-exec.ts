@@ -15,7 +15,7 @@ import { peerOf } from './peers.ts';
 
 /** A container may be replaced, or an agent start anew, between the look and the call. */
 const TRIES = 3;
-const RETRY_MS = 500;
+const RETRY_MS = 300;
 
 export interface FleetExecAsked {
   readonly project: string;
