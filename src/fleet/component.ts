@@ -331,6 +331,7 @@ function sharingOf({ desired: { release } }: View, wanted: Wanted, here: Here): 
   return {
     memory: here.scale,
     generation: here.memory?.generation ?? 0,
+    isAt: here.status === 'ready' && isDesired,
     spec: wanted.release === undefined ? known : completed(wanted.release.spec),
     arrivedAt: here.status === 'ready' && here.proven && here.arrived ? instances : undefined,
   };

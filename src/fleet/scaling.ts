@@ -7,6 +7,7 @@
 import { instancesOf, instancesWords, type ScaleMemory, UNSCALED } from '../agent/scale.ts';
 import type { Instances, ScaleValue, SharesValue } from '../cluster/values.ts';
 import type { Component } from '../config/project.ts';
+import { isUnfinished } from './look.ts';
 import type { Wanted } from './rollout.ts';
 
 export interface Rescale {
@@ -90,6 +91,26 @@ export function instancesWanted(
   }
   const isOver = desired === undefined || desired.value.generation > generation;
   return isOver ? own : (memory?.instances ?? own);
+}
+
+/**
+ * What this host remembers that was asked for where etcd does not any more: it was restored, or somebody removed the
+ * key. undefined: etcd knows as much, or something is on its way that may have put an end to it.
+ */
+export function forgottenScale(
+  { scale, desired, rollout }: Pick<Wanted, 'scale' | 'desired' | 'rollout'>,
+  { memory, generation }: Following,
+  spec: Component | undefined,
+): Pick<ScaleValue, 'instances' | 'number' | 'config'> | undefined {
+  const asked = scale?.value;
+  const isAt = desired?.value.status === 'ready' && desired.value.generation === generation;
+  if (!isAt || isUnfinished(rollout?.value) || memory === undefined || spec === undefined) return undefined;
+  const { number, instances } = memory;
+  if (asked === undefined) return instances === undefined ? undefined : { instances, number };
+  if (asked.number >= number) return undefined;
+  return instances === undefined
+    ? { instances: instancesOf(spec), number, config: true }
+    : { instances, number };
 }
 
 /** A release that has a total cannot be adopted before it is known what of it is this host's. */

@@ -11,13 +11,14 @@ import {
   readRelease,
   readShares,
   readStatus,
+  type ScaleValue,
   type SharesValue,
   type StatusValue,
 } from '../cluster/values.ts';
 import type { Component } from '../config/project.ts';
 import { isUnfinished } from './look.ts';
 import type { Wanted } from './rollout.ts';
-import { instancesWanted } from './scaling.ts';
+import { forgottenScale, instancesWanted } from './scaling.ts';
 import { type Course, type Decision, lateIn, nextDecision, type Spread, type SpreadHost } from './shares.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -37,6 +38,8 @@ export interface Sharing {
   readonly memory: ScaleMemory | undefined;
   /** Of the desired value that is followed. */
   readonly generation: number;
+  /** Its record wants the desired release. */
+  readonly isAt: boolean;
   /** Of the desired release, once it is known. */
   readonly spec: Component | undefined;
   /** As many containers serve here as are to, and so many they are. */
@@ -67,6 +70,7 @@ export class SharesKeeper {
   async round(wanted: Wanted, sharing: Sharing): Promise<number> {
     const { presence, session, host } = this.#around;
     const { spec } = sharing;
+    if (await this.#remind(wanted, sharing)) return AGAIN_MS;
     const total = await this.#total(wanted, sharing);
     if (total === undefined || spec === undefined || !wanted.current) return RESTS_MS;
     presence.start();
@@ -82,6 +86,23 @@ export class SharesKeeper {
     }
     await this.#write(value, wanted);
     return AGAIN_MS;
+  }
+
+  /** Writes again what was asked for, where etcd has forgotten it. */
+  async #remind(wanted: Wanted, sharing: Sharing): Promise<boolean> {
+    const { store, keys, session, host } = this.#around;
+    const { desired, scale, current } = wanted;
+    if (!current || session.lease() === undefined || !sharing.isAt) return false;
+    const forgotten = forgottenScale(wanted, sharing, sharing.spec);
+    if (forgotten === undefined) return false;
+    const by = `${host}, which remembers it`;
+    const value: ScaleValue = { format: FORMAT, ...forgotten, by, at: this.#at() };
+    const key = keys.scale(this.#component);
+    const conditions = [
+      { key, modRevision: scale?.modRevision ?? 0 },
+      { key: keys.desired(this.#component), modRevision: desired?.modRevision ?? 0 },
+    ];
+    return (await store.commit(conditions, [{ kind: 'put', key, value: JSON.stringify(value) }])).done;
   }
 
   /** Whether hosts have had their time to grow; `words` say which have not, and why; `dueAt`: when to look again. */
@@ -143,7 +164,7 @@ export class SharesKeeper {
 
   /** Another total is for those to decide who know what was asked last: an etcd that was restored may not. */
   async #knowsLess({ total }: SharesValue, { scale, shares }: Wanted, { memory }: Sharing): Promise<boolean> {
-    if (shares === undefined || shares.value.total === total) return false;
+    if (shares?.value.total === total) return false;
     const { store, keys } = this.#around;
     const known = Math.max(scale?.value.number ?? 0, memory?.number ?? 0);
     const { entries } = await store.list(keys.statuses(this.#component));

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ScaleMemory } from '../../src/agent/scale.ts';
-import { type Instances, type ReleaseValue, readShares, type SharesValue } from '../../src/cluster/values.ts';
+import type { Entry } from '../../src/cluster/store.ts';
+import {
+  type Instances,
+  type ReleaseValue,
+  readDesired,
+  readScale,
+  readShares,
+  type SharesValue,
+} from '../../src/cluster/values.ts';
 import { Presence } from '../../src/fleet/presence.ts';
 import type { Wanted } from '../../src/fleet/rollout.ts';
 import { SharesKeeper } from '../../src/fleet/shares-keeper.ts';
@@ -10,7 +18,7 @@ import type { Surroundings } from '../../src/fleet/surroundings.ts';
 import type { Cleanup } from '../ground/harness.ts';
 import { until } from '../ground/harness.ts';
 import { AT, AT_KEYS, ground, host, joins, KEYS, PROJECT, status, tells } from './intents-ground.ts';
-import { releaseOf, said } from './rollout-builders.ts';
+import { desiredOf, releaseOf, said } from './rollout-builders.ts';
 
 const SHARES = AT_KEYS.shares('web');
 
@@ -54,9 +62,22 @@ async function fleet(t: Cleanup) {
       const [value, at] = [readShares(await entry()), await entry()];
       return { shares: value && at && { value, modRevision: at.modRevision } };
     },
+    scale: async () => readScale(await store.get(AT_KEYS.scale('web'))),
+    /** As the mirror would have the rest. */
+    async world(): Promise<Pick<Wanted, 'scale' | 'desired'>> {
+      const held = async <T>(key: string, read: (entry: Entry | undefined) => T | undefined) => {
+        const at = await store.get(key);
+        const value = read(at);
+        return value && at && { value, modRevision: at.modRevision };
+      };
+      return {
+        scale: await held(AT_KEYS.scale('web'), readScale),
+        desired: await held(AT_KEYS.desired('web'), readDesired),
+      };
+    },
     async round(wanted: Wanted, memory: ScaleMemory | undefined, total = 3) {
       const { spec } = withTotal(2, total);
-      return keeper.round(wanted, { memory, generation: 5, spec, arrivedAt: undefined });
+      return keeper.round(wanted, { memory, generation: 5, isAt: true, spec, arrivedAt: undefined });
     },
   };
 }
@@ -74,6 +95,34 @@ test('a host that knows less of what was asked leaves another total to those who
   assert.equal((await shares())?.number, 4, 'it is new here, and etcd was restored');
   await round(forgotten, remembering({ total: 8 }, { decision: 4 }));
   assert.equal((await shares())?.total, 8, 'it knows as much as anybody');
+});
+
+test('neither does it decide how one is spread that etcd has forgotten altogether', async (t) => {
+  const { cluster, shares, round } = await fleet(t);
+  const forgotten = said({ rollout: { state: 'done' } });
+  tells(cluster, 'web', status('b', { size: { wanted: 3, scale: 2, shares: 4 } }));
+  await round(forgotten, undefined);
+  assert.equal(await shares(), undefined, 'it is new here');
+});
+
+test('what was asked for is written again by who remembers it, and by nobody else', async (t) => {
+  const { put, round, scale, world } = await fleet(t);
+  const forgotten = async (state: 'running' | 'done' = 'done'): Promise<Wanted> => ({
+    ...said({ rollout: { state } }),
+    ...(await world()),
+  });
+  await put(AT_KEYS.desired('web'), desiredOf());
+  await round(await forgotten(), { number: 2, decision: 0 });
+  assert.equal(await scale(), undefined, 'it is as the releases say');
+  await round(await forgotten('running'), remembering(4));
+  assert.equal(await scale(), undefined, 'an update may have put an end to it');
+  await round(await forgotten(), remembering(4));
+  const { instances, number, by } = (await scale()) ?? assert.fail();
+  assert.deepEqual([instances, number, by], [4, 2, 'a, which remembers it']);
+  await round(await forgotten(), remembering(4, { number: 1 }));
+  assert.equal((await scale())?.number, 2, 'an older one is no news');
+  await round(await forgotten(), { number: 3, decision: 0 });
+  assert.deepEqual([(await scale())?.config, (await scale())?.number], [true, 3]);
 });
 
 test("another host's first decision is not written over by who has not heard of it", async (t) => {
