@@ -84,6 +84,7 @@ export class Agent {
   readonly #jobs = new Map<ContainerId, Promise<void>>();
   #trouble: unknown;
   readonly #setbacks: Setbacks;
+  #known: Pick<View, 'version' | 'record'> | undefined;
   #said = '';
   #followsProxy = false;
 
@@ -176,7 +177,7 @@ export class Agent {
   }
 
   async #lookOnce(version: string): Promise<View> {
-    const record = await this.#input.file.read();
+    const record = await this.#recordOf(version);
     const { project, component, keepsOld } = this.#input;
     const desired = desiredOf(project, component, record, keepsOld);
     const observed = await this.#observer.observe(desired, record, {
@@ -188,6 +189,14 @@ export class Agent {
     this.#tellMassFailure(desired, observed);
     const next = plan(desired, { ...observed, ...this.#setbacks.standing });
     return { record, version, desired, observed, plan: next };
+  }
+
+  /** Equal versions are the same record: at rest it is not read again. */
+  async #recordOf(version: string): Promise<ComponentRecord> {
+    if (this.#known?.version === version) return this.#known.record;
+    const record = await this.#input.file.read();
+    this.#known = { version, record };
+    return record;
   }
 
   #tellMassFailure(desired: Desired, { containers }: Observed): void {
