@@ -2,7 +2,7 @@
  * Who asked for what: an entry for each change that somebody asks, written in the transaction that does it, so that
  * there is no change without its entry and no entry without its change. The newest MOST_AUDITED of a project are kept;
  * whoever writes removes the others now and then. Nothing secret belongs into `detail`: names of images, numbers,
- * counts, never values of variables, commands or inputs.
+ * counts, never values of variables, inputs, or commands but that of an exec, which is what was asked.
  */
 import { createHash } from 'node:crypto';
 import type { AuditValue } from './event-values.ts';
