@@ -9,7 +9,7 @@ const DESCRIPTION =
   'Deploys and keeps containers running across Docker hosts through etcd, and runs jobs. Every error is application/problem+json.';
 
 export function openApiDocument(routes: readonly Route[], version: string): object {
-  const told = routes.filter((route) => route.compatible !== true && route.access !== 'peer');
+  const told = routes.filter((route) => route.access !== 'peer');
   const paths: Record<string, Record<string, object>> = {};
   for (const route of told) {
     const path = route.path.replace(/:([^/]+)/g, '{$1}');
@@ -61,6 +61,9 @@ const Problem: Schema = {
   },
 };
 
+/** Of a route for the clients of another system. */
+const AS_IT_WAS = { description: 'As the system answered whose clients ask here: docs/compatibility.md' };
+
 function operation(route: Route): object {
   const { access, summary, tag, body } = route;
   return {
@@ -69,15 +72,18 @@ function operation(route: Route): object {
     operationId: operationId(route),
     'x-role': access,
     security: access === 'open' ? [] : [{ token: [] }],
-    parameters: [...inPath(route), ...inQuery(route)],
-    ...(body === undefined ? {} : { requestBody: requestBody(body) }),
-    responses: { ...success(route), default: problem() },
+    parameters: [...inPath(route), ...inQuery(route), ...inHeaders(route)],
+    ...(body === undefined ? {} : { requestBody: requestBody(route, body) }),
+    responses: { ...success(route), default: route.compatible === true ? AS_IT_WAS : problem() },
   };
 }
 
-/** `GET /v1/projects/:project/config`: `getProjectsConfig`, with `Of` where a name ends it. */
+/** `GET /v1/projects/:project/config`: `getProjectsByProjectConfig`. A slash at the end is a word, too. */
 function operationId({ method, path }: Route): string {
-  const parts = path.split(/[/.]/).filter((part) => part !== '' && part !== 'v1');
+  const parts = path
+    .replace(/\/$/, '/slash')
+    .split(/[/.]/)
+    .filter((part) => part !== '' && part !== 'v1');
   const words = parts.map((part) => (part.startsWith(':') ? `By${capital(part.slice(1))}` : capital(part)));
   return `${method.toLowerCase()}${words.join('')}`.replace(/[^a-zA-Z0-9]/g, '');
 }
@@ -98,7 +104,18 @@ function inQuery({ query = {} }: Route): readonly object[] {
   }));
 }
 
-function requestBody(body: NonNullable<Route['body']>): object {
+/** A connection that goes over to another protocol has to be offered; what is said on it, docs/api.md tells. */
+function inHeaders({ upgrade }: Route): readonly object[] {
+  if (upgrade === undefined) return [];
+  const of = { in: 'header', required: true } as const;
+  return [
+    { ...of, name: 'Connection', schema: { const: 'Upgrade' } },
+    { ...of, name: 'Upgrade', schema: { const: upgrade } },
+  ];
+}
+
+function requestBody({ compatible }: Route, body: NonNullable<Route['body']>): object {
+  if (compatible === true) return { required: true, content: { [JSON_TYPE]: {} } };
   if (body === 'bytes') return { required: true, content: { [BYTES]: {} } };
   const isRequired = Array.isArray(body.schema.required) && body.schema.required.length > 0;
   return { required: isRequired, content: { [JSON_TYPE]: { schema: body.schema } } };

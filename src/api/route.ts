@@ -58,7 +58,7 @@ export interface Route {
   readonly answer: { readonly status: number; readonly schema?: Schema } | string;
   /** The protocol that the connection goes over to, in small letters: without an offer of it the answer is 400. */
   readonly upgrade?: string;
-  /** Not in the OpenAPI document: a route for the clients of another system. It passes over words of the query that it does not know. */
+  /** A route for the clients of another system, answering as that did. It passes over words of the query that it does not know. */
   readonly compatible?: boolean;
   /** Answers a Reply, or nothing when it has answered by `response` itself. A GantryError becomes the answer. */
   readonly handle: (call: Call) => Promise<Reply | undefined>;
