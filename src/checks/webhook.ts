@@ -5,6 +5,7 @@
 import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
+import type { Request } from 'got';
 import { codeOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 
@@ -31,24 +32,27 @@ const AGAIN_STATUS = new Set([408, 425, 429]);
 export async function post(given: Post, signal: AbortSignal): Promise<Posted> {
   const { default: got } = await import('got');
   if (signal.aborted) return GIVEN_UP;
-  const request = got.post(given.url, optionsFor(given));
-  const answer: { status?: number } = {};
-  // The status says all: a body that is long, or does not end, changes nothing.
-  request.on('response', ({ statusCode }) => {
-    answer.status = statusCode;
-    request.cancel();
-  });
-  // Not by got's own signal, which would throw what nobody catches once the request is over.
-  const onAbort = () => request.cancel();
+  // As a stream: else it would wait for the end of the answer's body.
+  const request = got.stream.post(given.url, optionsFor(given));
+  const onAbort = () => request.destroy();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    await request;
+    return judged(await statusOf(request));
   } catch (error) {
-    if (answer.status === undefined) return signal.aborted ? GIVEN_UP : trouble(error);
+    return signal.aborted ? GIVEN_UP : trouble(error);
   } finally {
     signal.removeEventListener('abort', onAbort);
+    request.destroy();
   }
-  return judged(answer.status ?? 0);
+}
+
+/** It says all: a body that is long, or does not end, changes nothing. What goes wrong later is nobody's any more. */
+function statusOf(request: Request): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.once('response', ({ statusCode }: { readonly statusCode: number }) => resolve(statusCode));
+    request.once('close', () => reject(new Error('the connection was closed')));
+  });
 }
 
 /** Of a body: what a receiver compares `X-Gantryd-Signature` with, in constant time. */
