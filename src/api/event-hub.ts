@@ -48,14 +48,12 @@ export class EventHub {
   }
 
   /**
-   * Behind that event, in the order in which they were written: one that was written late is not missed. One that is
-   * not there any more: behind all that are older than it.
+   * Behind that event, in the order in which they were written: one that was written late is not missed. What is not
+   * there any more was written before all that is.
    */
   behind(id: string): Place {
     const found = this.#frames.findIndex((frame) => frame.id === id);
-    if (found >= 0) return { at: this.#gone + found + 1, isWhole: true };
-    const newer = this.#frames.findIndex((frame) => frame.id > id);
-    return { at: newer < 0 ? this.end : this.#gone + newer, isWhole: false };
+    return found < 0 ? { at: this.#gone, isWhole: false } : { at: this.#gone + found + 1, isWhole: true };
   }
 
   /** undefined: there is none yet; `gone`: the place is not there any more. */
