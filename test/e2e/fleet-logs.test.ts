@@ -27,14 +27,16 @@ describe('logs of a fleet', { skip: skipWithoutFleet }, () => {
   });
   after(() => endings.run());
 
-  test('are followed over an update: of the old and the new containers of each host, once each', async () => {
-    await shop.agents();
+  test('are followed on a host that joins, and over an update: of all containers, once each', async () => {
+    await shop.agent('a');
     await shop.deploy('v1', WEB);
     const following = shop.begin('logs', '-c', 'web', '-f');
     const counted = (host: string, text: string) =>
       numbersOf(following.events(), host, text).length > 0 && `${host} ${text}`;
     const comes = (text: string) =>
       until(() => counted('a', text) && counted('b', text), { timeoutMs: WAIT_MS, what: text });
+    await until(() => counted('a', 'v1'), { timeoutMs: WAIT_MS, what: 'a v1' });
+    await shop.agent('b', '--no-jobs');
     await comes('v1');
     await shop.deploy('v2', WEB);
     await comes('v2');
