@@ -137,6 +137,8 @@ export interface RolloutValue {
   readonly failure?: Failure;
   /** The scale that its update put an end to: asked for again when it is taken back. */
   readonly ended?: ScaleValue;
+  /** It is done, but no host was to have a container of it: it has served nowhere yet. */
+  readonly untried?: true;
 }
 
 /** A host that is prepared for a generation and wants, or has, its turn. */
@@ -306,6 +308,7 @@ export const readRollout = reader<RolloutValue>({
   by: text,
   at: text,
   ended: optional(fields(SCALE)),
+  untried: optional((v) => v === true),
 });
 
 export const readToken = reader<TokenValue>({

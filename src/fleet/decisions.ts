@@ -34,10 +34,18 @@ export function opened(d: Deciding): Transaction {
   return decided(d, { ...d.rollout.value, state: 'running' });
 }
 
-/** Every live host is settled. */
-export function completed(d: Deciding): Transaction {
-  const { value } = d.rollout;
-  const done = decided(d, { ...value, state: 'done', endedAt: d.at });
+/** Every live host is settled. `serves`: on one of them at least; else it has yet to show what it is worth. */
+export function completed(d: Deciding, serves: boolean): Transaction {
+  const { untried: _, ...value } = d.rollout.value;
+  const endedAt = value.endedAt ?? d.at;
+  const isKnown = serves || value.kind === 'rollback';
+  const done = decided(d, {
+    ...value,
+    state: 'done',
+    endedAt,
+    ...(isKnown ? {} : { untried: true as const }),
+  });
+  if (!isKnown) return done;
   const outcome: OutcomeValue = { format: FORMAT, result: 'completed', at: d.at };
   return { ...done, writes: [...done.writes, put(d.keys.outcome(d.component, value.release), outcome)] };
 }

@@ -59,7 +59,7 @@ export function overdue(
 function isGood({ outcomes, rollout }: ComponentLook, release: number): boolean {
   const { value } = rollout;
   const own = value !== undefined && value.release === release;
-  if (own && (value.kind === 'rollback' || value.state === 'done')) return true;
+  if (own && (value.kind === 'rollback' || (value.state === 'done' && value.untried !== true))) return true;
   return outcomes.get(release)?.result === 'completed';
 }
 

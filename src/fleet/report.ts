@@ -66,8 +66,8 @@ export interface HistoryRow {
   readonly at: string;
   readonly by: string;
   readonly note?: string;
-  /** `superseded`: something else was wanted before it had served everywhere. */
-  readonly outcome: OutcomeValue['result'] | 'preparing' | 'running' | 'paused' | 'superseded';
+  /** `superseded`: something else was wanted before it had served everywhere. `untried`: no container of it was wanted yet. */
+  readonly outcome: OutcomeValue['result'] | 'preparing' | 'running' | 'paused' | 'untried' | 'superseded';
   readonly reason?: string;
   /** It is the one wanted now. */
   readonly desired: boolean;
@@ -183,6 +183,7 @@ export function historyRows({ desired, rollout, releases, outcomes }: ComponentL
 
 function onItsWay(release: number, rollout: RolloutValue | undefined) {
   if (rollout?.release !== release || rollout.kind !== 'update') return undefined;
-  const { state } = rollout;
+  const { state, untried } = rollout;
+  if (untried === true) return 'untried';
   return state === 'preparing' || state === 'running' || state === 'paused' ? state : undefined;
 }

@@ -218,9 +218,11 @@ export function steps(input: StepsInput): Steps {
         return Math.min(AGAIN_MS * 2 ** (completeTries - 1), AGAIN_MAX_MS);
       }
       const decided = deciding(wanted);
-      const { conditions, writes } = completed(decided);
+      const { untried, release } = decided.rollout.value;
+      const serves = all.some((s) => s?.containers.some((c) => c.release === release));
+      const { conditions, writes } = completed(decided, serves);
       const { done } = await store.commit(conditions, writes);
-      if (done) tell(toldCompleted(decided));
+      if (done && untried !== true) tell(toldCompleted(decided));
       return AGAIN_MS;
     },
 

@@ -52,15 +52,29 @@ test('the barrier opens', () => {
 
 test('a rollout that is done says so, and so does its release', () => {
   const { deciding, write, rollout, outcome, desired } = etcd();
-  assert.equal(write(completed(deciding)), true);
+  assert.equal(write(completed(deciding, true)), true);
   assert.deepEqual(rollout(), rolloutOf({ state: 'done', endedAt: AT }));
   assert.deepEqual(outcome(2), { format: 1, result: 'completed', at: AT });
   assert.deepEqual(desired(), desiredOf());
 });
 
+test('a release that no host was to have a container of is done, but nobody knows how good it is', () => {
+  const { deciding, write, rollout, outcome } = etcd();
+  assert.equal(write(completed(deciding, false)), true);
+  const untried = rolloutOf({ state: 'done', endedAt: AT, untried: true });
+  assert.deepEqual([rollout(), outcome(2)], [untried, undefined]);
+  const later = etcd({ rollout: { state: 'done', endedAt: 'before', untried: true } });
+  assert.equal(later.write(completed(later.deciding, true)), true);
+  assert.deepEqual(later.rollout(), rolloutOf({ state: 'done', endedAt: 'before' }));
+  assert.equal(later.outcome(2)?.result, 'completed');
+  const back = etcd({ rollout: { kind: 'rollback' } });
+  assert.equal(back.write(completed(back.deciding, false)), true);
+  assert.equal(back.outcome(2)?.result, 'completed', 'it served before');
+});
+
 test('nothing is decided from what has changed since', () => {
   for (const key of [KEYS.desired('web'), KEYS.rollout('web')]) {
-    const decisions = (d: Deciding) => [opened(d), completed(d), failed(d, back)];
+    const decisions = (d: Deciding) => [opened(d), completed(d, true), failed(d, back)];
     for (const i of [0, 1, 2]) {
       const { put, deciding, write } = etcd();
       put(key, key === KEYS.desired('web') ? desiredOf({ generation: 6 }) : rolloutOf({ state: 'paused' }));

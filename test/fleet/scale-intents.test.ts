@@ -27,6 +27,7 @@ import {
   status,
   tells,
   updateOf,
+  writeRollout,
 } from './intents-ground.ts';
 
 const BY = 'ann@desk';
@@ -109,6 +110,16 @@ describe('scale', () => {
     await shipped(ground, 'web');
     assert.deepEqual(keyOf(ground)?.instances, { total: 2 });
   });
+});
+
+test('a release that has served nowhere is nothing to go back to', async () => {
+  const ground = await shop('web');
+  const { fleet, cluster } = ground;
+  await shipped(ground, 'web');
+  await update(fleet, updateOf(['web']));
+  writeRollout(cluster, 'web', { ...rolloutIn(cluster, 'web'), state: 'done', untried: true });
+  await update(fleet, updateOf(['web']));
+  assert.equal(rolloutIn(cluster, 'web').from, 1);
 });
 
 describe('a wait for it', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keys as keysOf } from '../../src/cluster/keys.ts';
-import { readScale, readShares, type SharesValue } from '../../src/cluster/values.ts';
+import { readOutcome, readScale, readShares, type SharesValue } from '../../src/cluster/values.ts';
 import { isGantryError } from '../../src/errors.ts';
 import type { Fleet } from '../../src/fleet/look.ts';
 import { type ScaleTo, scale } from '../../src/fleet/scale.ts';
@@ -85,6 +85,22 @@ test('a total is spread, follows the hosts that come and go start-first, and hol
   await fleet.update(3, { ...QUICK, image: 'app:2', instances: 6, total: 6 }, 2);
   assert.equal((await fleet.ended()).state, 'done', 'a host without a container is passed over');
   assert.equal(sum(counts(fleet)), 2);
+});
+
+test('a release that is rolled out where none is to be is good from its first container on', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1'] });
+  await presentEverywhere(fleet);
+  await fleet.update(1, QUICK);
+  await fleet.ended();
+  await waited(fleet, 0);
+  await fleet.update(2, { ...QUICK, image: 'app:1' }, 1);
+  const { state, untried } = await fleet.ended();
+  assert.deepEqual([state, untried], ['done', true]);
+  const outcome = () => readOutcome(fleet.cluster.get(fleet.keys.outcome('web', 2)))?.result;
+  assert.equal(outcome(), undefined);
+  assert.equal(await waited(fleet, 1), 'done: web: 2 containers serve on 2 hosts');
+  await until(() => outcome() === 'completed', { ...SOON, what: 'it to be known that release 2 serves' });
+  assert.equal(fleet.rollout()?.untried, undefined);
 });
 
 test('a total that moves is known from etcd: shares, who decided, and why', async (t) => {

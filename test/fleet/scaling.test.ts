@@ -16,6 +16,7 @@ import {
   releaseOf,
   said,
   serving1,
+  settled2,
   switched2,
 } from './rollout-builders.ts';
 
@@ -117,6 +118,17 @@ describe('a host without a container', () => {
   test('is done with a release as soon as it has it', () => {
     const none = switched2({ hasNone: true, memory: memoryOf({ generation: 5, provenAt: 999_999 }) });
     expectStep(said({ turns: [] }), none, 'settle: no container of it is to be here');
+  });
+});
+
+describe('a release that was rolled out where none was to be', () => {
+  const untried = said({ rollout: { state: 'done', untried: true }, turns: [] });
+
+  test('is known to be good when it serves for the first time', () => {
+    expectStep(untried, settled2({ hasNone: true }), 'wait for intent');
+    expectStep(untried, settled2({ arrived: false }), 'wait for intent');
+    expectStep(untried, settled2(), 'complete: release 2 serves for the first time');
+    expectStep(said({ rollout: { state: 'done' }, turns: [] }), settled2(), 'wait for intent');
   });
 });
 

@@ -231,7 +231,10 @@ export class SimSteps {
     if (all.some((s) => s?.settled !== generation)) {
       return Math.min(AGAIN_MS * 2 ** this.#completeTries++, AGAIN_MAX_MS);
     }
-    const { conditions, writes } = completed(this.#deciding(wanted));
+    const decided = this.#deciding(wanted);
+    const { release } = decided.rollout.value;
+    const serves = all.some((s) => s?.containers.some((c) => c.release === release));
+    const { conditions, writes } = completed(decided, serves);
     yield* this.#commit(`closes change ${generation}`, conditions, writes);
     return AGAIN_MS;
   }
