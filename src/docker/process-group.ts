@@ -1,8 +1,9 @@
 /**
- * Signals to what runs in a container, by the number that the engine knows its process by. That number is of the machine
- * of the engine: it is used only where the process of that number here is seen to be one of the container's.
+ * Signals to what runs in a container, by the number that the engine knows its process by. That number is one among the
+ * processes that the engine sees, which may have a process namespace of its own: a process here is taken for it only
+ * when it is in a cgroup of the container, too.
  */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { codeOf } from '../errors.ts';
 
 /**
@@ -10,9 +11,10 @@ import { codeOf } from '../errors.ts';
  * or this process may not.
  */
 export async function signalGroup(pid: number, container: string, name: NodeJS.Signals): Promise<boolean> {
-  if (pid <= 1 || !(await isOf(pid, container))) return false;
+  const here = pid > 1 ? await processHere(pid, container) : undefined;
+  if (here === undefined) return false;
   try {
-    process.kill(-pid, name);
+    process.kill(-here, name);
     return true;
   } catch (error) {
     if (['ESRCH', 'EPERM'].includes(codeOf(error))) return false;
@@ -20,8 +22,28 @@ export async function signalGroup(pid: number, container: string, name: NodeJS.S
   }
 }
 
+async function processHere(pid: number, container: string): Promise<number | undefined> {
+  if (await isOf(pid, container)) return pid;
+  for (const name of await readdir('/proc').catch(() => [])) {
+    const each = Number(name);
+    if (Number.isInteger(each) && (await isOf(each, container)) && (await numbersOf(each)).includes(pid))
+      return each;
+  }
+  return undefined;
+}
+
 /** By its cgroups, whose paths have the id of the container. cgroups(7) */
 async function isOf(pid: number, container: string): Promise<boolean> {
-  const cgroups = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
-  return cgroups.includes(container);
+  return (await told(pid, 'cgroup')).includes(container);
+}
+
+/** In each process namespace from this one inwards, without the innermost: that one is the container's. proc(5) */
+async function numbersOf(pid: number): Promise<readonly number[]> {
+  const [, numbers = ''] = /^NSpid:\s+(.*)$/m.exec(await told(pid, 'status')) ?? [];
+  return numbers.split(/\s+/).map(Number).slice(0, -1);
+}
+
+/** '': it has ended. */
+function told(pid: number, file: 'cgroup' | 'status'): Promise<string> {
+  return readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
 }
