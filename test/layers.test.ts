@@ -78,7 +78,9 @@ interface Import {
 }
 
 const sources = filesBelow('src', /\.ts$/).filter((file) => !file.includes('.generated.'));
-const written = ['src', 'test', 'examples', 'bin'].flatMap((folder) => filesBelow(folder, /\.(ts|mjs|js)$/));
+const written = ['src', 'build', 'test', 'examples', 'bin'].flatMap((folder) =>
+  filesBelow(folder, /\.(ts|mjs|cjs|js)$/),
+);
 
 test('imports go in one direction', () => {
   const wrong = sources
@@ -146,7 +148,7 @@ function importsOf(file: string): Import[] {
   const text = read(file);
   const fixed = [...text.matchAll(/^(?:import|export)\s+(type\s)?[^'";]*?from\s+'([^']+)'/gm)];
   const bare = [...text.matchAll(/^import\s+'([^']+)'/gm)];
-  const late = [...text.matchAll(/\bimport\(\s*'([^']+)'/g)];
+  const late = [...text.matchAll(/\b(?:import|require)\(\s*'([^']+)'/g)];
   return [
     ...fixed.map(([, type, specifier = '']) => ({ from: file, specifier, typeOnly: type !== undefined })),
     ...[...bare, ...late].map(([, specifier = '']) => ({ from: file, specifier, typeOnly: false })),

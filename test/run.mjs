@@ -52,8 +52,16 @@ function install(stop) {
 /** As `npm run build`, but committed files made from the schema are only compared: stale ones fail the run. */
 async function build(stop) {
   const generate = [join('dist', 'src', 'config', 'generate.js'), '--check'];
-  const code = await runCommand(join('node_modules', '.bin', 'tsc'), [], { stop });
-  return code || runCommand(process.execPath, generate, { stop });
+  const steps = [
+    [join('node_modules', '.bin', 'tsc')],
+    [process.execPath, ...generate],
+    [process.execPath, join('build', 'packages.mjs')],
+  ];
+  for (const [file, ...args] of steps) {
+    const code = await runCommand(file, args, { stop });
+    if (code !== 0) return code;
+  }
+  return 0;
 }
 
 /** As `npm run check`, whose types the build has checked. */

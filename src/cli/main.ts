@@ -2,7 +2,7 @@
  * The command line: argv to command. The only part that prints and sets exit codes. Everything heavy is
  * imported by the command that needs it, so that --help and completion stay fast.
  */
-import yargs, { type Argv } from 'yargs';
+import type { Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { withApiCommand } from './api-command.ts';
@@ -23,6 +23,7 @@ import { withSecretCommands } from './secret-commands.ts';
 import { endProcess, watchStreams } from './streams.ts';
 import { withTokenCommands } from './token-commands.ts';
 import { type Program, usageError } from './usage.ts';
+import { yargs } from './yargs.ts';
 
 const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 usage or config.';
 const WAIT_CODES = '3 the time is over, 4 no live host to wait for.';

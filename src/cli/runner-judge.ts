@@ -1,6 +1,5 @@
 /** Whether a runner does what a `job run` command asks, as that would do it itself. */
 import { isAbsolute, resolve } from 'node:path';
-import yargs from 'yargs';
 import type { Job } from '../config/job.ts';
 import { messageOf } from '../errors.ts';
 import type { JobFleet } from '../jobs/job-fleet.ts';
@@ -13,6 +12,7 @@ import { withCommon } from './options.ts';
 import { differingVariable } from './runner-environment.ts';
 import type { Request } from './runner-frames.ts';
 import { whoAsks } from './who-asks.ts';
+import { yargs } from './yargs.ts';
 
 /** What is to be run, for whom. */
 export interface Order {

@@ -4,12 +4,12 @@
  * write twice, its token renewal has no end: docs/decisions/0011-etcd.md.
  */
 import { X509Certificate } from 'node:crypto';
-import { type CallOptions, InterceptingCall, type Interceptor, type InterceptorOptions } from '@grpc/grpc-js';
-import { noop } from 'cockatiel';
-import { Etcd3, type IOptions } from 'etcd3';
+import type { CallOptions, Interceptor, InterceptorOptions } from '@grpc/grpc-js';
+import type { IOptions } from 'etcd3';
 import { GantryError, messageOf } from '../errors.ts';
 import { type Metrics, NO_METRICS, timed } from '../metrics/metrics.ts';
 import { isCutAtOnce, isTokenRefused, isWithoutAuthentication, wrongScheme } from './etcd-failures.ts';
+import { Etcd3, InterceptingCall, noop } from './etcd-package.ts';
 import { spokenAt } from './etcd-probe.ts';
 import {
   type Endpoint,

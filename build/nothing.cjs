@@ -1,0 +1,2 @@
+/** In the place of modules that nothing of gantryd calls. */
+module.exports = {};
