@@ -3,181 +3,23 @@
  * GANTRYD_FUZZ_MS makes it longer, GANTRYD_FUZZ_SEED another one.
  */
 import assert from 'node:assert/strict';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Route } from '../../src/api/route.ts';
 import { apiRoutes } from '../../src/api/routes.ts';
 import { seeded } from '../agent/world.ts';
 import { tempFolder } from '../ground/harness.ts';
 import { apiGround, type Ground } from './api-ground.ts';
+import { answerTo, HostileRequests, smuggled, statusOf } from './hostile.ts';
 
 const FUZZ_MS = Number(process.env.GANTRYD_FUZZ_MS || 3_000);
 const SEED = Number(process.env.GANTRYD_FUZZ_SEED || 7);
 const AT_ONCE = 16;
-const ANSWER_MS = 2_000;
 /** What is asked for while something else is made hard. */
 const FAIR_MS = 2_000;
 const MAX_GROWTH = 192 * 1024 * 1024;
 const MEGABYTE = Buffer.alloc(1024 * 1024, '[');
-
-const NAMES = ['shop', 'web', 'db', 'run-1', 'h1', 'nightly', '1', 'ci'];
-const HOSTILE = [
-  ...['..', '%2e%2e', '%2f', '..%2f..%2fetc', 'a%00', '%', '%zz', '%ff', '__proto__', 'constructor', 'a b'],
-  ...['%0d%0aset-cookie:x', '%E2%80%AE', 'a'.repeat(400), '-', '*', '?', '#', '%5c', ';', 'a%252fb'],
-];
-const VALUES: readonly unknown[] = [
-  ...[null, 0, -1, 1e300, 1.5, '', 'x', 'shop', '60s', true, [], [null], {}, [[]], ['web'], '__proto__'],
-  ...[
-    { name: 'web', repo: 'web' },
-    { components: [{ name: 'a', repo: 'b' }] },
-    'a'.repeat(5_000),
-    '\u0000',
-    '🚢',
-  ],
-];
-const HEADERS = [
-  ...['expect: 100-continue', 'transfer-encoding: chunked', 'content-length: 7', 'content-length: -1'],
-  ...[
-    'content-encoding: gzip',
-    'content-type: text/xml',
-    'if-match: "1"',
-    'if-match: *',
-    'connection: upgrade',
-  ],
-  ...[
-    'upgrade: websocket',
-    'expect: 200-ok',
-    'x-a: \tb',
-    'x-b:',
-    'last-event-id: ..',
-    'range: bytes=0-',
-    'host: other',
-    'te: trailers',
-  ],
-];
-
-type Random = ReturnType<typeof seeded>;
-
-class Sender {
-  readonly #random: Random;
-  readonly #routes: readonly Route[];
-  readonly #token: string;
-
-  constructor(random: Random, routes: readonly Route[], token: string) {
-    this.#random = random;
-    this.#routes = routes;
-    this.#token = token;
-  }
-
-  /** The bytes of one request, mostly well formed. */
-  request(): Buffer {
-    const route = this.#one(this.#routes);
-    const method = this.#chance(0.9) ? route.method : this.#one(['GET', 'PUT', 'OPTIONS', 'TRACE', 'BREW']);
-    const body = this.#chance(0.8)
-      ? JSON.stringify(this.#value(route))
-      : this.#one(['', '{', '[1,', '"', '\u0000']);
-    const hasBody = route.body !== undefined ? this.#chance(0.9) : this.#chance(0.1);
-    const lines = [
-      `${method} ${this.#path(route)}${this.#query(route)} HTTP/1.1`,
-      'host: 127.0.0.1',
-      `authorization: Bearer ${this.#chance(0.97) ? this.#token : 'gantryd_x_y'}`,
-      ...(hasBody ? ['content-type: application/json', `content-length: ${this.#length(body)}`] : []),
-      ...(this.#chance(0.15) ? [this.#one(HEADERS)] : []),
-    ];
-    return this.#spoilt(Buffer.from(`${lines.join('\r\n')}\r\n\r\n${hasBody ? body : ''}`));
-  }
-
-  #length(body: string): number {
-    const right = Buffer.byteLength(body);
-    return this.#chance(0.95) ? right : right + this.#whole(10);
-  }
-
-  #path({ path }: Route): string {
-    const parts = path.split('/').map((part) => {
-      if (!part.startsWith(':')) return this.#chance(0.98) ? part : this.#one(HOSTILE);
-      return this.#chance(0.8) ? this.#one(NAMES) : this.#one(HOSTILE);
-    });
-    return parts.join('/');
-  }
-
-  #query({ query = {} }: Route): string {
-    if (this.#chance(0.5)) return '';
-    const names = [...Object.keys(query), ...(this.#chance(0.1) ? ['x', '__proto__'] : [])];
-    const words = names.filter(() => this.#chance(0.4)).map((name) => `${name}=${this.#word(name)}`);
-    return words.length === 0 ? '' : `?${words.join('&')}`;
-  }
-
-  /** Nothing is waited for: what hangs would be the test's own doing. */
-  #word(name: string): string {
-    if (name === 'wait') return this.#one(['1ms', '0', 'soon', '-1', '']);
-    if (name === 'follow' || name === 'f') return this.#one(['0', 'false', 'maybe']);
-    return this.#one([
-      '0',
-      '1',
-      '-1',
-      'true',
-      '1:0',
-      'x',
-      '%00',
-      '%zz',
-      '999999999999',
-      'a'.repeat(3_000),
-      '',
-    ]);
-  }
-
-  #value({ body }: Route): unknown {
-    if (typeof body !== 'object' || this.#chance(0.15)) return this.#one(VALUES);
-    const { properties = {} } = body.schema as { readonly properties?: object };
-    const names = [...Object.keys(properties), ...(this.#chance(0.1) ? ['more', '__proto__'] : [])];
-    const fields = names.filter(() => this.#chance(0.6)).map((name) => [name, this.#one(VALUES)] as const);
-    return Object.fromEntries(fields);
-  }
-
-  #spoilt(bytes: Buffer): Buffer {
-    if (this.#chance(0.93)) return bytes;
-    if (this.#chance(0.5)) return bytes.subarray(0, this.#whole(bytes.length));
-    const spoilt = Buffer.from(bytes);
-    for (let i = 0; i < 3; i++) spoilt[this.#whole(spoilt.length)] = this.#whole(256);
-    return spoilt;
-  }
-
-  #chance(share: number): boolean {
-    return this.#random() < share;
-  }
-
-  #whole(below: number): number {
-    return Math.floor(this.#random() * below);
-  }
-
-  #one<T>(all: readonly T[]): T {
-    return all[this.#whole(all.length)] as T;
-  }
-}
-
-/** What is answered to the bytes; '': nothing, as to a request that never ends. */
-function answerTo(port: number, send: (socket: Socket) => void): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    const socket = connect(port, '127.0.0.1', () => send(socket));
-    const timer = setTimeout(() => socket.destroy(), ANSWER_MS);
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1').slice(0, 1_000);
-      if (/\r\n\r\n/.test(text.replace(/^HTTP\/1.1 100 [\s\S]*?\r\n\r\n/, ''))) socket.destroy();
-    });
-    socket.on('error', () => {}); // of the far end, which may cut what it refuses
-    socket.on('close', () => {
-      clearTimeout(timer);
-      resolve(text.replace(/^HTTP\/1.1 100 [\s\S]*?\r\n\r\n/, ''));
-    });
-  });
-}
-
-function statusOf(answer: string): number {
-  return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1] ?? 0);
-}
 
 interface Hardened extends Ground {
   readonly admin: string;
@@ -209,7 +51,7 @@ async function isFair({ ask, admin }: Hardened): Promise<void> {
 
 test('whatever is sent is answered, and never with a 500', async (t) => {
   const api = await hardened(t);
-  const sender = new Sender(seeded(SEED), apiRoutes(api.around), api.admin);
+  const sender = new HostileRequests(seeded(SEED), apiRoutes(api.around), () => api.admin);
   const lag = monitorEventLoopDelay({ resolution: 5 });
   lag.enable();
   const before = process.memoryUsage().rss;
@@ -218,7 +60,7 @@ test('whatever is sent is answered, and never with a 500', async (t) => {
   const one = async () => {
     while (performance.now() < end) {
       const bytes = sender.request();
-      const answer = await answerTo(api.api.port, (socket) => socket.end(bytes));
+      const answer = await answerTo(api.api, (socket) => socket.end(bytes));
       const status = statusOf(answer);
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
       assert.notEqual(status, 500, `${bytes.toString('latin1').slice(0, 2_000)}\n${answer}`);
@@ -251,9 +93,9 @@ test('a body of 100 MB is refused at the cost of its headers, and one that does 
   };
   const chunked = Buffer.concat([Buffer.from('100000\r\n'), MEGABYTE, Buffer.from('\r\n')]);
   const answers = await Promise.all([
-    answerTo(api.api.port, flood(head('content-length: 104857600'), MEGABYTE)),
-    answerTo(api.api.port, flood(head('content-length: 104857600'), MEGABYTE)),
-    answerTo(api.api.port, flood(head('transfer-encoding: chunked'), chunked)),
+    answerTo(api.api, flood(head('content-length: 104857600'), MEGABYTE)),
+    answerTo(api.api, flood(head('content-length: 104857600'), MEGABYTE)),
+    answerTo(api.api, flood(head('transfer-encoding: chunked'), chunked)),
   ]);
   assert.deepEqual(answers.map(statusOf), [413, 413, 413]);
   assert.ok(process.memoryUsage().rss - before < MAX_GROWTH);
@@ -271,7 +113,7 @@ test('those who send slowly are sent away, and keep nobody from being answered',
   };
   const began = performance.now();
   const slow = Array.from({ length: 200 }, (_, i) =>
-    answerTo(api.api.port, (socket) => {
+    answerTo(api.api, (socket) => {
       socket.write(heads[i % heads.length] ?? '');
       void drip(socket);
     }),
@@ -302,4 +144,25 @@ test('the worst config that fits is answered soon', async (t) => {
     t.diagnostic(`${status} in ${Math.round(took)} ms`);
     assert.ok(status === 422 && took < FAIR_MS);
   }
+});
+
+test('of a request that could be read as two one is answered, or none', async (t) => {
+  const api = await hardened(t);
+  for (const [name, bytes] of Object.entries(smuggled(api.admin))) {
+    let all = '';
+    await answerTo(api.api, (socket) => {
+      socket.removeAllListeners('data');
+      socket.on('data', (chunk) => {
+        all += chunk.toString('latin1');
+      });
+      socket.end(bytes, 'latin1');
+    });
+    const statuses = [...all.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, status]) => Number(status));
+    assert.deepEqual(
+      [statuses.length, (statuses[0] ?? 0) >= 400],
+      [1, true],
+      `${name}: ${all.slice(0, 300)}`,
+    );
+  }
+  assert.deepEqual(api.defects, []);
 });

@@ -37,10 +37,11 @@ export async function jsonBody({ request }: Call): Promise<unknown> {
   return parseBody(await readBody(request, BOUNDS, () => undefined));
 }
 
-/** What those clients take for the server's own fault is 500, whatever of it. */
+/** What those clients take for the server's own fault is 500, whatever of it; who sent his request too slowly is told. */
 export function statusOf(error: GantryError): number {
   const { status } = problemOf(error);
-  return error.retryable || status > 500 ? 500 : status;
+  const isOurs = status > 500 || (error.retryable && error.code !== 'too-slow');
+  return isOurs ? 500 : status;
 }
 
 /** Why, where the older system had no place for it: what is no header is left out. */
