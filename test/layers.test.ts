@@ -57,6 +57,7 @@ const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = {
 const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   dockerode: 'src/docker/',
   'http-proxy': 'src/proxy/hardening.ts',
+  undici: 'src/proxy/llhttp.ts',
   got: 'src/checks/',
   yargs: 'src/cli/',
   ajv: 'src/config/',

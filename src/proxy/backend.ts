@@ -5,12 +5,13 @@
 import type { Socket } from 'node:net';
 import { AnswerTally } from './answers.ts';
 import { Hold, type HoldKind } from './hold.ts';
-import { IdlePool } from './idle-pool.ts';
+import { IdlePools, RestingSocket } from './idle-pool.ts';
 import { Leaving } from './leaving.ts';
 import type { BackendReport, Peer } from './protocol.ts';
 import type { Backend, LeaveTerms } from './routes.ts';
 import { SETTLED } from './slow-start.ts';
 import { NO_RELEASE, TrafficTally } from './traffic.ts';
+import type { Upstream } from './upstream.ts';
 
 const MAX_PEERS_REPORTED = 20;
 /** A port of a backend that could not be dialled is left to one client in so long, unless there is no other. */
@@ -30,7 +31,8 @@ export class LiveBackend {
   traffic: TrafficTally;
   readonly #released: (backend: LiveBackend) => void;
   readonly #holds = new Set<Hold>();
-  readonly #pools = new Map<number, IdlePool>();
+  readonly #idle = new IdlePools<RestingSocket>();
+  readonly #upstreams = new IdlePools<Upstream>();
   #counts = { request: 0, upgraded: 0, tcp: 0 };
   #address: BackendAddress;
   /** Connections dialled to this address. */
@@ -201,19 +203,32 @@ export class LiveBackend {
   }
 
   takeIdle(containerPort: number): Socket | undefined {
-    return this.#pools.get(this.addressFor(containerPort).port)?.take();
+    return this.#idle.take(this.addressFor(containerPort).port)?.socket;
   }
 
   /** Unless the table leads elsewhere by now. */
   keepIdle(socket: Socket, keepMs: number): void {
+    const port = this.#keptFor(socket);
+    if (port !== undefined) this.#idle.put(port, new RestingSocket(socket), keepMs);
+  }
+
+  takeUpstream(containerPort: number): Upstream | undefined {
+    return this.#upstreams.take(this.addressFor(containerPort).port);
+  }
+
+  /** As keepIdle. */
+  keepUpstream(upstream: Upstream, keepMs: number): void {
+    upstream.user = undefined;
+    const port = this.#keptFor(upstream.socket);
+    if (port !== undefined) this.#upstreams.put(port, upstream, keepMs);
+  }
+
+  /** The port it is kept for; undefined: it is of no use any more, and closed. */
+  #keptFor(socket: Socket): number | undefined {
     const port = socket.remotePort;
-    if (!this.#routed || !this.#present.has(socket) || port === undefined) return void socket.destroy();
-    let pool = this.#pools.get(port);
-    if (pool === undefined) {
-      pool = new IdlePool();
-      this.#pools.set(port, pool);
-    }
-    pool.put(socket, keepMs);
+    if (this.#routed && this.#present.has(socket) && port !== undefined) return port;
+    socket.destroy();
+    return undefined;
   }
 
   /** What is open now, the oldest first. */
@@ -227,7 +242,8 @@ export class LiveBackend {
    */
   tick(now: number): readonly Peer[] {
     for (const hold of this.#holds) hold.sample(now);
-    for (const pool of this.#pools.values()) pool.expire(now);
+    this.#idle.expire(now);
+    this.#upstreams.expire(now);
     const leaving = this.#leaving;
     if (leaving === undefined) return [];
     const silent = [...this.#holds].filter((hold) => leaving.isSilent(hold, now));
@@ -265,6 +281,7 @@ export class LiveBackend {
   }
 
   #closeIdle(): void {
-    for (const pool of this.#pools.values()) pool.close();
+    this.#idle.close();
+    this.#upstreams.close();
   }
 }

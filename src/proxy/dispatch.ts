@@ -3,7 +3,7 @@
  * when the dial fails; waits where there is none and the route has a waiting room. Reads the route anew
  * before each try, so a table swapped meanwhile counts. Nothing of the client has been read or sent before `found`.
  */
-import { connect, type Socket } from 'node:net';
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { LiveBackend } from './backend.ts';
 import type { Hold, HoldKind } from './hold.ts';
 import type { LiveRoute } from './live-route.ts';
@@ -33,6 +33,10 @@ export interface DispatchOutcome {
   notFound(dialled: number): void;
   /** It may take a while: who asks looks after the client, and cancels when it leaves. May come again. */
   waits?(): void;
+  /** An idle connection of its own kind, instead of a plain one. */
+  idle?(backend: LiveBackend, containerPort: number): Socket | undefined;
+  /** Begins to connect, in its own way. */
+  dial?(options: TcpNetConnectOpts): Socket;
 }
 
 export class Dispatch implements Waiter {
@@ -64,7 +68,7 @@ export class Dispatch implements Waiter {
     if (backend === undefined) return void this.#none(route.room);
     const hold = backend.hold(this.#kind, this.#client);
     this.#hold = hold;
-    const idle = reuse ? backend.takeIdle(containerPort) : undefined;
+    const idle = reuse ? this.#idle(backend, containerPort) : undefined;
     if (idle !== undefined) return void this.#outcome.found(idle, hold, true);
     this.#dial(hold, containerPort, route.limits.connectTimeoutMs);
   }
@@ -118,6 +122,11 @@ export class Dispatch implements Waiter {
     this.#hold = undefined;
   }
 
+  #idle(backend: LiveBackend, containerPort: number): Socket | undefined {
+    if (this.#outcome.idle === undefined) return backend.takeIdle(containerPort);
+    return this.#outcome.idle(backend, containerPort);
+  }
+
   #giveUp(dialled: number): void {
     this.#entrance.unserved.refused();
     this.#outcome.notFound(dialled);
@@ -135,13 +144,14 @@ export class Dispatch implements Waiter {
   #dial(hold: Hold, containerPort: number, timeoutMs: number): void {
     const { backend } = hold;
     this.#dialled += 1;
-    const socket = connect({
+    const options = {
       ...backend.addressFor(containerPort),
       allowHalfOpen: this.#kind === 'tcp',
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEPALIVE_MS,
-    });
+    };
+    const socket = this.#outcome.dial?.(options) ?? connect(options);
     backend.dialled(socket);
     this.#dialling = socket;
     const timer =

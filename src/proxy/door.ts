@@ -5,7 +5,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { LiveBackend } from './backend.ts';
 import { TCP_KEEPALIVE_MS } from './dispatch.ts';
-import { HttpSide } from './http.ts';
+import { type HttpPath, HttpSide } from './http.ts';
 import type { HttpEntrance } from './http-client.ts';
 import type { LiveRoute } from './live-route.ts';
 import type { RoutedListener } from './routes.ts';
@@ -23,6 +23,8 @@ export interface DoorPlan {
 }
 
 export interface DoorEvents {
+  /** Of all doors. */
+  readonly httpPath?: HttpPath | undefined;
   /** The container port answered, or did not. */
   reached(backend: LiveBackend, port: number, error?: Error): void;
   /** The kernel refused to hand over a connection (out of file descriptors, say). The door stays open. */
@@ -158,7 +160,7 @@ export class Door implements HttpEntrance {
 
   #lead(socket: Socket): void {
     if (this.plan.listener.kind === 'tcp') return void acceptTcp(this, socket);
-    this.#http ??= new HttpSide(this, this.route.limits);
+    this.#http ??= new HttpSide(this, this.route.limits, this.#events.httpPath);
     this.#http.accept(socket);
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 
-const REQUEST_DROPPED = new Set([
+export const REQUEST_DROPPED = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',
@@ -80,7 +80,12 @@ export function requestTarget(url: string): string {
 /** How long a backend promises to keep an idle connection, from its Keep-Alive header. */
 export function keepAliveHintMs(res: IncomingMessage): number | undefined {
   const hint = res.headers['keep-alive'];
-  const timeout = typeof hint === 'string' ? /(?:^|[,\s])timeout=(\d{1,6})/i.exec(hint) : null;
+  return typeof hint === 'string' ? keepAliveMs(hint) : undefined;
+}
+
+/** The same from the header's value. */
+export function keepAliveMs(hint: string): number | undefined {
+  const timeout = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(hint);
   return timeout === null ? undefined : Number(timeout[1]) * 1_000;
 }
 
@@ -95,7 +100,7 @@ export function isReplayable(req: IncomingMessage): boolean {
   return (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') && !hasBody(req);
 }
 
-function isResponseDropped(
+export function isResponseDropped(
   name: string,
   listed: Set<string> | undefined,
   status: number | undefined,
@@ -104,11 +109,11 @@ function isResponseDropped(
   return RESPONSE_DROPPED.has(name) || (listed?.has(name) ?? false);
 }
 
-function connectionListed(connection: string | undefined): Set<string> | undefined {
-  if (connection === undefined || connection === 'keep-alive' || connection === 'close') return undefined;
+export function connectionListed(connection: string | undefined): Set<string> | undefined {
+  if (connection === undefined || /^(keep-alive|close)$/i.test(connection)) return undefined;
   return new Set(connection.split(',').map((name) => name.trim().toLowerCase()));
 }
 
-function plainAddress(address: string): string {
+export function plainAddress(address: string): string {
   return address.startsWith('::ffff:') ? address.slice(7) : address;
 }

@@ -1,5 +1,5 @@
 /**
- * Idle keep-alive connections to one port of one container, newest first. A connection that
+ * Idle keep-alive connections to the ports of one container, newest first. A connection that
  * says anything, ends or fails while idle is dropped; none is kept longer than a few seconds,
  * because servers close idle connections too and the later the more often as it is reused.
  */
@@ -9,50 +9,107 @@ import type { Socket } from 'node:net';
 export const IDLE_UPSTREAM_MS = 4_000;
 const MAX_IDLE_PER_PORT = 128;
 
-interface Idle {
+/** A connection that can be left alone for a while. */
+export interface Restful {
   readonly socket: Socket;
-  readonly until: number;
-  readonly forget: () => void;
+  /** Until when, by performance.now(). */
+  restsUntil: number;
+  /** From now on it tells the pool when it is of no use any more. */
+  rest(pool: Dropping<this>): void;
+  /** It is used again. */
+  wake(): void;
 }
 
-export class IdlePool {
-  #idle: Idle[] = [];
+export interface Dropping<T> {
+  drop(connection: T): void;
+}
 
-  take(): Socket | undefined {
+class IdlePool<T extends Restful> implements Dropping<T> {
+  #idle: T[] = [];
+
+  take(): T | undefined {
     const now = performance.now();
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
-      last.forget();
-      if (last.until > now && isUsable(last.socket)) return last.socket;
+      last.wake();
+      if (last.restsUntil > now && isUsable(last.socket)) return last;
       last.socket.destroy();
     }
     return undefined;
   }
 
-  put(socket: Socket, keepMs: number): void {
+  put(connection: T, keepMs: number): void {
     const full = this.#idle.length >= MAX_IDLE_PER_PORT;
-    if (full || keepMs <= 0 || !isUsable(socket)) return void socket.destroy();
-    const gone = () => {
-      this.#idle = this.#idle.filter((idle) => idle.socket !== socket);
-      socket.destroy();
-    };
-    for (const event of IDLE_EVENTS) socket.on(event, gone);
-    const forget = () => {
-      for (const event of IDLE_EVENTS) socket.removeListener(event, gone);
-    };
-    this.#idle.push({ socket, until: performance.now() + keepMs, forget });
+    if (full || keepMs <= 0 || !isUsable(connection.socket)) return void connection.socket.destroy();
+    connection.restsUntil = performance.now() + keepMs;
+    connection.rest(this);
+    this.#idle.push(connection);
+  }
+
+  drop(connection: T): void {
+    this.#idle = this.#idle.filter((idle) => idle !== connection);
+    connection.socket.destroy();
   }
 
   expire(now: number): void {
-    const expired = this.#idle.filter((idle) => idle.until <= now);
+    const expired = this.#idle.filter(({ restsUntil }) => restsUntil <= now);
     if (expired.length === 0) return;
-    this.#idle = this.#idle.filter((idle) => idle.until > now);
-    for (const idle of expired) idle.socket.destroy();
+    this.#idle = this.#idle.filter(({ restsUntil }) => restsUntil > now);
+    for (const { socket } of expired) socket.destroy();
   }
 
   close(): void {
     const all = this.#idle;
     this.#idle = [];
-    for (const idle of all) idle.socket.destroy();
+    for (const { socket } of all) socket.destroy();
+  }
+}
+
+/** One pool for each port. */
+export class IdlePools<T extends Restful> {
+  readonly #pools = new Map<number, IdlePool<T>>();
+
+  take(port: number): T | undefined {
+    return this.#pools.get(port)?.take();
+  }
+
+  put(port: number, connection: T, keepMs: number): void {
+    let pool = this.#pools.get(port);
+    if (pool === undefined) {
+      pool = new IdlePool();
+      this.#pools.set(port, pool);
+    }
+    pool.put(connection, keepMs);
+  }
+
+  expire(now: number): void {
+    for (const pool of this.#pools.values()) pool.expire(now);
+  }
+
+  close(): void {
+    for (const pool of this.#pools.values()) pool.close();
+  }
+}
+
+/** A connection that nobody listens to otherwise while it rests. */
+export class RestingSocket implements Restful {
+  readonly socket: Socket;
+  restsUntil = 0;
+  #gone: (() => void) | undefined;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+  }
+
+  rest(pool: Dropping<RestingSocket>): void {
+    const gone = () => pool.drop(this);
+    for (const event of IDLE_EVENTS) this.socket.on(event, gone);
+    this.#gone = gone;
+  }
+
+  wake(): void {
+    if (this.#gone === undefined) return;
+    for (const event of IDLE_EVENTS) this.socket.removeListener(event, this.#gone);
+    this.#gone = undefined;
   }
 }
 

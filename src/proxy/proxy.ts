@@ -11,6 +11,7 @@ import { LiveBackend } from './backend.ts';
 import { countsIn } from './counts.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
+import type { HttpPath } from './http.ts';
 import { LiveRoute } from './live-route.ts';
 import type { SavedTables } from './persist.ts';
 import type { Change, OwnedTable, Peer, ProxyCounts, ProxyStatus, PutTable } from './protocol.ts';
@@ -38,6 +39,8 @@ const TICK_MS = 1_000;
 export interface ProxyOptions {
   readonly tablesPath: string;
   readonly log: Log;
+  /** For comparing the two: fast unless said otherwise. */
+  readonly httpPath?: HttpPath;
 }
 
 export type ChangeListener = (owner: string, change: Change) => void;
@@ -62,6 +65,7 @@ export class DataPlane {
     this.#log = options.log;
     this.#tables = new Tables(options.tablesPath, options.log);
     this.#doors = new Doors({
+      httpPath: options.httpPath,
       reached: (backend, port, error) => this.#reached(backend, port, error),
       acceptFailed: (door, error) =>
         this.#log.warn('a connection could not be accepted', { place: placeKey(door), why: error.message }),

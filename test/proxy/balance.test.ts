@@ -6,7 +6,7 @@ import http, { type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { it, type TestContext } from 'node:test';
 import { SILENT } from '../../src/log.ts';
 import { ensureProxy, upgradeProxy } from '../../src/proxy/launch.ts';
 import { DataPlane } from '../../src/proxy/proxy.ts';
@@ -20,6 +20,7 @@ import {
   openOn,
   type TestBackend,
   tableOf,
+  onBothPaths as test,
   until,
   untilIdle,
 } from './ground.ts';
@@ -197,7 +198,7 @@ async function planeWith(t: TestContext, tables: DataPlane['tables']): Promise<D
   return plane;
 }
 
-test('what an older process carries counts, as long as it does', async (t) => {
+it('what an older process carries counts, as long as it does', async (t) => {
   const folder = await stateDir(t);
   const place = await town(t);
   const client = await ensureProxy({ stateDir: folder });

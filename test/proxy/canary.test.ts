@@ -3,13 +3,24 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { Socket } from 'node:net';
-import { test } from 'node:test';
+import { it } from 'node:test';
 import { mergedAnswers } from '../../src/proxy/answers.ts';
 import { LiveBackend } from '../../src/proxy/backend.ts';
 import { bucketOf } from '../../src/proxy/latency.ts';
 import { LiveRoute } from '../../src/proxy/live-route.ts';
 import { type CanarySplit, DEFAULT_LIMITS, type RouteKind } from '../../src/proxy/routes.ts';
-import { ask, dial, type Ground, ground, heard, OWNER, type TestBackend, tableOf, until } from './ground.ts';
+import {
+  ask,
+  dial,
+  type Ground,
+  ground,
+  heard,
+  OWNER,
+  type TestBackend,
+  tableOf,
+  onBothPaths as test,
+  until,
+} from './ground.ts';
 
 const PORT = 80;
 
@@ -23,7 +34,7 @@ function split(percent: number, ...ids: readonly string[]): CanarySplit {
   return { id: 'release 2', backends: ids, percent };
 }
 
-test('exactly the share of the clients goes to the canary, evenly over time', () => {
+it('exactly the share of the clients goes to the canary, evenly over time', () => {
   for (const percent of [1, 10, 33, 50, 99]) {
     const route = new LiveRoute(backends('old', 'other', 'new'), DEFAULT_LIMITS, {
       canary: split(percent, 'new'),
@@ -38,7 +49,7 @@ test('exactly the share of the clients goes to the canary, evenly over time', ()
   }
 });
 
-test('within a group the backend with the least open is picked', () => {
+it('within a group the backend with the least open is picked', () => {
   const [a, b, c] = backends('a', 'b', 'new') as [LiveBackend, LiveBackend, LiveBackend];
   const route = new LiveRoute([a, b, c], DEFAULT_LIMITS, { canary: split(10, 'new') });
   const client = {} as Socket;
@@ -46,7 +57,7 @@ test('within a group the backend with the least open is picked', () => {
   assert.deepEqual([route.pick(PORT)?.name.id, route.pick(PORT)?.name.id], ['b', 'b']);
 });
 
-test('a group that nobody can be led to leaves its clients to the other', () => {
+it('a group that nobody can be led to leaves its clients to the other', () => {
   const all = backends('old', 'new') as [LiveBackend, LiveBackend];
   const [old, young] = all;
   const route = new LiveRoute(all, DEFAULT_LIMITS, { canary: split(50, 'new') });
@@ -225,7 +236,7 @@ test('upgrades are counted by how they are answered', async (t) => {
   );
 });
 
-test('counts of several processes make one', () => {
+it('counts of several processes make one', () => {
   const one = { requests: 3, errors: 1, latency: [1, 1] };
   assert.deepEqual(mergedAnswers([one, { requests: 1, errors: 0, latency: [0, 0, 1] }]), {
     requests: 4,

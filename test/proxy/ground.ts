@@ -10,10 +10,11 @@ import http, { type IncomingHttpHeaders, type RequestListener } from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { SILENT } from '../../src/log.ts';
+import type { HttpPath } from '../../src/proxy/http.ts';
 import { DataPlane } from '../../src/proxy/proxy.ts';
 import {
   DEFAULT_LIMITS,
@@ -50,6 +51,21 @@ export function ownAddress(): string {
   return `127.${part()}.${part()}.${part()}`;
 }
 
+export const HTTP_PATHS: readonly HttpPath[] = ['fast', 'http-proxy'];
+const pathOf = new WeakMap<object, HttpPath>();
+
+/** One test for each path that http takes through the proxy, side by side; `ground` knows on which it stands. */
+export function onBothPaths(name: string, check: (t: TestContext) => Promise<void>): void {
+  test(name, { concurrency: true }, async (t) => {
+    const on = (path: HttpPath) =>
+      t.test(path, (each) => {
+        pathOf.set(each, path);
+        return check(each);
+      });
+    await Promise.all(HTTP_PATHS.map(on));
+  });
+}
+
 export interface TestBackend {
   readonly id: string;
   readonly host: string;
@@ -63,6 +79,7 @@ export interface TestBackend {
 
 export interface Ground {
   readonly plane: DataPlane;
+  readonly httpPath: HttpPath;
   readonly address: string;
   readonly port: number;
   readonly containerPort: number;
@@ -86,7 +103,8 @@ export interface Ground {
 
 export async function ground(t: TestContext): Promise<Ground> {
   const folder = await mkdtemp(join(tmpdir(), 'gantryd-proxy-'));
-  const plane = new DataPlane({ tablesPath: join(folder, 'tables.json'), log: SILENT });
+  const httpPath = pathOf.get(t) ?? 'fast';
+  const plane = new DataPlane({ tablesPath: join(folder, 'tables.json'), log: SILENT, httpPath });
   const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })];
   t.after(async () => {
     for (const step of undo.reverse()) await step();
@@ -122,6 +140,7 @@ export async function ground(t: TestContext): Promise<Ground> {
 
   return {
     plane,
+    httpPath,
     address,
     port,
     containerPort,

@@ -1,9 +1,9 @@
 /** One test for each defect of http-proxy 1.18.1 that src/proxy/hardening.ts closes. */
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { test } from 'node:test';
+import { it } from 'node:test';
 import { queryObjects } from 'node:v8';
-import { ask, ground, heard, until, untilIdle } from './ground.ts';
+import { ask, ground, heard, onBothPaths as test, until, untilIdle } from './ground.ts';
 
 test('a client that leaves while it waits closes the connection to the backend', async (t) => {
   const g = await ground(t);
@@ -290,7 +290,7 @@ test('the path reaches the backend as the client wrote it', async (t) => {
   assert.equal((await ask(g.url, { method: 'OPTIONS', path: '*' })).body, '*');
 });
 
-test('an open WebSocket keeps neither its request nor its answer in memory', async (t) => {
+it('an open WebSocket keeps neither its request nor its answer in memory', async (t) => {
   const g = await ground(t);
   const agreeing = await g.tcp('a', (socket) => {
     const agreed = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';

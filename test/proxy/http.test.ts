@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { Socket } from 'node:net';
-import { test } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
-import { ask, ground, heard, openOn, until, untilIdle } from './ground.ts';
+import { ask, ground, heard, openOn, onBothPaths as test, until, untilIdle } from './ground.ts';
 
 const UPGRADE = 'GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n';
 const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n';

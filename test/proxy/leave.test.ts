@@ -2,9 +2,19 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http, { type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { type TestContext, test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { WebSocket, WebSocketServer } from 'ws';
-import { ask, type Ground, ground, heard, openOn, type TestBackend, until, untilIdle } from './ground.ts';
+import {
+  ask,
+  type Ground,
+  ground,
+  heard,
+  openOn,
+  type TestBackend,
+  onBothPaths as test,
+  until,
+  untilIdle,
+} from './ground.ts';
 
 const TCP = { kind: 'tcp' } as const;
 const SILENCE = { leave: { idleTimeoutMs: 300, closeSpreadMs: 0 } };

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { test } from 'node:test';
+import { it } from 'node:test';
 import { proxyText } from '../../src/metrics/proxy-text.ts';
 import { countsOf, mergedCounts } from '../../src/proxy/counts.ts';
 import { ensureProxy, upgradeProxy } from '../../src/proxy/launch.ts';
@@ -10,7 +10,7 @@ import type { ProxyCounts, TrafficReport } from '../../src/proxy/protocol.ts';
 import type { DataPlane } from '../../src/proxy/proxy.ts';
 import { Traffic } from '../../src/proxy/traffic.ts';
 import { parseExposition, seriesSum } from '../metrics/exposition.ts';
-import { ask, dial, ground, heard, OWNER, tableOf, until, untilIdle } from './ground.ts';
+import { ask, dial, ground, heard, OWNER, tableOf, onBothPaths as test, until, untilIdle } from './ground.ts';
 import { openStreams, stateDir, town } from './process-ground.ts';
 
 const LEFT = 0;
@@ -142,7 +142,7 @@ test('tcp clients count when they are led somewhere, and those that wait or are 
   await untilIdle(g.plane);
 });
 
-test('releases that nobody leads to are forgotten but for the latest, and components have a bound', () => {
+it('releases that nobody leads to are forgotten but for the latest, and components have a bound', () => {
   const traffic = new Traffic();
   const held = traffic.of('shop', 'web', '1');
   for (let release = 2; release <= 30; release++) traffic.of('shop', 'web', String(release));
@@ -160,7 +160,7 @@ test('releases that nobody leads to are forgotten but for the latest, and compon
   assert.ok(traffic.reports().length <= 501);
 });
 
-test('counts of several processes are summed, a drain of both is one', () => {
+it('counts of several processes are summed, a drain of both is one', () => {
   const report = (answered: number): TrafficReport => ({
     ...{ owner: 'shop', component: 'web', release: '1', answers: [0, 0, answered, 0, 0, 0] },
     ...{ latency: [answered], tookMs: answered, tcp: 1, dialFailures: 0, held: 0, refused: 0 },
@@ -195,7 +195,7 @@ test('counts of several processes are summed, a drain of both is one', () => {
   assert.deepEqual(countsOf(all, 'other'), { traffic: [], open: [], drains: [] });
 });
 
-test('over a handover the sums go on: nothing is lost while the older proxy lives, nor when it ends', async (t) => {
+it('over a handover the sums go on: nothing is lost while the older proxy lives, nor when it ends', async (t) => {
   const folder = await stateDir(t);
   const place = await town(t);
   const client = await ensureProxy({ stateDir: folder });
