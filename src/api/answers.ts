@@ -8,13 +8,8 @@ import type { Reply } from './route.ts';
 /** What is still sent to a request that was answered is read for so long, so that the answer arrives. */
 const LINGER_MS = 1_000;
 
-/** The whole answer. Whoever still sends a body that nobody asked for is cut soon after. */
-export function send(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { status, headers = {}, body }: Reply,
-  type: string,
-): void {
+/** The whole answer. */
+export function send(response: ServerResponse, { status, headers = {}, body }: Reply, type: string): void {
   const text = body === undefined ? '' : JSON.stringify(body);
   response.writeHead(status, {
     'cache-control': 'no-store',
@@ -24,11 +19,14 @@ export function send(
     ...headers,
   });
   response.end(text);
-  if (hasBody(request.headers) && !request.complete) linger(request);
 }
 
-/** Node goes on reading; a connection that ends at once would take the answer with it. */
-function linger(request: IncomingMessage): void {
+/**
+ * Whoever was answered and still sends a body is cut soon after: Node reads on for as long as he likes, and a connection
+ * that ends at once would take the answer with it.
+ */
+export function linger(request: IncomingMessage): void {
+  if (!hasBody(request.headers) || request.complete) return;
   const { socket } = request;
   const timer = setTimeout(() => {
     if (!request.complete) socket.destroy();

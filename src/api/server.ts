@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import { type Metrics, NO_METRICS } from '../metrics/metrics.ts';
-import { refuseClient, send } from './answers.ts';
+import { linger, refuseClient, send } from './answers.ts';
 import { ANYBODY, allow, type Door, type Known } from './auth.ts';
 import {
   hasBody,
@@ -232,6 +232,7 @@ class Serving {
     const asked = this.#askedOn(request.socket);
     const gone = new AbortController();
     asked.add(gone);
+    response.once('finish', () => linger(request));
     response.once('close', () => {
       asked.delete(gone);
       gone.abort();
@@ -318,7 +319,7 @@ class Serving {
     const { status, headers, body } = problemOf(error);
     if (body.code === 'internal') this.#options.onDefect?.(error);
     const again = status === 503 && body.retryable ? { 'retry-after': '1' } : {};
-    send(request, response, { status, headers: { ...again, ...headers }, body }, PROBLEM);
+    send(response, { status, headers: { ...again, ...headers }, body }, PROBLEM);
   }
 }
 
@@ -340,8 +341,7 @@ async function reply(route: Route, call: Call): Promise<void> {
     // Whoever does not read his answer holds it.
     if (quiet) call.request.socket.setTimeout(IDLE_TIMEOUT_MS);
   }
-  const { request, response } = call;
-  if (answer !== undefined && !response.headersSent) send(request, response, answer, 'application/json');
+  if (answer !== undefined && !call.response.headersSent) send(call.response, answer, 'application/json');
 }
 
 function addressOf({ socket }: IncomingMessage): string {

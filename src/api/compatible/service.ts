@@ -81,9 +81,9 @@ function pageOf(error: unknown): Page {
   if (error instanceof Page) return error;
   if (!isGantryError(error) || error.code === 'forbidden') throw error;
   const { status } = problemOf(error);
-  const isClients = !error.retryable && ['usage', 'config-invalid', 'too-large'].includes(error.code);
+  const isClients = ['usage', 'config-invalid', 'too-large'].includes(error.code) && !error.retryable;
   const words = error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
-  return new Page(isClients && status < 500 ? 400 : 500, words);
+  return new Page((isClients && status < 500) || error.code === 'too-slow' ? 400 : 500, words);
 }
 
 async function list(around: ApiAround): Promise<Reply> {
