@@ -113,3 +113,26 @@ function checkBuckets(name: string, samples: readonly Sample[]): void {
     );
   }
 }
+
+/** Of a histogram, all its series together, in what came between two texts: between bounds it is a straight line. */
+export function quantile(share: number, name: string, text: string, before: string): number {
+  const bounds = new Set(
+    (parseExposition(text).get(name)?.samples ?? []).flatMap(({ labels }) => labels.le ?? []),
+  );
+  const upTo = (le: string) =>
+    seriesSum(text, `${name}_bucket`, { le }) - seriesSum(before, `${name}_bucket`, { le });
+  const sorted = [...bounds].sort(
+    (a, b) => Number(a.replace('+Inf', 'Infinity')) - Number(b.replace('+Inf', 'Infinity')),
+  );
+  const wanted = share * upTo('+Inf');
+  let [from, below] = [0, 0];
+  for (const le of sorted) {
+    const here = upTo(le);
+    if (here >= wanted && here > below)
+      return le === '+Inf'
+        ? Number.POSITIVE_INFINITY
+        : from + ((Number(le) - from) * (wanted - below)) / (here - below);
+    [from, below] = [Number(le), here];
+  }
+  return Number.NaN;
+}
