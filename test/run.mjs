@@ -11,19 +11,26 @@ import { closing, readResults } from './ground/results.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from './ground/setup.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-/** One after the other; the groups of a stage side by side. */
+/** One after the other. */
 const STAGES = [
-  [{ title: 'unit and integration', concurrency: 3, timeoutMs: 120_000, holds: (file) => !isEndToEnd(file) }],
-  [
-    {
-      title: 'end to end',
-      concurrency: 1,
-      timeoutMs: 300_000,
-      holds: (file) => isEndToEnd(file) && !isOfFleet(file),
-    },
-    // Each makes hosts of its own, and mostly waits: for leases to end, or for an etcd that is away.
-    { title: 'fleet end to end', concurrency: 2, timeoutMs: 300_000, holds: isOfFleet },
-  ],
+  { title: 'unit and integration', holds: (file) => !isEndToEnd(file), run: runSideBySide },
+  { title: 'end to end', holds: isEndToEnd, run: runInLanes },
+];
+const UNIT = { concurrency: 3, timeoutMs: 120_000 };
+const END_TO_END = { concurrency: 1, timeoutMs: 300_000 };
+/** The others use the engine of the ground, one after the other; these make hosts of their own, and mostly wait. */
+const FLEET_LANES = 2;
+/** Begun first, so that no lane is left with one of them at the end. */
+const LONG = [
+  'etcd-faults',
+  'images',
+  'jobs',
+  'killed-at-every-stage',
+  'links',
+  'output',
+  'run',
+  'bad-release',
+  'stop-kill',
 ];
 
 process.chdir(ROOT);
@@ -38,7 +45,7 @@ async function main(patterns) {
       const code = await phase(step.name, () => step(stop));
       if (code !== 0) return code;
     }
-    return await withGround((ground) => testGroups(ground, files, stop));
+    return await withGround((ground) => testStages(ground, files, stop));
   } catch (error) {
     console.error(`\n${error.message}`);
     return stop.code ?? 1;
@@ -78,31 +85,66 @@ async function withGround(use) {
   }
 }
 
-async function testGroups(ground, files, stop) {
+async function testStages(ground, files, stop) {
   const results = [];
   let worst = 0;
-  for (const stage of STAGES) {
-    const groups = stage.filter((group) => files.some(group.holds));
-    if (groups.length === 0 || stop.code !== undefined) continue;
-    const codes = await phase(`${groups.map(({ title }) => title).join(', ')} tests`, () => {
-      return Promise.all(groups.map((group, i) => testGroup(ground, group, files, i === 0, results, stop)));
-    });
-    worst = worst || (codes.find((code) => code !== 0) ?? 0);
+  for (const { title, holds, run } of STAGES) {
+    const chosen = files.filter(holds);
+    if (chosen.length === 0 || stop.code !== undefined) continue;
+    const code = await phase(`${title} tests`, () => run(ground, chosen, results, stop));
+    worst = worst || code;
   }
   console.log(`\n${closing(readResults(results))}`);
   return worst;
 }
 
-/** The first of a stage is told as it goes, the others when they are done. */
-async function testGroup(ground, group, files, first, results, stop) {
+/** In one process for each file, as many as there may be. */
+function runSideBySide(ground, files, results, stop) {
+  const { result } = nextPlaces(ground, results);
+  return runTests(ground, UNIT, files, { told: 'stdout', result, stop });
+}
+
+/** Each file is told when it is done. A lane that has nothing left to do for the ground's engine helps with fleets. */
+async function runInLanes(ground, files, results, stop) {
+  const fleets = files.filter(isOfFleet).sort((a, b) => rank(a) - rank(b));
+  const others = files.filter((file) => !isOfFleet(file));
+  const lane = async (...queues) => {
+    let worst = 0;
+    for (;;) {
+      const file = queues.find((queue) => queue.length > 0)?.shift();
+      if (file === undefined || stop.code !== undefined) return worst;
+      const code = await runFile(ground, file, results, stop);
+      worst = worst || code;
+    }
+  };
+  const codes = await Promise.all([
+    lane(others, fleets),
+    ...Array.from({ length: FLEET_LANES }, () => lane(fleets)),
+  ]);
+  return codes.find((code) => code !== 0) ?? 0;
+}
+
+async function runFile(ground, file, results, stop) {
+  const { result, told } = nextPlaces(ground, results);
+  const code = await runTests(ground, END_TO_END, [file], { told, result, stop });
+  const lines = existsSync(told) ? readFileSync(told, 'utf8').split('\n') : [];
+  console.log(lines.filter((line) => line !== '' && !line.startsWith('ℹ ')).join('\n'));
+  return code;
+}
+
+/** In the order of LONG; then all others, as they come. */
+function rank(file) {
+  const at = LONG.findIndex((name) => file.includes(`fleet-${name}`));
+  return at === -1 ? LONG.length : at;
+}
+
+/** Where a run of tests writes. */
+function nextPlaces(ground, results) {
   const folder = ground.env[GROUND_VARIABLE];
   const result = join(folder, `results-${results.length}`);
   const told = join(folder, `told-${results.length}`);
   results.push(result);
-  const chosen = files.filter(group.holds);
-  const code = await runTests(ground, group, chosen, { told: first ? 'stdout' : told, result, stop });
-  if (!first && existsSync(told)) console.log(`\n== ${group.title}\n${readFileSync(told, 'utf8')}`);
-  return code;
+  return { result, told };
 }
 
 /** For people into `told`; for the closing lines into `result`. */
