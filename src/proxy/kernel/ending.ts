@@ -1,0 +1,138 @@
+/**
+ * Ends connections so that both sides know: a tcp socket is destroyed inside the container, which resets the client as
+ * well. What has no socket to destroy (udp, a container that is gone) loses its entry in the kernel's table, and its
+ * next packet is taken for a new one.
+ */
+import { existsSync } from 'node:fs';
+import { GantryError } from '../../errors.ts';
+import { type Ended, runCommand } from './command.ts';
+import { readFlows, type SeenFlow } from './conntrack.ts';
+import type { KernelFlow } from './plane.ts';
+import { familyOf, MARK } from './ruleset.ts';
+
+/** The kernel's filter for sockets addresses its parts with 16 bits; this many conditions are well below. */
+const SOCKETS_PER_FILTER = 200;
+/** conntrack(8) when nothing matched. */
+const NOTHING_FOUND = 1;
+
+/**
+ * Those of `flows` that are still there; `pid` is of a process in the network of their container. Answers how many it
+ * has ended. Throws GantryError proxy-failed.
+ */
+export async function endFlows(flows: readonly KernelFlow[], pid: number | undefined): Promise<number> {
+  const asked = new Set(flows.map(keyOf));
+  const there = (await readFlows()).filter((flow) => asked.has(keyOf(flow)));
+  const hasSockets = pid !== undefined && existsSync(networkOf(pid));
+  const withSocket = hasSockets ? there.filter(({ protocol }) => protocol === 'tcp') : [];
+  const without = there.filter(({ protocol }) => !hasSockets || protocol !== 'tcp');
+  const ended = hasSockets ? await endSockets(withSocket, pid) : 0;
+  return ended + (await forgetFlows(without));
+}
+
+/** Destroys these sockets in the network of `pid`; answers how many it found. */
+async function endSockets(flows: readonly SeenFlow[], pid: number): Promise<number> {
+  let ended = 0;
+  for (let from = 0; from < flows.length; from += SOCKETS_PER_FILTER)
+    ended += await endSome(flows.slice(from, from + SOCKETS_PER_FILTER), pid);
+  return ended;
+}
+
+async function forgetFlows(flows: readonly SeenFlow[]): Promise<number> {
+  let forgotten = 0;
+  for (const flow of flows) forgotten += await forget(filterOf(flow));
+  return forgotten;
+}
+
+/** All that is led to one target, whoever the client is. Throws GantryError proxy-failed. */
+export function forgetTarget(target: { protocol: string; host: string; port: number }): Promise<number> {
+  const { protocol, host, port } = target;
+  const marked = ['--mark', `${MARK}/${MARK}`];
+  return forget([
+    ...familyOption(host),
+    '-p',
+    protocol,
+    '--reply-src',
+    host,
+    '--reply-port-src',
+    `${port}`,
+    ...marked,
+  ]);
+}
+
+/** Datagrams to a port of this host that were not led anywhere, so that the next ones are. */
+export function forgetUnled(port: number, family: 4 | 6): Promise<number> {
+  const unmarked = ['--mark', `0/${MARK}`];
+  return forget(['-f', `ipv${family}`, '-p', 'udp', '--orig-port-dst', `${port}`, ...unmarked]);
+}
+
+async function endSome(flows: readonly SeenFlow[], pid: number): Promise<number> {
+  const sockets = flows.map(
+    ({ host, port, seenHost, seenPort }) =>
+      `( src ${bracketed(host)}:${port} and dst ${bracketed(seenHost)}:${seenPort} )`,
+  );
+  const program = ['ss', '--kill', '--tcp', '--no-header', '--numeric', sockets.join(' or ')];
+  const { status, stdout, stderr } = await runCommand('nsenter', [
+    `--net=${networkOf(pid)}`,
+    '--',
+    ...program,
+  ]);
+  if (status !== 0) throw failed('ss could not end connections', stderr);
+  return stdout.split('\n').filter((line) => line !== '').length;
+}
+
+function networkOf(pid: number): string {
+  return `/proc/${pid}/ns/net`;
+}
+
+function keyOf({ protocol, client, listenerPort, host, port }: KernelFlow): string {
+  return `${protocol} ${client} ${listenerPort} ${host} ${port}`;
+}
+
+function filterOf({ protocol, client, listenerPort, host, port }: SeenFlow): string[] {
+  const at = client.lastIndexOf(':');
+  const from = client.slice(0, at).replace(/^\[|\]$/g, '');
+  const original = [
+    '--orig-src',
+    from,
+    '--orig-port-src',
+    client.slice(at + 1),
+    '--orig-port-dst',
+    `${listenerPort}`,
+  ];
+  return [
+    ...familyOption(host),
+    '-p',
+    protocol,
+    ...original,
+    '--reply-src',
+    host,
+    '--reply-port-src',
+    `${port}`,
+  ];
+}
+
+function familyOption(host: string): string[] {
+  return ['-f', `ipv${familyOf(host)}`];
+}
+
+async function forget(filter: readonly string[]): Promise<number> {
+  const ended = await runCommand('conntrack', ['-D', ...filter]);
+  if (ended.status !== 0 && !foundNothing(ended))
+    throw failed('conntrack could not end connections', ended.stderr);
+  return ended.stdout.split('\n').filter((line) => line !== '').length;
+}
+
+function foundNothing({ status, stderr }: Ended): boolean {
+  return status === NOTHING_FOUND && / 0 flow entries /.test(stderr);
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}
+
+function failed(what: string, why: string): GantryError {
+  const told = why.trim().split('\n').slice(0, 3).join(' · ');
+  const hint =
+    'ss and nsenter are in the packages iproute2 and util-linux, conntrack in the package conntrack';
+  return new GantryError('proxy-failed', `${what}: ${told}`, { hint, retryable: true });
+}

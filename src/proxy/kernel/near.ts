@@ -1,0 +1,70 @@
+/** Which interfaces of this host lead straight to containers. Looks at addresses only. */
+import { BlockList, isIPv4 } from 'node:net';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import type { Near } from './ruleset.ts';
+
+const LOOPBACK = 'lo';
+
+/** Remembers which, since asking takes a third of a millisecond: a switch mostly stays on the networks that are known. */
+export class NearHere {
+  #asked: ReadonlySet<string> = new Set();
+  #near: readonly Near[] = [];
+
+  of(addresses: readonly string[]): readonly Near[] {
+    return addresses.every((address) => this.#asked.has(address)) ? this.#near : this.renew(addresses);
+  }
+
+  /** Asks anew. */
+  renew(addresses: readonly string[]): readonly Near[] {
+    this.#asked = new Set(addresses);
+    this.#near = nearOf(this.#asked);
+    return this.#near;
+  }
+}
+
+/** The interfaces in whose network one of these addresses is. */
+export function nearOf(addresses: Iterable<string>, interfaces = networkInterfaces()): Near[] {
+  const wanted = [...new Set(addresses)];
+  return Object.entries(interfaces).flatMap(([name, infos = []]) =>
+    infos
+      .filter(({ cidr }) => name !== LOOPBACK && cidr !== null)
+      .filter((info) => wanted.some((address) => isWithin(address, info)))
+      .map(({ cidr }) => ({ name, network: networkOf(cidr ?? '') })),
+  );
+}
+
+function isWithin(address: string, { address: own, family, cidr }: NetworkInterfaceInfo): boolean {
+  if (isIPv4(address) !== (family === 'IPv4')) return false;
+  const network = new BlockList();
+  network.addSubnet(own, lengthOf(cidr ?? ''), family === 'IPv4' ? 'ipv4' : 'ipv6');
+  return network.check(address, family === 'IPv4' ? 'ipv4' : 'ipv6');
+}
+
+/** 172.17.0.1/16 is of 172.17.0.0/16. */
+function networkOf(cidr: string): string {
+  const [address = ''] = cidr.split('/');
+  const kept = lengthOf(cidr);
+  const [width, parts] = isIPv4(address) ? [8, address.split('.').map(Number)] : [16, groupsOf(address)];
+  const masked = parts.map((part, i) => part & partMask(width, kept - i * width));
+  const written = width === 8 ? masked.join('.') : masked.map((part) => part.toString(16)).join(':');
+  return `${written}/${kept}`;
+}
+
+function partMask(width: number, bits: number): number {
+  const kept = Math.max(0, Math.min(width, bits));
+  return ((1 << kept) - 1) << (width - kept);
+}
+
+/** The eight numbers of an IPv6 address. */
+function groupsOf(address: string): number[] {
+  const [head = '', tail] = address.split('::');
+  const numbers = (text: string) =>
+    text === '' ? [] : text.split(':').map((part) => Number.parseInt(part, 16));
+  if (tail === undefined) return numbers(head);
+  const filled = 8 - numbers(head).length - numbers(tail).length;
+  return [...numbers(head), ...Array<number>(filled).fill(0), ...numbers(tail)];
+}
+
+function lengthOf(cidr: string): number {
+  return Number(cidr.split('/')[1]);
+}

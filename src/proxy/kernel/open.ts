@@ -1,0 +1,251 @@
+/**
+ * The kernel plane on this host: keeps one table of nftables as the entries say, takes out containers whose process has
+ * ended, and puts back what others have removed. Everything that touches the rules waits its turn in one queue.
+ */
+import { createHash } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import { messageOf } from '../../errors.ts';
+import type { Log } from '../../log.ts';
+import { abilityHere } from './ability.ts';
+import { readFlows } from './conntrack.ts';
+import { endFlows, forgetTarget, forgetUnled } from './ending.ts';
+import { Forwarding } from './forwarding.ts';
+import { Loopback } from './loopback.ts';
+import { NearHere } from './near.ts';
+import { Nft } from './nft.ts';
+import type {
+  Ability,
+  KernelEntry,
+  KernelEvents,
+  KernelFlow,
+  KernelPlane,
+  KernelProtocol,
+  KernelTarget,
+} from './plane.ts';
+import { Processes } from './processes.ts';
+import { familyOf, type Near, rulesetOf } from './ruleset.ts';
+import { Table } from './table.ts';
+
+/** How long rules may be missing, at the most. */
+const LOOK_EVERY_MS = 2_000;
+const SETTINGS_FILE = 'kernel-plane.json';
+
+export interface KernelOptions {
+  /** Names the table, and remembers which settings of the host were changed. */
+  readonly stateDir: string;
+  readonly events: KernelEvents;
+  readonly log: Log;
+}
+
+/** Does nothing until it is asked. Whoever opens it closes it. */
+export function openKernelPlane(options: KernelOptions): KernelPlane {
+  return new Kernel(options);
+}
+
+/** `gantryd_` and something of the state directory: two of them on one host do not meet. */
+export function tableNameOf(stateDir: string): string {
+  return `gantryd_${createHash('sha256').update(resolve(stateDir)).digest('hex').slice(0, 8)}`;
+}
+
+class Kernel implements KernelPlane {
+  readonly #events: KernelEvents;
+  readonly #log: Log;
+  readonly #nft = new Nft();
+  readonly #table: Table;
+  readonly #forwarding: Forwarding;
+  readonly #loopback: Loopback;
+  readonly #near = new NearHere();
+  readonly #processes = new Processes((pids) => this.#queue(() => this.#takeOut(pids)));
+  readonly #abilities = new Map<KernelProtocol, Promise<Ability>>();
+  #entries: readonly KernelEntry[] = [];
+  /** Targets whose process has ended; what is asked for later may still name them. */
+  readonly #gone = new Set<string>();
+  /** By what was missing: why it could not be put back. */
+  readonly #failures = new Map<string, string>();
+  #settled = false;
+  #looks: NodeJS.Timeout | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor({ stateDir, events, log }: KernelOptions) {
+    const name = tableNameOf(stateDir);
+    this.#events = events;
+    this.#log = log;
+    this.#table = new Table(name, this.#nft, log);
+    this.#forwarding = new Forwarding(name, this.#nft);
+    this.#loopback = new Loopback(join(stateDir, SETTINGS_FILE));
+  }
+
+  ability(protocol: KernelProtocol): Promise<Ability> {
+    const known = this.#abilities.get(protocol) ?? abilityHere(protocol);
+    this.#abilities.set(protocol, known);
+    return known;
+  }
+
+  apply(entries: readonly KernelEntry[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const before = this.#entries;
+      await this.#write(entries);
+      this.#entries = entries;
+      this.#keepGone(entries);
+      this.#processes.watch(this.#living(entries).flatMap(pidsOf));
+      await this.#takeUp(before, entries);
+    });
+  }
+
+  async flows(): Promise<readonly KernelFlow[]> {
+    return readFlows();
+  }
+
+  end(flows: readonly KernelFlow[], pid: number | undefined): Promise<number> {
+    return endFlows(flows, pid);
+  }
+
+  purge(): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#rest();
+      this.#entries = [];
+      await this.#table.remove();
+      await this.#forwarding.remove();
+      await this.#loopback.restore();
+      this.#settled = false;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#rest();
+    await this.#last;
+    this.#rest();
+    await this.#nft.close();
+  }
+
+  /** Ends what is done by itself. */
+  #rest(): void {
+    this.#processes.close();
+    clearInterval(this.#looks);
+    this.#looks = undefined;
+  }
+
+  async #write(entries: readonly KernelEntry[]): Promise<void> {
+    const living = this.#living(entries);
+    if (living.every(({ targets }) => targets.length === 0) && !this.#table.known)
+      return this.#removeLeftovers();
+    const near = this.#near.of(hostsOf(living));
+    const loopback = await this.#settle(near);
+    await this.#table.write(rulesetOf({ entries: living, near, loopback }));
+    this.#looks ??= setInterval(() => this.#queue(() => this.#look()), LOOK_EVERY_MS);
+  }
+
+  /** What the rules need around them, before they lead anywhere; answers whether 127.0.0.1 can be led. */
+  async #settle(near: readonly Near[]): Promise<boolean> {
+    const bridges = near.filter(({ network }) => familyOf(network) === 4).map(({ name }) => name);
+    const loopback = await this.#loopback.allow(bridges);
+    if (!this.#settled) await this.#forwarding.ensure();
+    this.#settled = true;
+    return loopback;
+  }
+
+  /** Of an earlier process that led somewhere. A host that cannot have rules has none of ours. */
+  async #removeLeftovers(): Promise<void> {
+    if ((await this.ability('tcp')).can) await this.#table.remove();
+  }
+
+  #living(entries: readonly KernelEntry[]): KernelEntry[] {
+    const lives = (target: KernelTarget) => !this.#gone.has(keyOf(target));
+    return entries.map((entry) => ({ ...entry, targets: entry.targets.filter(lives) }));
+  }
+
+  #keepGone(entries: readonly KernelEntry[]): void {
+    const named = new Set(entries.flatMap(({ targets }) => targets.map(keyOf)));
+    for (const key of this.#gone) if (!named.has(key)) this.#gone.delete(key);
+  }
+
+  async #takeOut(pids: readonly number[]): Promise<void> {
+    const targets = this.#living(this.#entries).flatMap((entry) =>
+      entry.targets
+        .filter(({ pid }) => pid !== undefined && pids.includes(pid))
+        .map((target) => ({ ...target, protocol: entry.protocol })),
+    );
+    for (const target of targets) this.#gone.add(keyOf(target));
+    await this.#write(this.#entries).finally(() => {
+      for (const { protocol: _, ...target } of targets) this.#events.targetGone(target);
+    });
+    // Those under way to it would go on asking nobody, or whoever gets its address next.
+    if ((await this.ability('udp')).can) for (const target of targets) await forgetTarget(target);
+  }
+
+  /** The kernel keeps an exchange of datagrams as it was when it began: not led, if there was no rule. */
+  async #takeUp(before: readonly KernelEntry[], now: readonly KernelEntry[]): Promise<void> {
+    const led = (entries: readonly KernelEntry[]) =>
+      entries.filter(({ protocol, targets }) => protocol === 'udp' && targets.length > 0);
+    const known = new Set(led(before).map(placeOf));
+    for (const entry of led(now)) {
+      if (known.has(placeOf(entry))) continue;
+      for (const family of new Set(entry.targets.map(({ host }) => familyOf(host))))
+        await forgetUnled(entry.port, family);
+    }
+  }
+
+  /** What others have removed comes back. */
+  async #look(): Promise<void> {
+    const sight = await this.#table.look();
+    if (sight === 'replaced') return this.#yield();
+    if (sight === 'missing') this.#table.forget();
+    this.#near.renew(hostsOf(this.#living(this.#entries)));
+    await this.#restore('the table', async () => {
+      await this.#write(this.#entries);
+      return sight === 'missing';
+    });
+    await this.#restore('the rule in DOCKER-USER', () => this.#forwarding.renew());
+    await this.#restore('route_localnet', async () => (await this.#loopback.renew()).length > 0);
+  }
+
+  /** Tells what was missing unless `again` answers that nothing was; of a failure once, until it is another one. */
+  async #restore(missing: string, again: () => Promise<boolean>): Promise<void> {
+    try {
+      if (!(await again())) return;
+      this.#failures.delete(missing);
+      this.#events.restored(missing);
+    } catch (error) {
+      if (this.#failures.get(missing) === messageOf(error)) return;
+      this.#failures.set(missing, messageOf(error));
+      this.#events.restored(missing, error instanceof Error ? error : new Error(messageOf(error)));
+    }
+  }
+
+  /** Two processes that both restore the table would do it for ever. */
+  #yield(): void {
+    this.#log.warn('another process has written the kernel rules; this one leaves them to it');
+    this.#table.forget();
+    this.#rest();
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(task);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  /** For what nobody waits for. */
+  #queue(task: () => Promise<void>): void {
+    this.#inTurn(task).catch((error: unknown) =>
+      this.#log.error('the kernel rules could not be looked after', { why: messageOf(error) }),
+    );
+  }
+}
+
+/** By its process: a container that was started again is another one. */
+function keyOf({ id, pid }: KernelTarget): string {
+  return `${id} ${pid}`;
+}
+
+function placeOf({ protocol, address, port }: KernelEntry): string {
+  return `${protocol} ${address} ${port}`;
+}
+
+function hostsOf(entries: readonly KernelEntry[]): string[] {
+  return entries.flatMap(({ targets }) => targets.map(({ host }) => host));
+}
+
+function pidsOf({ targets }: KernelEntry): number[] {
+  return targets.map(({ pid }) => pid).filter((pid) => pid !== undefined);
+}
