@@ -2,6 +2,7 @@
  * `gantryd exec`: a command in a container of a component, wherever in the fleet. Its streams and its exit code are those
  * of this process; what gantryd says of it goes to stderr.
  */
+import { spawnSync } from 'node:child_process';
 import { ExecChannel } from '../api/exec-channel.ts';
 import { type FleetExec, type FleetExecAsked, fleetExec } from '../api/fleet-exec.ts';
 import type { ExecAsked, ExecSignal, TerminalSize } from '../docker/exec-session.ts';
@@ -14,6 +15,7 @@ import { whoAsks } from './who-asks.ts';
 
 const COLUMNS = 80;
 const ROWS = 24;
+const STTY_MS = 1_000;
 /** As shells have it for what SIGINT ended. */
 const INTERRUPTED = 130;
 
@@ -59,7 +61,7 @@ async function attached(
   const resized = () => exec.resize(sizeHere());
   signals.pass(exec, () => channel.close());
   if (asked.terminal !== undefined) process.stdout.on('resize', resized);
-  if (raw) process.stdin.setRawMode(true);
+  if (raw) rawTerminal();
   try {
     const end = await exec.run(asked);
     if (end.neverRan !== undefined) process.stderr.write(`Error: ${printable(end.neverRan)}\n`);
@@ -107,6 +109,12 @@ function variable(text: string): string {
   const value = process.env[text];
   if (value !== undefined && text !== '') return `${text}=${value}`;
   throw new GantryError('usage', `--env ${text} is neither NAME=VALUE nor a variable that is set here`);
+}
+
+/** Node leaves line ends to be completed, which the command's terminal does already; restored with all the rest. */
+function rawTerminal(): void {
+  process.stdin.setRawMode(true);
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'], timeout: STTY_MS });
 }
 
 function sizeHere(): TerminalSize {
