@@ -222,8 +222,8 @@ class Serving {
       await reply(route, { ...call, ...upgrade });
     } catch (error) {
       const { aborted, reason } = gone.signal;
-      if (!aborted) this.#fail(request, response, error);
-      else if (isGantryError(reason)) this.#fail(request, response, reason);
+      if (!aborted) this.#fail(response, error);
+      else if (isGantryError(reason)) this.#fail(response, reason);
     }
   }
 
@@ -313,7 +313,7 @@ class Serving {
   }
 
   /** What had begun is cut, so that nobody takes it for complete. */
-  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  #fail(response: ServerResponse, error: unknown): void {
     if (response.headersSent) return void response.destroy();
     this.numbers.refused(error);
     const { status, headers, body } = problemOf(error);

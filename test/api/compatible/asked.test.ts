@@ -29,9 +29,13 @@ test('a token for some projects sees what is of them alone', async (t) => {
   assert.deepEqual([ofJobs, ofCron, ofService], [200, 200, 403]);
 });
 
-test('what those systems never knew is none of their answers', async (t) => {
+test('the OpenAPI document says of their routes what those systems answered, and nothing of ours', async (t) => {
   const { ask, token } = await apiGround(t);
   const { body } = await ask('GET', '/openapi.json', { token: await token('read') });
+  const theirs = Object.keys(body.paths).filter((path) => !/^\/(v1\/|healthz|openapi|metrics)/.test(path));
+  assert.ok(['/jobs', '/{version}/jobs/{id}/log', '/cron', '/service/{name}/scale'].every((p) => theirs.includes(p)));
+  for (const path of theirs) assert.doesNotMatch(JSON.stringify(body.paths[path]), /problem\+json|Problem/);
+});
   const paths = Object.keys(body.paths);
   assert.ok(paths.includes('/v1/projects/{project}/runs'));
   assert.deepEqual(
