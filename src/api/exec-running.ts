@@ -13,6 +13,7 @@ const LEAVE_MS = 10_000;
 const LEAVE_WITH_AGENT_MS = 3_000;
 /** After SIGKILL. */
 const KILLED_MS = 2_000;
+const SETTLED_MS = 1_000;
 
 /** It could not be ended, and may run on. */
 interface Left {
@@ -105,7 +106,14 @@ export class RunningExec {
 
   async #signal(bytes: Buffer): Promise<void> {
     const name = signalOf(bytes);
-    if (name !== undefined && !(await this.#session.signal(name))) await this.#channel.send('unsignalled');
+    if (name === undefined || (await this.#session.signal(name)) || (await this.#endsNow())) return;
+    await this.#channel.send('unsignalled');
+  }
+
+  /** What cannot be signalled may just have ended, which is known a moment later. */
+  async #endsNow(): Promise<boolean> {
+    await pause(SETTLED_MS, this.#over.signal);
+    return this.#over.signal.aborted;
   }
 
   /** Who asked is gone, or the agent ends. undefined: it ends, too. */
@@ -114,7 +122,8 @@ export class RunningExec {
     if (ending.aborted) await this.#channel.sendFrame(failedFrame(ending.reason));
     const why = ending.aborted ? 'its agent ends' : 'who asked for it went away';
     try {
-      if (!(await this.#session.signal(this.#hasTerminal ? 'SIGHUP' : 'SIGTERM'))) return { left: true, why };
+      if (!(await this.#session.signal(this.#hasTerminal ? 'SIGHUP' : 'SIGTERM')))
+        return (await this.#endsNow()) ? undefined : { left: true, why };
       await pause(ending.aborted ? LEAVE_WITH_AGENT_MS : LEAVE_MS, this.#over.signal);
       if (!this.#over.signal.aborted) await this.#session.signal('SIGKILL');
       await pause(KILLED_MS, this.#over.signal);

@@ -83,7 +83,7 @@ export class Execs {
   /** Throws as long as the connection has not gone over; from then on what goes wrong is told on it. */
   async #run(call: Call): Promise<void> {
     const { component = '' } = call.params;
-    const { container = '', by = '' } = call.query;
+    const { container = '', by = 'peer' } = call.query;
     const place = {
       component,
       container: await this.#container(component, String(container)),
