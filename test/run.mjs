@@ -107,6 +107,7 @@ function runSideBySide(ground, files, results, stop) {
 /** Each file is told when it is done. A lane that has nothing left to do for the ground's engine helps with fleets. */
 async function runInLanes(ground, files, results, stop) {
   const fleets = files.filter(isOfFleet).sort((a, b) => rank(a) - rank(b));
+  if (fleets.length > 0) await makeDisk(ground, stop);
   const others = files.filter((file) => !isOfFleet(file));
   const lane = async (...queues) => {
     let worst = 0;
@@ -122,6 +123,11 @@ async function runInLanes(ground, files, results, stop) {
     ...Array.from({ length: FLEET_LANES }, () => lane(fleets)),
   ]);
   return codes.find((code) => code !== 0) ?? 0;
+}
+
+/** What the hosts of fleets begin with. They do without, so that one that fails fails no run. */
+function makeDisk(ground, stop) {
+  return runInside(ground, [process.execPath, join('test', 'ground', 'hosts-disk-make.mjs')], { stop });
 }
 
 async function runFile(ground, file, results, stop) {

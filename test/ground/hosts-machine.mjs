@@ -4,6 +4,7 @@
  */
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -19,6 +20,7 @@ import { removeCgroups } from './cgroups.mjs';
 import { answering, UNSET } from './dockerd.mjs';
 import { answers, call } from './foreign-engine.mjs';
 import { run, startHolder } from './hosts-backbone.mjs';
+import { layDisk } from './hosts-disk.mjs';
 import { identity, isAlive, signal } from './leftovers.mjs';
 
 const END_MS = 30_000;
@@ -191,7 +193,10 @@ export class Machine {
   #holding() {
     if (this.docker === undefined) return ['sleep', 'infinity'];
     const data = join(this.folder, 'data');
-    mkdirSync(data, { recursive: true });
+    if (!existsSync(data)) {
+      mkdirSync(data);
+      layDisk(data);
+    }
     this.#settle({});
     rmSync(this.#held, { force: true });
     const flags = ['--config-file', this.#settings, '--data-root', data, '--host', this.docker];

@@ -48,6 +48,8 @@ function fleetOf(folder, backbone, machines) {
     machines,
     /** Answers their ids. `on`: names of hosts; without it all that are up. */
     images: (images, on) => maker.make(images, hostsIn(machines, on)),
+    /** The digest of the only layer of these images. */
+    layer: () => maker.digest(),
     close() {
       closing ??= takeDown(folder, backbone, machines);
       return closing;
