@@ -29,6 +29,8 @@ export const TOOL_PACKAGES = [
   { name: 'apache2-utils', present: () => hasCommand('htpasswd') },
   { name: 'etcd-client', present: () => hasCommand('etcdctl') },
   { name: 'curl', present: () => hasCommand('curl') },
+  { name: 'nftables', present: () => hasCommand('nft') },
+  { name: 'conntrack', present: () => hasCommand('conntrack') },
   { name: 'openssl', present: () => hasCommand('openssl') },
 ];
 

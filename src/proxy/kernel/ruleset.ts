@@ -63,13 +63,17 @@ export function rulesetOf({ entries, near, loopback }: Wanted): Ruleset {
 
 /** Replaces whatever a table of that name holds, in one transaction. */
 export function wholeText(table: string, ruleset: Ruleset, stamp: string): string {
-  const chains = [...allSplits(ruleset.splits)].map((split) => `chain ${split} { ${splitRule(split)}; }`);
+  const chains = [...allSplits(ruleset.splits)].map(
+    (split) => `chain ${split} { ${splitRules(split).join('; ')}; }`,
+  );
   return [
     `add table inet ${table}`,
     `delete table inet ${table}`,
     `table inet ${table} {`,
     'set stamp { type mark; }',
     ...GROUPS.flatMap(mapsOf),
+    'set own4 { type ipv4_addr . inet_proto . inet_service; }',
+    'set own6 { type ipv6_addr . inet_proto . inet_service; }',
     'set near4 { type ifname . ipv4_addr; flags interval; }',
     'set near6 { type ifname . ipv6_addr; flags interval; }',
     ...chains,
@@ -93,7 +97,7 @@ export function changeText(table: string, now: Ruleset, next: Ruleset, stamp: st
   const chains = [...next.splits].filter((split) => !present.has(split));
   return [
     ...chains.map((split) => `add chain inet ${table} ${split}`),
-    ...chains.map((split) => `add rule inet ${table} ${split} ${splitRule(split)}`),
+    ...chains.flatMap((split) => splitRules(split).map((rule) => `add rule inet ${table} ${split} ${rule}`)),
     ...elements,
     `flush set inet ${table} stamp`,
     `add element inet ${table} stamp { ${stamp} }`,
@@ -128,7 +132,9 @@ function elementsOf(ruleset: Ruleset | undefined, isAsked: (key: string) => bool
   for (const { name, network } of ruleset?.near ?? [])
     put(`near${familyOf(network)}`, `"${name}" . ${network}`, '');
   for (const [key, { entry }] of ruleset?.places ?? [])
-    if (isAsked(key))
+    if (isAsked(key)) {
+      for (const { host } of entry.targets)
+        put(`own${familyOf(host)}`, `${host} . ${entry.protocol} . ${entry.port}`, '');
       for (const group of groupsOf(entry)) {
         const slots = slotsOf(entry, group);
         if (slots.length === 0) continue;
@@ -137,6 +143,7 @@ function elementsOf(ruleset: Ruleset | undefined, isAsked: (key: string) => bool
         if (slots.length === 1) put(`${group}_one`, place, endOf(slots[0]));
         else for (const [n, slot] of slots.entries()) put(`${group}_many`, `${n} . ${place}`, endOf(slot));
       }
+    }
   return elements;
 }
 
@@ -215,7 +222,7 @@ function keyOf(group: Group): string {
 }
 
 /** `any4_by3`: to one of three. Here the connection gets its mark: only those that are in a map come here. */
-function splitRule(split: string): string {
+function splitRules(split: string): string[] {
   const [group, parts] = split.split('_by') as [Group, string];
   const place = keyOf(group);
   const target =
@@ -223,7 +230,11 @@ function splitRule(split: string): string {
   const here = group.startsWith('any') ? 'fib daddr type local ' : '';
   const family = familyOfGroup(group) === 4 ? 'ip' : 'ip6';
   const mark = `ct mark set ct mark | ${MARK}`;
-  return `${here}meta l4proto { tcp, udp } ${mark} dnat ${family} to ${target}`;
+  return [
+    // A container that comes to its own place: only few bridges send a packet back where it came from.
+    `${family} saddr . meta l4proto . th dport @own${familyOfGroup(group)} return`,
+    `${here}meta l4proto { tcp, udp } ${mark} dnat ${family} to ${target}`,
+  ];
 }
 
 function baseChains(loopback: boolean): string[] {
@@ -243,7 +254,7 @@ function baseChains(loopback: boolean): string[] {
     `chain postrouting { type nat hook postrouting priority ${MASQUERADE_PRIORITY};`,
     // The container must not see an address that only means the host to the host.
     `${ours} ip saddr 127.0.0.0/8 oifname != "lo" masquerade`,
-    // A neighbour, or the container itself: its reply must come by us, not straight from the one to the other.
+    // A neighbour of the container: replies must come by us, not straight from the one to the other.
     `${ours} oifname . ip saddr @near4 masquerade`,
     `${ours} oifname . ip6 saddr @near6 masquerade`,
     '}',

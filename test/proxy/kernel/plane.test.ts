@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import type { KernelEntry, KernelTarget } from '../../../src/proxy/kernel/plane.ts';
+import { until } from '../ground.ts';
+import { BRIDGE, type Container, HOST, Host, SERVICE } from './ground.ts';
+
+const PORT = 7000;
+let host: Host;
+let one: Container;
+let two: Container;
+
+before(async () => {
+  host = await Host.open();
+  [one, two] = [await host.container('one'), await host.container('two')];
+});
+
+after(() => host.close());
+
+function entry(targets: readonly KernelTarget[], more: Partial<KernelEntry> = {}): KernelEntry {
+  return { protocol: 'tcp', address: '0.0.0.0', port: PORT, targets, ...more };
+}
+
+const apply = (...entries: KernelEntry[]) => host.keeper.do('apply', entries);
+/** Until the plane has told just these. */
+async function told(...events: string[]): Promise<void> {
+  const heard: string[] = [];
+  await until(`it tells ${events}`, async () => {
+    heard.push(...(await host.keeper.do('events')));
+    return heard.length >= events.length;
+  });
+  assert.deepEqual(heard.sort(), events);
+}
+
+const over6 = ({ target, ip6 }: Container): KernelTarget => ({ ...target, host: ip6 });
+
+test('this host can', async () => {
+  assert.deepEqual(await host.keeper.do('ability', 'udp'), { can: true });
+});
+
+test('a remote client, one on 127.0.0.1 and one in another container are led to the container', async () => {
+  await apply(entry([one.target]));
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  assert.equal(await host.local.do('ask', '127.0.0.1', PORT), 'one');
+  assert.equal(await host.local.do('ask', HOST.ip4, PORT), 'one');
+  assert.equal(await two.actor.do('ask', '172.30.0.1', PORT), 'one');
+  assert.equal(await two.actor.do('ask', HOST.ip4, PORT), 'one');
+});
+
+test('a container that comes to its own place finds the socket: its bridge does not send packets back', async () => {
+  const port = await host.local.do('serve', 'the door', 0);
+  await apply(entry([one.target, over6(one)], { port, address: '::' }));
+  assert.equal(await one.actor.do('ask', HOST.ip4, port), 'the door');
+  assert.equal(await one.actor.do('ask', HOST.ip6, port), 'the door');
+});
+
+test('only the address that was asked for is led', async () => {
+  await apply(entry([one.target], { address: HOST.ip4 }));
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  assert.equal(await host.local.do('ask', '127.0.0.1', PORT), 'ECONNREFUSED');
+  assert.equal(await two.actor.do('ask', '172.30.0.1', PORT), 'ECONNREFUSED');
+});
+
+test('a place of both kinds of addresses leads IPv6 to IPv6', async () => {
+  await apply(entry([one.target, over6(two)], { address: '::' }));
+  assert.equal(await host.remote.do('ask', HOST.ip6, PORT), 'two');
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  assert.equal(await one.actor.do('ask', 'fd00:30::1', PORT), 'two');
+  assert.equal(await host.local.do('ask', '::1', PORT), 'ECONNREFUSED', 'which is for the socket');
+});
+
+test('where there is no target a socket of the host answers', async () => {
+  const port = await host.local.do('serve', 'the door', 0);
+  await apply(entry([one.target], { port }));
+  assert.equal(await host.remote.do('ask', HOST.ip4, port), 'one');
+  await apply(entry([], { port }));
+  assert.equal(await host.remote.do('ask', HOST.ip4, port), 'the door');
+});
+
+test('new connections are shared by weight', async () => {
+  await apply(entry([{ ...one.target, weight: 3 }, two.target]));
+  const answers: Record<string, number> = {};
+  for (let i = 0; i < 200; i++) {
+    const answer = await host.remote.do('ask', HOST.ip4, PORT);
+    answers[answer] = (answers[answer] ?? 0) + 1;
+  }
+  const { one: ones = 0, two: twos = 0 } = answers;
+  assert.equal(ones + twos, 200, JSON.stringify(answers));
+  // 50 are expected, and the standard deviation is 6: this is wrong once in a million million runs.
+  assert.ok(twos > 5 && twos < 95, `${twos} of 200`);
+});
+
+test('what is open stays where it is while new connections go elsewhere, and both are counted', async () => {
+  await apply(entry([one.target]));
+  assert.equal(await host.remote.do('hold', 1, HOST.ip4, PORT), 'one');
+  assert.equal(await host.local.do('hold', 1, '127.0.0.1', PORT), 'one');
+  await apply(entry([two.target]));
+  assert.equal(await host.remote.do('hold', 2, HOST.ip4, PORT), 'two');
+  assert.equal(await host.remote.do('say', 1, 'still there?'), 'still there?');
+  assert.equal(await host.local.do('say', 1, 'you too?'), 'you too?');
+  const flows = (await host.keeper.do('flows')).filter(({ listenerPort }) => listenerPort === PORT);
+  const led = flows.map(({ host: to, port, client }) => `${client.split(':')[0]} ${to}:${port}`).sort();
+  assert.deepEqual(led, [
+    `127.0.0.1 ${one.ip4}:${SERVICE}`,
+    `198.51.100.2 ${one.ip4}:${SERVICE}`,
+    `198.51.100.2 ${two.ip4}:${SERVICE}`,
+  ]);
+});
+
+test('an end is seen by the client and by the container, of those that were named', async () => {
+  const flows = await host.keeper.do('flows');
+  const ofOne = flows.filter(({ host: to }) => to === one.ip4);
+  assert.equal(await one.actor.do('established'), 2);
+  assert.equal(await host.keeper.do('end', ofOne, one.actor.pid), 2);
+  assert.match(await host.remote.do('ended', 1), /ECONNRESET|closed/);
+  assert.match(await host.local.do('ended', 1), /ECONNRESET|closed/);
+  assert.equal(await one.actor.do('established'), 0);
+  assert.equal(await host.keeper.do('end', ofOne, one.actor.pid), 0, 'they have ended already');
+  assert.equal(await host.remote.do('say', 2, 'and you?'), 'and you?');
+  await host.remote.do('drop', 2);
+});
+
+test('a connection that has ended is not counted any more', async () => {
+  await until('nothing is open', async () => (await host.keeper.do('flows')).length === 0);
+});
+
+test('datagrams are led, and go elsewhere when their exchange is ended', async () => {
+  assert.deepEqual(await host.remote.do('askDatagrams', HOST.ip4, PORT, 1, 200), ['']);
+  await apply(entry([one.target], { protocol: 'udp' }));
+  assert.deepEqual(await host.remote.do('askDatagrams', HOST.ip4, PORT, 2, 2000), ['one', 'one']);
+  assert.deepEqual(await host.local.do('askDatagrams', '127.0.0.1', PORT, 1, 2000), ['one']);
+  const flows = await host.keeper.do('flows');
+  assert.deepEqual([...new Set(flows.map(({ protocol }) => protocol))], ['udp']);
+  assert.equal(await host.keeper.do('end', flows, one.actor.pid), flows.length);
+  assert.deepEqual(await host.keeper.do('flows'), []);
+});
+
+test('a hundred switches under load fail no connection', async () => {
+  const ways = [[entry([one.target])], [entry([two.target])]];
+  await apply(entry([one.target]));
+  await host.remote.do('loadStart', HOST.ip4, PORT, 4);
+  await host.local.do('loadStart', '127.0.0.1', PORT, 4);
+  const times = (await host.keeper.do('switches', ways, 100, 10)).sort((a, b) => a - b);
+  const counts = [await host.remote.do('loadStop'), await host.local.do('loadStop')];
+  for (const found of counts) {
+    assert.deepEqual(Object.keys(found).sort(), ['one', 'two'], JSON.stringify(found));
+  }
+  if (process.env.GANTRYD_TELL) console.log('switch ms', times[49], times[98], JSON.stringify(counts));
+});
+
+test('rules that somebody flushes are back within five seconds', async () => {
+  await apply(entry([one.target]));
+  await host.keeper.do('events');
+  await host.local.run('nft', 'flush', 'ruleset');
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'ECONNREFUSED');
+  await until('it is led again', async () => (await host.remote.do('ask', HOST.ip4, PORT)) === 'one', 5_000);
+  await told('restored the table');
+});
+
+test('traffic flows when the keeper is killed, and the next one takes over what it left', async () => {
+  await apply(entry([one.target]), entry([one.target], { port: 7001 }));
+  await host.keeper.kill();
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  await host.newKeeper();
+  await apply(entry([two.target]));
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'two');
+  assert.equal(await host.remote.do('ask', HOST.ip4, 7001), 'ECONNREFUSED');
+});
+
+test('a container that is killed gets no new connections, and its place goes to the others or to nobody', async () => {
+  const [doomed, last] = [await host.container('doomed'), await host.container('last')];
+  await apply(entry([doomed.target, one.target]), entry([last.target], { port: 7001 }));
+  await host.keeper.do('events');
+  const started = performance.now();
+  await Promise.all([doomed.actor.kill(), last.actor.kill()]);
+  await told('gone doomed', 'gone last');
+  if (process.env.GANTRYD_TELL) console.log('from kill -9 to another map, ms', performance.now() - started);
+  assert.equal(await host.remote.do('ask', HOST.ip4, 7001), 'ECONNREFUSED');
+  for (let i = 0; i < 20; i++) assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  await apply(entry([doomed.target, one.target]));
+  for (let i = 0; i < 10; i++)
+    assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one', 'asked for again');
+});
+
+test('what is not an address is refused, and what was in force stays', async () => {
+  await apply(entry([one.target]));
+  const wrong = apply(entry([{ ...two.target, host: 'nowhere' }]));
+  await assert.rejects(wrong, { code: 'proxy-failed', message: /nft did not take the rules/ });
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  await apply(entry([two.target]));
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'two');
+});
+
+test("Docker's FORWARD lets our connections pass, also when its rules were made anew; all else stays as it was", async () => {
+  const { local } = host;
+  await local.run('nft', 'add table ip theirs; add chain ip theirs c { type filter hook input priority 0; }');
+  await host.keeper.do('purge');
+  for (const rule of [
+    '-N DOCKER-USER',
+    '-A DOCKER-USER -j RETURN',
+    '-A FORWARD -j DOCKER-USER',
+    '-P FORWARD DROP',
+  ])
+    await local.run('iptables', ...rule.split(' '));
+  const before = await local.run('nft', '-s', 'list', 'ruleset');
+  await apply(entry([one.target]));
+  assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  await local.run('iptables', '-F', 'DOCKER-USER');
+  await local.run('iptables', '-A', 'DOCKER-USER', '-j', 'RETURN');
+  await until('it passes again', async () => (await host.remote.do('ask', HOST.ip4, PORT)) === 'one', 9_000);
+  await told('restored the rule in DOCKER-USER');
+  await host.keeper.do('purge');
+  assert.equal(await local.run('nft', '-s', 'list', 'ruleset'), before);
+});
+
+test('a purge leaves nothing, whoever put it there', async () => {
+  const setting = `net.ipv4.conf.${BRIDGE}.route_localnet`;
+  await apply(entry([one.target]));
+  assert.equal((await host.local.run('sysctl', '-n', setting)).trim(), '1');
+  await host.keeper.do('close');
+  await host.newKeeper();
+  await host.keeper.do('purge');
+  assert.equal((await host.local.run('sysctl', '-n', setting)).trim(), '0');
+  assert.doesNotMatch(await host.local.run('nft', 'list', 'ruleset'), /gantryd_|0x10000000/);
+  assert.doesNotMatch(await host.local.run('iptables', '-S'), /gantryd_/);
+  await assert.rejects(readFile(`${host.stateDir}/kernel-plane.json`), { code: 'ENOENT' });
+});
