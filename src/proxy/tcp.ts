@@ -6,11 +6,17 @@
 import type { Socket } from 'node:net';
 import { Dispatch, type Entrance } from './dispatch.ts';
 import type { Hold } from './hold.ts';
+import { Relay } from './relay.ts';
 import { endBoth, shareFate } from './tunnel.ts';
 
 export function acceptTcp(entrance: Entrance, client: Socket): void {
+  let relay: Relay | undefined;
   const dispatch = new Dispatch(entrance, 'tcp', client, {
-    found: (upstream, hold) => join(client, upstream, hold),
+    dial: (options) => {
+      relay = new Relay(client, options);
+      return relay.backend;
+    },
+    found: (_socket, hold) => relay !== undefined && join(relay, hold),
     notFound: () => void client.destroy(),
     waits: () => watch(),
   });
@@ -34,14 +40,19 @@ export function acceptTcp(entrance: Entrance, client: Socket): void {
     client.removeListener('end', onEnd);
   }
 
-  function join(from: Socket, to: Socket, hold: Hold): void {
+  function join(between: Relay, hold: Hold): void {
+    const { backend } = between;
     unwatch();
-    from.removeListener('close', goneEarly);
-    hold.carriedBy({ end: () => endBoth(from, to) });
+    client.removeListener('close', goneEarly);
+    hold.carriedBy({
+      end: () => {
+        between.stop();
+        endBoth(client, backend);
+      },
+    });
     hold.backend.traffic.tcpOpened();
-    shareFate(from, to, () => hold.release());
-    from.pipe(to);
-    to.pipe(from);
+    shareFate(client, backend, () => hold.release());
+    between.start();
   }
 }
 

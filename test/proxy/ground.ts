@@ -101,9 +101,9 @@ export interface Ground {
   dial(): Promise<Socket>;
 }
 
-export async function ground(t: TestContext): Promise<Ground> {
+export async function ground(t: TestContext, path?: HttpPath): Promise<Ground> {
   const folder = await mkdtemp(join(tmpdir(), 'gantryd-proxy-'));
-  const httpPath = pathOf.get(t) ?? 'fast';
+  const httpPath = path ?? pathOf.get(t) ?? 'fast';
   const plane = new DataPlane({ tablesPath: join(folder, 'tables.json'), log: SILENT, httpPath });
   const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })];
   t.after(async () => {
