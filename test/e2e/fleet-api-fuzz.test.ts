@@ -21,7 +21,7 @@ const SEED = Number(process.env.GANTRYD_FUZZ_SEED || 7);
 const PORT = 7070;
 const SCRAPE_MS = 500;
 /** Of the agent, whatever is sent at it: less than two of the bodies. */
-const MAX_GROWTH = 160 * 1024 * 1024;
+const MAX_GROWTH = 192 * 1024 * 1024;
 /** Of a round, p99, on two cores that carry all of this and who sends it. */
 const MAX_LAG_S = 1;
 /** Of somebody who means well, meanwhile. */
