@@ -21,6 +21,10 @@ export const ERROR_CODES = {
   'container-gone': { exit: 1, about: 'the container does not exist any more' },
   'name-taken': { exit: 1, about: 'a container of that name exists and is not ours' },
   'port-taken': { exit: 1, about: 'another project or a foreign process listens on a port of the component' },
+  'plane-unavailable': {
+    exit: 1,
+    about: 'a port asks for the kernel plane, which this host or the container cannot have',
+  },
   'proxy-unreachable': { exit: 1, about: 'the proxy process does not answer on its control socket' },
   'proxy-failed': { exit: 1, about: 'the proxy refused or failed a control call' },
   'route-conflict': { exit: 1, about: 'the route table changed between read and write' },

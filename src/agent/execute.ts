@@ -11,7 +11,7 @@ import type { Engine } from '../docker/engine.ts';
 import { containerSpec, withBinds } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
-import type { CanarySplit, ProxyLimits, Route } from '../proxy/routes.ts';
+import { type CanarySplit, type ProxyLimits, planeOf, type Route } from '../proxy/routes.ts';
 import { type Action, short } from './action.ts';
 import { withCanary, withPromoted } from './canary-mark.ts';
 import type { ProxyPort } from './proxy-port.ts';
@@ -137,7 +137,7 @@ export function executors(input: ExecutionInput): Executors {
       const added = containers.filter((c) => action.containers.includes(c.id) && !c.routed);
       const releases = added.map((c) => c.release);
       const off = input.keepsOld ? was.filter((id) => !action.containers.includes(id)) : [];
-      const route = routeFor(action, round);
+      const route = await routeFor(action, round);
       refuseWithoutTurn(round, releases);
       // Written first: a mark too many costs an empty drain, one too few loses that it served.
       const begun = action.canary === undefined ? round.record : withCanary(round.record, now());
@@ -269,14 +269,26 @@ export function executors(input: ExecutionInput): Executors {
     return new Set(all.filter((c) => ['running', 'paused', 'restarting'].includes(c.state)).map((c) => c.id));
   }
 
-  function routeFor(action: Extract<Action, { kind: 'route' }>, round: Round): Route | undefined {
+  async function routeFor(
+    action: Extract<Action, { kind: 'route' }>,
+    round: Round,
+  ): Promise<Route | undefined> {
     if (action.containers.length === 0 && action.listeners.length === 0) return undefined;
-    const backends = action.containers.map((id) => {
-      const host = input.addressOf(id);
-      if (host === undefined) throw noAddress(id);
-      const release = round.observed.containers.find((c) => c.id === id)?.release;
-      return { id, host, ...(release === undefined ? {} : { release }) };
-    });
+    const byKernel = action.listeners.some((l) => planeOf(l) !== 'userspace');
+    const backends = await Promise.all(
+      action.containers.map(async (id) => {
+        const host = input.addressOf(id);
+        // Where nobody watches its process, new connections would hang when it has ended.
+        const pid = byKernel ? await engine.pid(id) : undefined;
+        if (host === undefined || (byKernel && pid === undefined)) throw noAddress(id);
+        const release = round.observed.containers.find((c) => c.id === id)?.release;
+        return {
+          ...{ id, host },
+          ...(release === undefined ? {} : { release }),
+          ...(pid === undefined ? {} : { pid }),
+        };
+      }),
+    );
     const terms = termsOf(releaseOf(round, action.release)?.component);
     const canary = action.canary === undefined ? {} : { canary: action.canary };
     return { component: input.component, listeners: action.listeners, backends, ...terms, ...canary };

@@ -7,6 +7,7 @@ import type { Component, Project } from '../config/project.ts';
 import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
+import type { ProxyStatus } from '../proxy/protocol.ts';
 import { Agent, type View } from './agent.ts';
 import { isOnTrial } from './canary-mark.ts';
 import { follow, type Outcome, superseded } from './deployment.ts';
@@ -147,6 +148,13 @@ export class LocalHost {
       recordFile(stateDir, project.name, name).read(),
     ]);
     return listed(containers, status, record);
+  }
+
+  /** The component's ports as the proxy has them; none: no proxy answers. */
+  async listeners(name: string): Promise<ProxyStatus['listeners']> {
+    const { project, stateDir } = this.#input;
+    const { listeners } = await passiveProxyPort(stateDir).status(project.name);
+    return listeners.filter(({ component }) => component === name);
   }
 
   /** Everything the action would do, as if each step worked. Changes nothing. */

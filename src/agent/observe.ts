@@ -11,7 +11,7 @@ import type { Container, Engine } from '../docker/engine.ts';
 import type { Tell } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
-import { type Route, routeOf } from '../proxy/routes.ts';
+import { type Backend, type Route, routeOf } from '../proxy/routes.ts';
 import { answersOf } from './canary.ts';
 import { isOnTrial } from './canary-mark.ts';
 import type { ProxyPort } from './proxy-port.ts';
@@ -85,8 +85,10 @@ export class Observer {
     ]);
     const [route, at] = [tableRoute(status, project, component), now()];
     this.#addresses = addressesOf(containers);
-    // One that was started again by hand may have another address: what is sent to the old one is not sent to it.
-    const reached = route?.backends.filter((b) => (this.#addresses.get(b.id) ?? b.host) === b.host);
+    // One that was started again by hand may have another address or process: what goes to the old one misses it.
+    const isReached = ({ id, host }: Backend) =>
+      (this.#addresses.get(id) ?? host) === host && heldBy(status, id)?.gone !== true;
+    const reached = route?.backends.filter(isReached);
     const routed = new Set(reached?.map((b) => b.id));
     await this.#watch(containers, record, routed);
     this.#heedImages(containers, record, routed);

@@ -27,6 +27,7 @@ export const STATUS = {
   'container-gone': 409,
   'name-taken': 409,
   'port-taken': 409,
+  'plane-unavailable': 409,
   'proxy-unreachable': 503,
   'proxy-failed': 502,
   'route-conflict': 409,

@@ -91,7 +91,7 @@ export function renderHolds(holds: readonly HoldReport[], all: boolean): string 
     duration(hold.ageMs),
     size(hold.bytes),
     duration(hold.idleMs),
-    String(hold.pid),
+    hold.pid === 0 ? 'kernel' : String(hold.pid),
   ]);
   const status = all ? ['STATUS'] : [];
   const head = ['COMPONENT', 'CONTAINER ID', ...status, 'CLIENT', 'KIND', 'AGE', 'BYTES', 'IDLE', 'PROCESS'];

@@ -144,7 +144,8 @@ function endWords(name: string, action: 'stop' | 'kill', outcome: Outcome): stri
 }
 
 async function list(host: LocalHost, name: string, output: Output): Promise<number> {
-  const containers = await host.list(name);
+  const [containers, listeners] = await Promise.all([host.list(name), host.listeners(name)]);
+  const ports = listeners.filter(({ plane, planeWhy }) => plane !== undefined || planeWhy !== undefined);
   const rows = containers.map(({ container, image, status, held }) => ({
     ...container,
     image,
@@ -152,7 +153,8 @@ async function list(host: LocalHost, name: string, output: Output): Promise<numb
     status,
     connections: held,
   }));
-  output.document({ component: name, containers: rows }, renderList(name, containers));
+  const document = { component: name, containers: rows, ...(ports.length === 0 ? {} : { ports }) };
+  output.document(document, renderList(name, containers, ports));
   return 0;
 }
 

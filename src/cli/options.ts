@@ -102,6 +102,11 @@ const proxy = {
     default: false,
     description: 'stop: even while connections are open; they are cut',
   },
+  purge: {
+    type: 'boolean',
+    default: false,
+    description: "stop: also take out the kernel's rules, which else lead on without it",
+  },
   within: {
     type: 'number',
     description: 'stop: accept nothing more, and cut what is still open after so many seconds',

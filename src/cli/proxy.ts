@@ -4,10 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openStateDir } from '../agent/state-dir.ts';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import { withLock } from '../lock.ts';
+import { SILENT } from '../log.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/client.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
-import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus } from '../proxy/protocol.ts';
+import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus, type StopRequest } from '../proxy/protocol.ts';
 import type { CommonArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { bringHome } from './own-unit.ts';
@@ -21,6 +22,7 @@ export async function runProxy(
   args: CommonArguments & {
     readonly action: 'status' | 'metrics' | 'start' | 'upgrade' | 'stop';
     readonly force: boolean;
+    readonly purge: boolean;
     /** Seconds. */
     readonly within: number | undefined;
   },
@@ -39,14 +41,17 @@ export async function runProxy(
     const running = await (await ensureProxy({ stateDir: stateDir.path })).status();
     output.document({ running: true, ...running }, renderProxy(running));
   } else if (status === undefined) {
-    output.document({ running: false }, `No proxy runs for ${stateDir.path}`);
+    const purged = args.action === 'stop' && args.purge;
+    if (purged) await purgeKernel(stateDir.path);
+    const words = `No proxy runs for ${stateDir.path}${purged ? '; the kernel has no rules of it' : ''}`;
+    output.document({ running: false, ...(purged ? { purged } : {}) }, words);
   } else if (args.action === 'status') {
     output.document({ running: true, ...status }, renderProxy(status));
   } else {
     if (args.within !== undefined) await leave(status.pid, proxy, args.within * 1000);
-    await stop(proxy, args.force || args.within !== undefined, status.pid);
-    const words = 'The proxy has stopped; its ports are closed until a command starts it again.';
-    output.document({ running: false, stopped: status.pid }, words);
+    await stop(proxy, { force: args.force || args.within !== undefined, purge: args.purge }, status.pid);
+    const left = args.purge ? [] : status.listeners.filter(({ plane }) => plane === 'kernel');
+    output.document({ running: false, stopped: status.pid }, stoppedWords(left));
   }
   if (args.action === 'start' || args.action === 'upgrade') {
     // It serves all the same.
@@ -97,8 +102,27 @@ async function leave(pid: number, proxy: ProxyClient, withinMs: number): Promise
   while (performance.now() < end && (await isThere(proxy, pid))) await delay(POLL_MS);
 }
 
-async function stop(proxy: ProxyClient, force: boolean, pid: number): Promise<void> {
-  await proxy.stop(force).catch((error) => {
+/** Whatever a proxy of this state directory has left in the kernel. */
+async function purgeKernel(stateDir: string): Promise<void> {
+  const { openKernelPlane } = await import('../proxy/kernel/open.ts');
+  const plane = openKernelPlane({ stateDir, log: SILENT, events: { targetGone() {}, restored() {} } });
+  try {
+    if ((await plane.ability('tcp')).can) await plane.purge();
+  } finally {
+    await plane.close();
+  }
+}
+
+function stoppedWords(led: ProxyStatus['listeners']): string {
+  const stopped = 'The proxy has stopped; its ports are closed until a command starts it again.';
+  if (led.length === 0) return stopped;
+  const places = led.map(({ address, port, kind }) => `${address}:${port}${kind === 'udp' ? '/udp' : ''}`);
+  return `${stopped}
+The kernel leads ${places.join(', ')} on, and nobody watches it: with --purge it would not.`;
+}
+
+async function stop(proxy: ProxyClient, { force, purge }: Required<StopRequest>, pid: number): Promise<void> {
+  await proxy.stop(force, purge).catch((error) => {
     // It has left meanwhile.
     if (!isGantryError(error, 'proxy-unreachable')) throw error;
   });

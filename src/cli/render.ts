@@ -4,7 +4,7 @@ import type { ListedContainer } from '../agent/local.ts';
 import type { GantryError } from '../errors.ts';
 import { short, shortImage } from '../event-words.ts';
 import type { AgentEvent } from '../events.ts';
-import type { ProxyStatus } from '../proxy/protocol.ts';
+import type { ListenerReport, ProxyStatus } from '../proxy/protocol.ts';
 
 export { isBadNews, printable, renderEvent, shortImage } from '../event-words.ts';
 
@@ -19,7 +19,11 @@ export function renderProgress(event: AgentEvent): string | undefined {
 }
 
 /** The columns of the first gantry, and what each container carries. */
-export function renderList(component: string, containers: readonly ListedContainer[]): string {
+export function renderList(
+  component: string,
+  containers: readonly ListedContainer[],
+  listeners: readonly ListenerReport[] = [],
+): string {
   if (containers.length === 0) return `Component ${component} is not running`;
   const rows = containers.map(({ container, image, status, held }) => [
     short(container.id),
@@ -28,14 +32,15 @@ export function renderList(component: string, containers: readonly ListedContain
     status,
     held === undefined ? '-' : connections(held.open, held.oldestMs),
   ]);
-  return table(['CONTAINER ID', 'UPTIME', 'IMAGE ID', 'STATUS', 'CONNECTIONS'], rows);
+  const head = ['CONTAINER ID', 'UPTIME', 'IMAGE ID', 'STATUS', 'CONNECTIONS'];
+  return [table(head, rows), ...planeLines(listeners)].join('\n');
 }
 
 /** `gantryd proxy status`. */
 export function renderProxy(status: ProxyStatus): string {
   const listeners = status.listeners.map((l) => [
     `${l.address}:${l.port}`,
-    l.kind,
+    l.plane === undefined ? l.kind : `${l.kind} (${l.plane})`,
     `${l.owner}/${l.component}`,
     String(l.connections),
   ]);
@@ -61,6 +66,7 @@ export function renderProxy(status: ProxyStatus): string {
     ...(listeners.length === 0
       ? ['It listens on no port.']
       : [table(['LISTENER', 'KIND', 'COMPONENT', 'CLIENTS'], listeners)]),
+    ...status.listeners.flatMap(notLed),
     ...(backends.length === 0
       ? []
       : ['', table(['CONTAINER ID', 'COMPONENT', 'STATUS', 'CONNECTIONS'], backends)]),
@@ -68,6 +74,22 @@ export function renderProxy(status: ProxyStatus): string {
       ? []
       : ['', table(['OLDER PROCESS', 'VERSION', 'STATUS', 'CLIENTS', 'CONNECTIONS'], older)]),
   ].join('\n');
+}
+
+/** Of a listener that its config gives to the kernel, as far as that is not so. */
+function notLed({ address, port, kind, planeWhy }: ListenerReport): string[] {
+  if (planeWhy === undefined) return [];
+  return [`The kernel does not lead ${address}:${port}${kind === 'udp' ? '/udp' : ''}: ${planeWhy}`];
+}
+
+/** What `list` says of a component's ports beside its containers: which of them the kernel leads. */
+function planeLines(listeners: readonly ListenerReport[]): string[] {
+  const led = listeners.filter(({ plane }) => plane === 'kernel');
+  const places = led.map(({ address, port, kind }) => `${address}:${port}${kind === 'udp' ? '/udp' : ''}`);
+  return [
+    ...(places.length === 0 ? [] : [`The kernel leads ${places.join(', ')}`]),
+    ...listeners.flatMap(notLed),
+  ];
 }
 
 /** Left-aligned columns, 20 wide or as wide as their longest cell. */

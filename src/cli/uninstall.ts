@@ -54,7 +54,9 @@ async function whatStays({ root }: UninstallArguments): Promise<readonly string[
   return [
     ...((await textAt(settings)) === undefined ? [] : [`${settings} stays: it is yours to remove`]),
     ...(root === undefined
-      ? ['A proxy that runs goes on serving; gantryd proxy stop ends it when it is idle']
+      ? [
+          'A proxy that runs goes on serving; gantryd proxy stop --purge ends it, when it is idle, and takes its rules out of the kernel',
+        ]
       : []),
   ];
 }

@@ -37,6 +37,7 @@ export function componentRules(component: Entry): Finding[] {
     ...bindingRules(component),
     ...limitRules(component),
     ...networkRules(component),
+    ...planeRules(component),
     ...labelRules(component),
     ...commandRules(component),
     ...updateRules(component),
@@ -196,6 +197,25 @@ function limitRules(component: Entry): Finding[] {
     }
   }
   return found;
+}
+
+function planeRules(component: Entry): Finding[] {
+  const { network } = component.item;
+  return entriesOf(component, 'ports').flatMap(({ path, item: { kind, plane } }) => {
+    const message = planeProblem(kind, plane, network);
+    return message === undefined
+      ? []
+      : [{ path: [...path, plane === undefined ? 'kind' : 'plane'], message }];
+  });
+}
+
+function planeProblem(kind: unknown, plane: unknown, network: unknown): string | undefined {
+  if (kind === 'udp' && plane !== undefined && plane !== 'kernel')
+    return 'must be "kernel" with the kind "udp"; leave it out';
+  if (kind === 'http' && (plane === 'kernel' || plane === 'auto'))
+    return `must be "userspace" with the kind "http": the kernel leads connections and reads no requests`;
+  if (network !== 'host' || (kind !== 'udp' && plane !== 'kernel')) return undefined;
+  return 'on the network "host" the container has no address of its own that the kernel could lead to';
 }
 
 function networkRules(component: Entry): Finding[] {

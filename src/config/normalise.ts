@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path';
 import type { Check } from '../checks/check.ts';
+import type { Listener } from '../proxy/routes.ts';
 import { isRecord } from './problems.ts';
 import type { CanaryTerms, Component, Project, Signal } from './project.ts';
 import { parseBytes } from './quantities.ts';
@@ -81,7 +82,8 @@ export function completed(component: OlderComponent): Component {
 /** The one container port that `ports` name, if they name only one. */
 export function onlyPort(ports: unknown): number | undefined {
   if (!Array.isArray(ports)) return undefined;
-  const containers = new Set(ports.map((port) => (isRecord(port) ? port.container : undefined)));
+  const asked = ports.filter((port) => !isRecord(port) || port.kind !== 'udp');
+  const containers = new Set(asked.map((port) => (isRecord(port) ? port.container : undefined)));
   const [port] = containers;
   return containers.size === 1 && typeof port === 'number' ? port : undefined;
 }
@@ -99,6 +101,17 @@ export function fill(node: SchemaNode, value: unknown): unknown {
   return filled;
 }
 
+function toListener({
+  address,
+  external,
+  container,
+  kind,
+  plane,
+}: FilledComponent['ports'][number]): Listener {
+  const listener = { address, port: external, kind, containerPort: container };
+  return plane === undefined || plane === 'userspace' ? listener : { ...listener, plane };
+}
+
 function toComponent(raw: FilledComponent, folder: string): Component {
   const port = onlyPort(raw.ports);
   const checks = (list: readonly FilledCheck[], intervalMs: number) =>
@@ -106,12 +119,7 @@ function toComponent(raw: FilledComponent, folder: string): Component {
   return {
     name: raw.name,
     image: raw.tag.startsWith('sha256:') ? `${raw.repo}@${raw.tag}` : `${raw.repo}:${raw.tag}`,
-    ports: raw.ports.map(({ address, external, container, kind }) => ({
-      address,
-      port: external,
-      kind,
-      containerPort: container,
-    })),
+    ports: raw.ports.map(toListener),
     readyChecks: checks(raw.readyChecks, READY_INTERVAL_MS),
     healthChecks: checks(raw.healthChecks, INTERVAL_MS),
     readyTimeoutMs: raw.readyTimeout,

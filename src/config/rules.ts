@@ -29,16 +29,19 @@ interface Claim {
   readonly component: string;
   readonly port: number;
   readonly address: string;
+  /** Those have ports of their own. */
+  readonly isUdp: boolean;
 }
 
 function duplicatePorts(components: readonly Entry[]): Finding[] {
-  const byPort = new Map<number, Claim[]>();
+  const byPort = new Map<string, Claim[]>();
   const found: Finding[] = [];
   for (const claim of components.flatMap(claimsOf)) {
-    const others = byPort.get(claim.port) ?? [];
+    const place = `${claim.port}${claim.isUdp ? '/udp' : ''}`;
+    const others = byPort.get(place) ?? [];
     const first = others.find((other) => overlap(other.address, claim.address));
     if (first !== undefined) found.push({ path: claim.path, message: takenBy(first, claim) });
-    byPort.set(claim.port, [...others, claim]);
+    byPort.set(place, [...others, claim]);
   }
   return found;
 }
@@ -47,7 +50,8 @@ function claimsOf(component: Entry): Claim[] {
   return entriesOf(component, 'ports').flatMap(({ path, item }) => {
     if (typeof item.external !== 'number') return [];
     const address = typeof item.address === 'string' ? item.address : '0.0.0.0';
-    return [{ path: [...path, 'external'], component: nameOf(component), port: item.external, address }];
+    const [port, isUdp] = [item.external, item.kind === 'udp'];
+    return [{ path: [...path, 'external'], component: nameOf(component), port, address, isUdp }];
   });
 }
 

@@ -4,8 +4,10 @@
  * Rules that a schema cannot say (duplicate ports, unknown links) are in rules.ts.
  */
 import type { FromSchema } from 'json-schema-to-ts';
+import { NAME } from './name.ts';
 
-export const NAME = '^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$';
+export { NAME } from './name.ts';
+
 export const MEMORY = '^[1-9][0-9]*[bkmgBKMG]?$';
 /** Where a total is spread by: a label of the hosts. */
 export const SPREAD = '^label\\.[^\\s=]+$';
@@ -31,6 +33,12 @@ const routeKind = {
   default: 'tcp',
   description:
     'How the proxy treats the traffic: `http` routes request by request (keep-alive clients move to the new container with their next request), `tcp` connection by connection.',
+} as const;
+
+const portKind = {
+  ...routeKind,
+  enum: ['tcp', 'http', 'udp'],
+  description: `${routeKind.description} \`udp\`: led by the kernel, which no process of gantryd could do as well.`,
 } as const;
 
 const check = {
@@ -135,7 +143,13 @@ const component = {
         properties: {
           external: port('Port of this host.'),
           container: port('Port of the container.'),
-          kind: routeKind,
+          kind: portKind,
+          plane: {
+            type: 'string',
+            enum: ['userspace', 'kernel', 'auto'],
+            description:
+              'Who carries the bytes. `userspace`: the proxy, with all that it can do. `kernel`: nftables leads each new connection to a container, at the speed of the kernel and also while the proxy is away; not with `http`, and a host that cannot refuses the release. `auto`: `kernel` where the host can, `userspace` otherwise. Default: `userspace`; with `udp`: `kernel`.',
+          },
           address: {
             type: 'string',
             minLength: 1,

@@ -196,6 +196,11 @@ export class DockerEngine implements Engine {
     return info && exitReport(info);
   }
 
+  async pid(id: string): Promise<number | undefined> {
+    const pid = (await this.#inspect(id))?.State.Pid ?? 0;
+    return pid > 0 ? pid : undefined;
+  }
+
   async logs(id: string, lines: number): Promise<readonly string[]> {
     const info = await this.#inspect(id);
     if (info === undefined) return [];

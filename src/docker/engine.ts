@@ -128,6 +128,8 @@ export interface Engine {
   remove(id: string): Promise<void>;
   /** undefined: gone. */
   exit(id: string): Promise<ExitReport | undefined>;
+  /** Number of its first process, as the host of the engine numbers it. undefined: it does not run. */
+  pid(id: string): Promise<number | undefined>;
   /** The last `lines` lines, stdout and stderr interleaved, without line ends. [] when gone or the log driver cannot read. */
   logs(id: string, lines: number): Promise<readonly string[]>;
   /** Runs a command inside. engine-timeout after `timeoutMs`, and the command may go on running: the engine cannot end it. container-gone when the container does not run. */

@@ -112,12 +112,15 @@ function environment(component: Component, links: Readonly<Record<string, string
 }
 
 function exposedPorts(component: Component): Record<string, Record<string, never>> {
-  const ports = [
-    ...component.ports.map((p) => p.containerPort),
-    ...component.definesLinks.map((l) => l.port),
-  ];
-  const unique = [...new Set(ports)].sort((a, b) => a - b);
-  return Object.fromEntries(unique.map((port) => [`${port}/tcp`, {}]));
+  const [udp, tcp] = [true, false].map((is) =>
+    component.ports.filter(({ kind }) => (kind === 'udp') === is).map((p) => p.containerPort),
+  );
+  const named = (protocol: string, ports: readonly number[] = []) =>
+    [...new Set(ports)].sort((a, b) => a - b).map((port) => [`${port}/${protocol}`, {}] as const);
+  return Object.fromEntries([
+    ...named('tcp', [...(tcp ?? []), ...component.definesLinks.map((l) => l.port)]),
+    ...named('udp', udp),
+  ]);
 }
 
 /** Of what decides how a container runs: the same for any order of keys. */

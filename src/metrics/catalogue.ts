@@ -144,7 +144,7 @@ export const PROXY_METRICS = {
   ),
   gantryd_proxy_connections_open: gauge(
     ['project', 'component', 'release', 'phase', 'kind'],
-    'Connections (upgraded, tcp) that containers have now, by phase as above',
+    'Connections (upgraded, tcp, udp) that containers have now, by phase as above',
   ),
   gantryd_proxy_client_connections: gauge(
     ['project', 'component'],
@@ -164,7 +164,7 @@ export const PROXY_METRICS = {
   ),
   gantryd_proxy_generations: gauge([], 'Proxy processes that carry something, the one that serves included'),
   gantryd_proxy_silent_generations: gauge([], 'Of them, those that do not answer'),
-  gantryd_proxy_listeners: gauge(['project', 'kind'], 'Open listening sockets, http and tcp'),
+  gantryd_proxy_listeners: gauge(['project', 'kind'], 'Open listening sockets, http, tcp and udp'),
   gantryd_proxy_resident_memory_bytes: gauge([], 'Memory of the process that serves'),
   gantryd_proxy_cpu_seconds_total: counter([], 'Processor time of the process that serves'),
 } as const satisfies Readonly<Record<string, MetricKind>>;

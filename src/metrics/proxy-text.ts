@@ -94,9 +94,10 @@ function ofNow({ open, drains, listeners, waiting }: ProxyMetrics): Values {
   const drained = drains.map((drain) => ({ labels: ofComponent(drain), ageMs: drain.ageMs }));
   return {
     gantryd_proxy_requests_in_flight: phased.map(({ labels, inFlight: value }) => ({ labels, value })),
-    gantryd_proxy_connections_open: phased.flatMap(({ labels, upgraded, tcp }) => [
+    gantryd_proxy_connections_open: phased.flatMap(({ labels, upgraded, tcp, udp }) => [
       { labels: { ...labels, kind: 'upgraded' }, value: upgraded },
       { labels: { ...labels, kind: 'tcp' }, value: tcp },
+      ...(udp === undefined ? [] : [{ labels: { ...labels, kind: 'udp' }, value: udp }]),
     ]),
     gantryd_proxy_client_connections: summed(
       listeners.map((of) => ({ labels: ofComponent(of), value: of.connections })),

@@ -4,8 +4,10 @@
  */
 import type { Socket } from 'node:net';
 import { AnswerTally } from './answers.ts';
+import { CarriedFlows } from './carried.ts';
 import { Hold, type HoldKind } from './hold.ts';
 import { IdlePools, RestingSocket } from './idle-pool.ts';
+import type { KernelFlow } from './kernel/plane.ts';
 import { Leaving } from './leaving.ts';
 import type { BackendReport, Peer } from './protocol.ts';
 import type { Backend, LeaveTerms } from './routes.ts';
@@ -23,12 +25,15 @@ export interface BackendName {
   readonly id: string;
 }
 
-export type BackendAddress = Pick<Backend, 'host' | 'port'>;
+/** `pid`: of the container's first process, for the kernel plane. */
+export type BackendAddress = Pick<Backend, 'host' | 'port' | 'pid'>;
 
 export class LiveBackend {
   readonly name: BackendName;
   /** Where its work is counted: that of its release, once it is known. */
   traffic: TrafficTally;
+  /** What the kernel leads there past every process, as last read. */
+  readonly carried = new CarriedFlows();
   readonly #released: (backend: LiveBackend) => void;
   readonly #holds = new Set<Hold>();
   readonly #idle = new IdlePools<RestingSocket>();
@@ -58,7 +63,7 @@ export class LiveBackend {
   }
 
   /** Where clients of a listener with this containerPort are led. */
-  addressFor(containerPort: number): Required<BackendAddress> {
+  addressFor(containerPort: number): { readonly host: string; readonly port: number } {
     const { host, port = containerPort } = this.#address;
     return { host, port };
   }
@@ -71,8 +76,26 @@ export class LiveBackend {
     return this.#routed;
   }
 
+  /** Exactly what a drain waits for. */
   get open(): number {
-    return this.#holds.size;
+    return this.#holds.size + this.carried.open;
+  }
+
+  /** Where it is, and its first process. */
+  get address(): BackendAddress {
+    return this.#address;
+  }
+
+  /** By performance.now(), since when it gets nothing new; means nothing while it is routed. */
+  get unroutedAt(): number {
+    return this.#unroutedAt;
+  }
+
+  /** INVARIANT: called by the kernel's side alone, with all that there is. */
+  carry(flows: readonly KernelFlow[], now: number): void {
+    const was = this.carried.open;
+    this.carried.see(flows, now);
+    if (was > 0 && this.open === 0) this.#released(this);
   }
 
   /**
@@ -144,13 +167,18 @@ export class LiveBackend {
    * Part of the table in force, reached at this address from now on. `leave`: once it is not any more. `joinedAt`
    * counts if it was not before.
    */
-  route({ host, port }: BackendAddress, leave?: LeaveTerms, joinedAt = SETTLED): void {
+  route({ host, port, pid }: BackendAddress, leave?: LeaveTerms, joinedAt = SETTLED): void {
     if (host !== this.#address.host || port !== this.#address.port) {
       this.#closeIdle();
       this.#present = new WeakSet();
       this.#shunnedUntil.clear();
     }
-    this.#address = port === undefined ? { host } : { host, port };
+    if (pid !== this.#address.pid) this.carried.gone = false;
+    this.#address = {
+      host,
+      ...(port === undefined ? {} : { port }),
+      ...(pid === undefined ? {} : { pid }),
+    };
     if (!this.#routed) this.#joinedAt = joinedAt;
     this.#routed = true;
     this.#leave = leave;
@@ -165,10 +193,10 @@ export class LiveBackend {
   }
 
   /** Gets nothing new from now on; what is open stays, as long as the terms let it. Idempotent. */
-  unroute(): void {
+  unroute(at = performance.now()): void {
     if (!this.#routed) return;
     this.#routed = false;
-    this.#unroutedAt = performance.now();
+    this.#unroutedAt = at;
     this.#closeIdle();
     if (this.#leave === undefined) return;
     this.#leaving = new Leaving(this.#leave, performance.now());
@@ -193,7 +221,7 @@ export class LiveBackend {
     this.#holds.delete(hold);
     this.#leaving?.remove(hold);
     this.#counts[hold.kind] -= 1;
-    if (this.#holds.size === 0) this.#released(this);
+    if (this.open === 0) this.#released(this);
   }
 
   /** INVARIANT: called by Hold alone. */
@@ -253,15 +281,17 @@ export class LiveBackend {
 
   report(now: number): BackendReport {
     const [oldest] = this.#holds;
+    const { carried } = this;
     return {
       ...this.name,
       routed: this.#routed,
-      open: this.#holds.size,
+      open: this.open,
       inFlight: this.#counts.request,
       upgraded: this.#counts.upgraded,
-      tcp: this.#counts.tcp,
-      oldestMs: oldest === undefined ? 0 : Math.round(now - oldest.since),
+      tcp: this.#counts.tcp + carried.tcp,
+      oldestMs: Math.max(oldest === undefined ? 0 : Math.round(now - oldest.since), carried.oldestMs(now)),
       peers: this.#peers(now),
+      ...carried.report(),
       ...(this.#tally === undefined ? {} : { answers: this.#tally.counts() }),
     };
   }
@@ -277,7 +307,9 @@ export class LiveBackend {
       if (peers.length === MAX_PEERS_REPORTED) break;
       peers.push(hold.peer(now));
     }
-    return peers;
+    if (this.carried.open === 0) return peers;
+    const all = [...peers, ...this.carried.peers(now)];
+    return all.sort((a, b) => b.ageMs - a.ageMs).slice(0, MAX_PEERS_REPORTED);
   }
 
   #closeIdle(): void {

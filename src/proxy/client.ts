@@ -65,8 +65,8 @@ export class ProxyClient {
   }
 
   /** Resolves when the proxy has agreed to stop; it is gone when `status` finds it unreachable. */
-  async stop(force = false): Promise<void> {
-    await this.#call('POST', '/v1/stop', { force } satisfies StopRequest);
+  async stop(force = false, purge = false): Promise<void> {
+    await this.#call('POST', '/v1/stop', { force, purge } satisfies StopRequest);
   }
 
   /** Resolves when the successor serves. Throws GantryError proxy-failed when it cannot; nothing has changed then. */

@@ -34,6 +34,12 @@ export function problem(error: GantryError): ProxyProblem {
 }
 
 export function statusOf({ code }: GantryError): number {
-  if (code === 'route-conflict' || code === 'port-taken' || code === 'proxy-failed') return 409;
+  if (
+    code === 'route-conflict' ||
+    code === 'port-taken' ||
+    code === 'plane-unavailable' ||
+    code === 'proxy-failed'
+  )
+    return 409;
   return 500;
 }

@@ -92,7 +92,7 @@ export class Control {
     const owner = ownerIn(pathname);
     const asked = `${req.method} ${owner === undefined ? pathname : pathname.replace(OWNER_PATH, '/v1/owners/:owner$2')}`;
     const { generation } = this.#options;
-    await generation.counted();
+    await generation.counted(TELLS_COUNTS.has(asked));
     if (asked === 'GET /v1/status')
       return json(res, 200, generation.status(searchParams.get('owner') ?? undefined));
     if (asked === 'POST /v1/stop') return this.#stop(await readJson(req), res);
@@ -149,10 +149,11 @@ export class Control {
 
   #stop(body: unknown, res: ServerResponse): void {
     const { generation } = this.#options;
-    const force = (body as Partial<StopRequest> | null)?.force === true;
-    const { open } = generation;
+    const { force: asked, purge: asksToo } = (body ?? {}) as Partial<StopRequest>;
+    const [force, purge] = [asked === true, asksToo === true];
+    const open = generation.open(purge);
     if (open > 0 && !force && !generation.isElder) throw inUse(open);
-    res.once('finish', () => generation.stop(force));
+    res.once('finish', () => generation.stop(force, purge));
     json(res, 200, {});
   }
 
@@ -163,6 +164,15 @@ export class Control {
     json(res, statusOf(known), problem(known));
   }
 }
+
+/** What is asked for here has, or depends on, what the kernel carries. */
+const TELLS_COUNTS: ReadonlySet<string> = new Set([
+  'GET /v1/status',
+  'GET /v1/metrics',
+  'GET /v1/holds',
+  'POST /v1/cut',
+  'POST /v1/stop',
+]);
 
 const OWNER_PATH = /^\/v1\/owners\/([^/]+)(\/changes)?$/;
 

@@ -9,9 +9,10 @@ export const NO_COUNTS: ProxyCounts = { traffic: [], open: [], drains: [] };
 export function countsIn(traffic: Traffic, backends: Iterable<LiveBackend>): ProxyCounts {
   const all = [...backends];
   const now = performance.now();
-  const open = all.map(({ traffic: { name }, routed, kinds }): OpenReport => {
+  const open = all.map(({ traffic: { name }, routed, kinds, carried }): OpenReport => {
     const { request: inFlight, upgraded, tcp } = kinds;
-    return { ...name, routed, inFlight, upgraded, tcp };
+    const { udp } = carried;
+    return { ...name, routed, inFlight, upgraded, tcp: tcp + carried.tcp, ...(udp === 0 ? {} : { udp }) };
   });
   const drains = all.flatMap((backend): DrainReport[] => {
     const ageMs = backend.drainsForMs(now);
@@ -76,11 +77,13 @@ function sumTraffic(a: TrafficReport, b: TrafficReport): TrafficReport {
 }
 
 function sumOpen(a: OpenReport, b: OpenReport): OpenReport {
+  const udp = (a.udp ?? 0) + (b.udp ?? 0);
   return {
     ...a,
     inFlight: a.inFlight + b.inFlight,
     upgraded: a.upgraded + b.upgraded,
     tcp: a.tcp + b.tcp,
+    ...(udp === 0 ? {} : { udp }),
   };
 }
 

@@ -3,10 +3,11 @@
  * in an operator's words why one cannot be had, and keeps closed ones until the last client left.
  */
 import type { Server } from 'node:net';
+import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError } from '../errors.ts';
 import { Door, type DoorEvents } from './door.ts';
 import { findPortHolder } from './port-holder.ts';
-import type { ProxyStatus } from './protocol.ts';
+import type { ListenerReport } from './protocol.ts';
 import { type Place, placeKey, placesOverlap, type RoutedListener } from './routes.ts';
 
 export class Doors {
@@ -27,7 +28,7 @@ export class Doors {
   }
 
   /** Those that are open, with the connections of each. */
-  reports(): ProxyStatus['listeners'] {
+  reports(): ListenerReport[] {
     return [...this.#open.values()].map((door) => {
       const { owner, listener } = door.plan;
       const { component, address, port, kind } = listener;
@@ -52,6 +53,31 @@ export class Doors {
     const [listener, result] = [listeners[failed], results[failed]];
     if (listener === undefined || result?.status !== 'rejected') throw new Error('no listener failed');
     throw await bindError(listener, result.reason);
+  }
+
+  /**
+   * As bindAll. A socket that is to go anyway and is in the way of a new one (the same port at another address) goes
+   * first. Who connects in between is refused: the kernel cannot have both at a time. What `bound` throws undoes it.
+   */
+  async bindInstead(
+    missing: readonly RoutedListener[],
+    leaving: readonly RoutedListener[],
+    then: { bound(): Promise<void>; failed(): Promise<void> },
+  ): Promise<Door[]> {
+    const inTheWay = leaving.filter((old) => missing.some((listener) => placesOverlap(old, listener)));
+    // Whoever has connected already is accepted first: closing would reset them.
+    if (inTheWay.length > 0) await acceptsTaken();
+    for (const door of inTheWay.flatMap((listener) => this.at(listener) ?? [])) this.retire(door);
+    let doors: Door[] = [];
+    try {
+      doors = await this.bindAll(missing);
+      await then.bound();
+      return doors;
+    } catch (error) {
+      for (const door of doors) door.close();
+      if (inTheWay.length > 0) await then.failed();
+      throw error;
+    }
   }
 
   /** A listening socket that another process has bound. */
@@ -94,7 +120,11 @@ export class Doors {
   }
 }
 
-async function bindError(listener: RoutedListener, cause: NodeJS.ErrnoException): Promise<GantryError> {
+/** Why a socket cannot be had, in an operator's words. */
+export async function bindError(
+  listener: RoutedListener,
+  cause: NodeJS.ErrnoException,
+): Promise<GantryError> {
   const place = placeKey(listener);
   if (cause.code === 'EADDRINUSE') return portTaken(listener, cause);
   const hint = BIND_HINTS[cause.code ?? ''];
@@ -114,9 +144,10 @@ const BIND_HINTS: Record<string, string> = {
 };
 
 async function portTaken(listener: RoutedListener, cause: Error): Promise<GantryError> {
-  const holder = await findPortHolder(listener.port);
+  const holder = await findPortHolder(listener.port, listener.kind === 'udp' ? 'udp' : 'tcp');
   const who = holder === undefined ? 'another process' : `process ${holder.pid} (${holder.command})`;
-  const message = `port ${listener.port} of ${listener.component} is taken: ${who} listens on it`;
+  const name = listener.kind === 'udp' ? 'udp port' : 'port';
+  const message = `${name} ${listener.port} of ${listener.component} is taken: ${who} listens on it`;
   const hint = 'Stop that process or give the component another external port.';
   return new GantryError('port-taken', message, { hint, cause });
 }

@@ -14,7 +14,7 @@ import { Control } from './control.ts';
 import { countsOf, mergedCounts } from './counts.ts';
 import { Elders } from './elders.ts';
 import { findLock, handOver, type Successor } from './handover.ts';
-import { cutHolds, holdReports, oldestFirst } from './holds.ts';
+import { holdReports, oldestFirst } from './holds.ts';
 import {
   type CutAnswer,
   type CutRequest,
@@ -68,6 +68,7 @@ export class Generation {
   /** When it was last asked to follow, by performance.now(). */
   #askedAt = 0;
   #isStopping = false;
+  #purges = false;
   #end: Promise<void> | undefined;
   #resolve: () => void = () => {};
 
@@ -100,14 +101,19 @@ export class Generation {
     this.#handover = undefined;
   }
 
-  /** Resolves when `status` and `open` tell of every generation: a container that drains is held by older ones alone. */
-  async counted(): Promise<void> {
+  /**
+   * Resolves when `status` and `open` tell of every generation, and if asked for of the kernel: a container that drains
+   * may be held by those alone.
+   */
+  async counted(alsoKernel: boolean): Promise<void> {
     await this.#counts;
+    if (alsoKernel) await this.plane.kernel.counted();
   }
 
-  /** Of everything that any generation carries; 0 when it may end. */
-  get open(): number {
-    return this.#elders.merge(this.plane.status().backends).reduce((sum, { open }) => sum + open, 0);
+  /** Of everything that any generation carries, and of the kernel what would end with its rules; 0: it may end. */
+  open(purge: boolean): number {
+    const backends = this.#elders.merge(this.plane.status().backends);
+    return backends.reduce((sum, { open, kernel = 0 }) => sum + open - (purge ? 0 : kernel), 0);
   }
 
   get isElder(): boolean {
@@ -162,7 +168,7 @@ export class Generation {
   /** In all generations that answer. */
   async cut(request: CutRequest): Promise<CutAnswer> {
     const others = await this.#elders.ask((elder) => elder.cut(request));
-    return { cut: others.reduce((sum, { cut }) => sum + cut, cutHolds(this.plane.backends, request)) };
+    return { cut: others.reduce((sum, { cut }) => sum + cut, await this.plane.cut(request)) };
   }
 
   table(owner: string): OwnedTable {
@@ -210,12 +216,16 @@ export class Generation {
     });
   }
 
-  /** Accepts nothing more, finishes what it carries and ends, as do the older ones; forced, it cuts everything. */
-  stop(force: boolean): void {
+  /**
+   * Accepts nothing more, finishes what it carries and ends, as do the older ones; forced, it cuts everything. What the
+   * kernel leads stays, unless it is to be purged.
+   */
+  stop(force: boolean, purge = false): void {
+    this.#purges ||= purge;
     if (force) return void this.#close();
     if (this.#isStopping) return;
     this.#isStopping = true;
-    this.#log.info('stopping', { open: this.open, connections: this.plane.connections });
+    this.#log.info('stopping', { open: this.open(false), connections: this.plane.connections });
     this.#leave().catch((error) => this.#log.error('cannot stop', { why: messageOf(error) }));
   }
 
@@ -228,6 +238,7 @@ export class Generation {
     await Promise.all([this.#standby?.start(), this.plane.save()]);
     // Not before: it refuses to follow as long as it serves.
     await elder.retired();
+    await this.plane.leadKernel();
     await this.#elders.find();
     return { pid: process.pid };
   }
@@ -303,6 +314,7 @@ export class Generation {
       await this.#elders.stop(true);
       this.#elders.close();
     }
+    if (this.#purges) await this.plane.kernel.purge();
     await this.plane.close();
     await this.#control.close();
     this.#resolve();

@@ -4,7 +4,8 @@ import type { CountedAnswer } from './answers.ts';
 import type { LiveBackend } from './backend.ts';
 import type { Peer } from './protocol.ts';
 
-export type HoldKind = Peer['kind'];
+/** udp is carried by the kernel alone. */
+export type HoldKind = Exclude<Peer['kind'], 'udp'>;
 
 /** Who moves the bytes of a hold, as far as it can be told to stop. */
 export interface Carrier {

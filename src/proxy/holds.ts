@@ -13,7 +13,8 @@ export function holdReports(backends: Iterable<LiveBackend>, owner?: string): Ho
     mine.map((backend) => {
       const { owner, component, id } = backend.name;
       const of = { owner, component, backend: id, pid: process.pid, routed: backend.routed };
-      return Array.from(backend.holds, (hold) => ({ ...of, ...hold.peer(now) }));
+      const carried = backend.carried.peers(now).map((peer) => ({ ...of, ...peer, pid: 0 }));
+      return [...Array.from(backend.holds, (hold) => ({ ...of, ...hold.peer(now) })), ...carried];
     }),
   );
 }

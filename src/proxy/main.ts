@@ -11,6 +11,8 @@ import { VERSION } from '../version.ts';
 import { keepYoungHeapSmall } from '../young-heap.ts';
 import { ProxyClient } from './client.ts';
 import { Generation } from './generation.ts';
+import type { KernelEvents } from './kernel/plane.ts';
+import { countBytes } from './kernel-bytes.ts';
 import { PROXY_TABLES } from './protocol.ts';
 import { DataPlane } from './proxy.ts';
 import { Succession } from './successor.ts';
@@ -27,7 +29,13 @@ async function main(): Promise<void> {
   surviveDefects(log);
   if (!succeeds) await refuseSecond(folder);
   process.chdir(folder);
-  const plane = new DataPlane({ tablesPath: join(folder, PROXY_TABLES), log });
+  // Few hosts need it.
+  const openKernel = async (events: KernelEvents) => {
+    const { openKernelPlane } = await import('./kernel/open.ts');
+    await countBytes(log);
+    return openKernelPlane({ stateDir: folder, events, log });
+  };
+  const plane = new DataPlane({ tablesPath: join(folder, PROXY_TABLES), log, openKernel });
   const generation = new Generation({ folder, level, plane, log });
   takeSignals(generation);
   if (succeeds) await generation.succeed(new Succession(plane));

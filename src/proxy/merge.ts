@@ -27,6 +27,7 @@ export function mergeReports(
 
 function sum(a: BackendReport, b: BackendReport): BackendReport {
   const answers = [a.answers ?? [], b.answers ?? []].flat();
+  const [udp, kernel] = [(a.udp ?? 0) + (b.udp ?? 0), (a.kernel ?? 0) + (b.kernel ?? 0)];
   return {
     ...a,
     open: a.open + b.open,
@@ -35,6 +36,8 @@ function sum(a: BackendReport, b: BackendReport): BackendReport {
     tcp: a.tcp + b.tcp,
     oldestMs: Math.max(a.oldestMs, b.oldestMs),
     peers: [...a.peers, ...b.peers].sort((x, y) => y.ageMs - x.ageMs).slice(0, MAX_PEERS),
+    ...(udp === 0 ? {} : { udp }),
+    ...(kernel === 0 ? {} : { kernel }),
     ...(answers.length === 0 ? {} : { answers: mergedAnswers(answers) }),
   };
 }

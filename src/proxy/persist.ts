@@ -6,6 +6,7 @@ import { readFile, rename } from 'node:fs/promises';
 import { writeDurably } from '../durable-file.ts';
 import { GantryError, messageOf } from '../errors.ts';
 import type { OwnedTable } from './protocol.ts';
+import type { Backend, LeaveTerms } from './routes.ts';
 import { checkOwner, checkTable } from './table-check.ts';
 
 const FORMAT = 1;
@@ -14,6 +15,21 @@ export interface SavedTables {
   /** The highest revision ever given out, so that none is given twice. */
   readonly lastRevision: number;
   readonly owners: readonly OwnedTable[];
+  /** Not in a table any more, but led to by the kernel when this was saved. Absent: none. */
+  readonly left?: readonly LeftBackend[];
+  /** Which start of the host this was saved in; after another one, processes are others. */
+  readonly boot?: string;
+}
+
+/** A backend that clients are with although no table says so. */
+export interface LeftBackend extends Pick<Backend, 'id' | 'host' | 'port' | 'pid'> {
+  readonly owner: string;
+  readonly component: string;
+  /** As what is counted is named. */
+  readonly release: string;
+  /** Epoch milliseconds: when it left the table. */
+  readonly since: number;
+  readonly leave?: LeaveTerms;
 }
 
 export interface LoadedTables extends SavedTables {
@@ -43,7 +59,7 @@ export async function loadTables(path: string): Promise<LoadedTables> {
   }
 }
 
-function parseTables(value: { format?: unknown; lastRevision?: unknown; owners?: unknown }): LoadedTables {
+function parseTables(value: Partial<Record<keyof SavedTables | 'format', unknown>>): LoadedTables {
   if (value.format !== FORMAT) throw new Error(`format ${String(value.format)} is not ${FORMAT}`);
   if (!Array.isArray(value.owners)) throw new Error('owners is not a list');
   const owners: OwnedTable[] = [];
@@ -53,5 +69,12 @@ function parseTables(value: { format?: unknown; lastRevision?: unknown; owners?:
     if (wrong.length === 0) owners.push({ owner, revision, table });
     else problems.push(`the table of ${String(owner)} is left out: ${wrong.join('; ')}`);
   }
-  return { lastRevision: Number(value.lastRevision) || 0, owners, problems };
+  const left = Array.isArray(value.left) ? value.left.filter(isLeft) : [];
+  const boot = typeof value.boot === 'string' ? { boot: value.boot } : {};
+  return { lastRevision: Number(value.lastRevision) || 0, owners, left, ...boot, problems };
+}
+
+function isLeft(value: unknown): value is LeftBackend {
+  const { owner, component, id, host, release, since } = (value ?? {}) as Partial<LeftBackend>;
+  return [owner, component, id, host, release].every((it) => typeof it === 'string') && Number(since) > 0;
 }

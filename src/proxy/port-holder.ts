@@ -5,28 +5,38 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 
-const LISTENING = '0A';
+/** In the column st; of udp: not connected. */
+const LISTENING = { tcp: '0A', udp: '07' } as const;
+
+type Protocol = keyof typeof LISTENING;
 
 export interface PortHolder {
   readonly pid: number;
   readonly command: string;
 }
 
-export async function findPortHolder(port: number): Promise<PortHolder | undefined> {
-  const inodes = new Set((await Promise.all(['tcp', 'tcp6'].map((name) => listenInodes(name, port)))).flat());
+export async function findPortHolder(
+  port: number,
+  protocol: Protocol = 'tcp',
+): Promise<PortHolder | undefined> {
+  const inodes = new Set(
+    (await Promise.all(['', '6'].map((family) => listenInodes(protocol, family, port)))).flat(),
+  );
   if (inodes.size === 0) return undefined;
   for (const pid of (await list('/proc')).filter((name) => /^\d+$/.test(name)))
     if (await holdsAny(pid, inodes)) return { pid: Number(pid), command: await commandOf(pid) };
   return undefined;
 }
 
-/** Columns of /proc/net/tcp: sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode. */
-async function listenInodes(name: string, port: number): Promise<string[]> {
+/** Columns of /proc/net/tcp and udp: sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode. */
+async function listenInodes(protocol: Protocol, family: string, port: number): Promise<string[]> {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const lines = (await readFile(`/proc/net/${name}`, 'utf8').catch(() => '')).split('\n').slice(1);
+  const lines = (await readFile(`/proc/net/${protocol}${family}`, 'utf8').catch(() => ''))
+    .split('\n')
+    .slice(1);
   return lines.flatMap((line) => {
     const columns = line.trim().split(/\s+/);
-    const listens = columns[1]?.endsWith(wanted) === true && columns[3] === LISTENING;
+    const listens = columns[1]?.endsWith(wanted) === true && columns[3] === LISTENING[protocol];
     return listens && columns[9] !== undefined ? [columns[9]] : [];
   });
 }

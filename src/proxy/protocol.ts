@@ -6,8 +6,11 @@
 import type { ErrorCode } from '../errors.ts';
 import type { RouteKind, RouteTable } from './routes.ts';
 
-/** 2: routes `via` a component, backends with a `port`. 3: generations, holds, `hold`, `leave` and `canary` of a route. */
-export const PROTOCOL_VERSION = 3;
+/**
+ * 2: routes `via` a component, backends with a `port`. 3: generations, holds, `hold`, `leave` and `canary` of a route.
+ * 4: `plane` and kind `udp` of a listener, `pid` of a backend.
+ */
+export const PROTOCOL_VERSION = 4;
 /** The first that hands its sockets over to a newer proxy. */
 export const UPGRADABLE_SINCE = 3;
 
@@ -45,15 +48,16 @@ export interface PutTable {
 export interface Peer {
   /** Address and port of the client. */
   readonly client: string;
-  readonly kind: 'request' | 'upgraded' | 'tcp';
+  readonly kind: 'request' | 'upgraded' | 'tcp' | 'udp';
+  /** Of what the kernel carries: since it was first seen. */
   readonly ageMs: number;
-  /** Bytes both ways since the connection (tcp, upgraded) or request began. */
+  /** Bytes both ways since the connection (tcp, upgraded) or request began; 0 where the kernel does not count them. */
   readonly bytes: number;
   /** Since the last byte either way. */
   readonly idleMs: number;
 }
 
-/** What holds a container. `open` = inFlight + upgraded + tcp: exactly what a drain waits for. */
+/** What holds a container. `open` = inFlight + upgraded + tcp + udp: exactly what a drain waits for. */
 export interface BackendReport {
   readonly owner: string;
   /** Whose backend it is, also where links lead to it: it is reported once, with all that it carries. */
@@ -65,6 +69,12 @@ export interface BackendReport {
   readonly inFlight: number;
   readonly upgraded: number;
   readonly tcp: number;
+  /** Absent: 0. */
+  readonly udp?: number;
+  /** Of `open`, what the kernel carries: it goes on when no proxy is there. Absent: 0. */
+  readonly kernel?: number;
+  /** The process that its table names has ended, so that the kernel leads nobody there. */
+  readonly gone?: boolean;
   /** Age of the oldest of `open`; 0 when there is none. */
   readonly oldestMs: number;
   /** At most 20, the oldest first. */
@@ -95,6 +105,20 @@ export interface OlderGeneration {
   readonly silent?: boolean;
 }
 
+export interface ListenerReport {
+  readonly owner: string;
+  readonly component: string;
+  readonly address: string;
+  readonly port: number;
+  readonly kind: RouteKind;
+  /** Of clients, also those that the kernel carries. */
+  readonly connections: number;
+  /** Absent: userspace. */
+  readonly plane?: 'kernel';
+  /** Why its table's `kernel` or `auto` is not in force, as a sentence. */
+  readonly planeWhy?: string;
+}
+
 /** GET /v1/status[?owner=X] */
 export interface ProxyStatus {
   readonly protocol: number;
@@ -102,14 +126,7 @@ export interface ProxyStatus {
   readonly pid: number;
   readonly startedAt: string;
   readonly owners: readonly OwnedTable[];
-  readonly listeners: readonly {
-    readonly owner: string;
-    readonly component: string;
-    readonly address: string;
-    readonly port: number;
-    readonly kind: RouteKind;
-    readonly connections: number;
-  }[];
+  readonly listeners: readonly ListenerReport[];
   /** Every backend that is routed or still held by a connection, summed over all generations. */
   readonly backends: readonly BackendReport[];
   /** Those before this one that still carry something; absent: none. */
@@ -206,6 +223,8 @@ export interface OpenReport {
   readonly inFlight: number;
   readonly upgraded: number;
   readonly tcp: number;
+  /** Absent: 0. */
+  readonly udp?: number;
 }
 
 /** A backend that left the table and is still held. */
@@ -252,7 +271,7 @@ export interface HoldReport extends Peer {
   readonly owner: string;
   readonly component: string;
   readonly backend: string;
-  /** Of the proxy process that carries it. */
+  /** Of the proxy process that carries it; 0: the kernel does. */
   readonly pid: number;
   /** Whether the backend still gets new work. */
   readonly routed: boolean;
@@ -276,6 +295,8 @@ export interface CutAnswer {
 /** POST /v1/stop: without force refused (409 proxy-failed) while any backend is held; idle clients do not count. */
 export interface StopRequest {
   readonly force: boolean;
+  /** Takes the kernel's rules out as well, which cuts what it carries; else they stay, and connections with them. */
+  readonly purge?: boolean;
 }
 
 /** Body of every answer >= 400. */

@@ -4,26 +4,26 @@
  * that no request sees half of it. Knows nothing of the control socket or of processes.
  */
 import type { Server } from 'node:net';
-import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { LiveBackend } from './backend.ts';
+import type { LiveBackend } from './backend.ts';
+import { Backends } from './backends.ts';
 import { countsIn } from './counts.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
+import { cutHolds } from './holds.ts';
 import type { HttpPath } from './http.ts';
+import type { KernelEvents, KernelPlane } from './kernel/plane.ts';
+import { KernelSide } from './kernel-side.ts';
 import { LiveRoute } from './live-route.ts';
 import type { SavedTables } from './persist.ts';
-import type { Change, OwnedTable, Peer, ProxyCounts, ProxyStatus, PutTable } from './protocol.ts';
+import type { Change, CutRequest, OwnedTable, Peer, ProxyCounts, ProxyStatus, PutTable } from './protocol.ts';
 import {
-  type Backend,
   diffListeners,
-  type LeaveTerms,
   ledRoutes,
   listenersOf,
   type Place,
   placeKey,
-  placesOverlap,
   type RoutedListener,
   type RouteTable,
   routeOf,
@@ -39,6 +39,8 @@ const TICK_MS = 1_000;
 export interface ProxyOptions {
   readonly tablesPath: string;
   readonly log: Log;
+  /** Called with the first port that is led by the kernel. */
+  readonly openKernel: (events: KernelEvents) => Promise<KernelPlane>;
   /** For comparing the two: fast unless said otherwise. */
   readonly httpPath?: HttpPath;
 }
@@ -49,9 +51,10 @@ export class DataPlane {
   readonly #log: Log;
   readonly #doors: Doors;
   readonly #tables: Tables;
-  readonly #backends = new Map<string, LiveBackend>();
   readonly rooms = new WaitingRooms();
   readonly #traffic = new Traffic();
+  readonly #backends = new Backends(this.#traffic, (it) => this.#idle(it));
+  readonly kernel: KernelSide;
   readonly #listeners = new Set<ChangeListener>();
   #ticker: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -63,7 +66,13 @@ export class DataPlane {
 
   constructor(options: ProxyOptions) {
     this.#log = options.log;
-    this.#tables = new Tables(options.tablesPath, options.log);
+    this.#tables = new Tables(options.tablesPath, options.log, () => this.#backends.left);
+    this.kernel = new KernelSide({
+      log: options.log,
+      open: options.openKernel,
+      backends: () => this.backends,
+      changed: (owner) => this.tell(owner, { kind: 'table' }),
+    });
     this.#doors = new Doors({
       httpPath: options.httpPath,
       reached: (backend, port, error) => this.#reached(backend, port, error),
@@ -79,13 +88,13 @@ export class DataPlane {
   /** Work under way: requests, upgraded and tcp connections. */
   get open(): number {
     let sum = 0;
-    for (const backend of this.#backends.values()) sum += backend.open;
+    for (const backend of this.backends) sum += backend.open;
     return sum;
   }
 
   /** Routed, or still held. */
   get backends(): Iterable<LiveBackend> {
-    return this.#backends.values();
+    return this.#backends.all;
   }
 
   /** Open client connections, idle ones included. */
@@ -95,17 +104,33 @@ export class DataPlane {
 
   /** Takes over the tables on disk. A port that cannot be bound now is tried again every second. */
   async start(): Promise<void> {
-    await this.#tables.load();
+    const { left = [], isOfAnotherBoot } = await this.#tables.load();
+    this.#backends.recall(left);
     await this.bindRest();
+    // Their processes went with the host: a number may be another's now.
+    if (isOfAnotherBoot) for (const { carried } of this.backends) carried.gone = true;
+    await this.leadKernel();
+  }
+
+  /** Has the kernel lead by the tables in force; what fails is tried again. Of the proxy that serves alone. */
+  async leadKernel(): Promise<void> {
+    await this.kernel.serve(this.#tables.all);
+  }
+
+  /** Ends what is meant of what this process and the kernel carry, and answers how many that were. */
+  async cut(request: CutRequest): Promise<number> {
+    return cutHolds(this.backends, request) + (await this.kernel.cut(request));
   }
 
   /** The tables of the proxy that this one succeeds; its doors follow, then `bindRest`. */
   takeOver(tables: SavedTables): void {
     this.#tables.take(tables);
+    this.#backends.recall(tables.left ?? []);
   }
 
   /** A listening socket of the proxy that this one succeeds. It serves at once. */
-  adopt(place: Place, server: Server): void {
+  adopt({ address, port }: Omit<Place, 'kind'>, server: Server): void {
+    const place = { address, port };
     const has = (owned: OwnedTable) =>
       listenersOf(owned.table).some((it) => placeKey(it) === placeKey(place));
     const owned = this.#tables.all.find(has);
@@ -133,11 +158,13 @@ export class DataPlane {
 
   status(owner?: string): Omit<ProxyStatus, 'protocol' | 'version' | 'pid' | 'startedAt'> {
     const mine = (name: string) => owner === undefined || name === owner;
-    const now = performance.now();
+    const [now, owners] = [performance.now(), this.#tables.all];
     const waiting = sumWaiting([this.rooms.counts()], owner);
     return {
-      owners: this.#tables.all.filter((owned) => mine(owned.owner)),
-      listeners: this.#doors.reports().filter((listener) => mine(listener.owner)),
+      owners: owners.filter((owned) => mine(owned.owner)),
+      listeners: this.kernel
+        .reports(this.#doors.reports(), owners)
+        .filter((listener) => mine(listener.owner)),
       backends: Array.from(this.backends, (it) => it.report(now)).filter((it) => mine(it.owner)),
       ...(this.#tables.persistError === undefined ? {} : { persistError: this.#tables.persistError }),
       ...(waiting === 0 ? {} : { waiting }),
@@ -192,6 +219,7 @@ export class DataPlane {
     this.#handedOver = true;
     this.#missing.clear();
     for (const door of this.#doors.open) door.handOver();
+    this.kernel.leave().catch((error) => this.#log.error('cannot leave', { why: messageOf(error) }));
   }
 
   /** Once handed over: leads who is still here by the tables of the proxy that serves. Older ones are ignored. */
@@ -216,7 +244,8 @@ export class DataPlane {
     await this.retire();
     clearInterval(this.#ticker);
     this.#doors.destroy();
-    for (const backend of this.#backends.values()) backend.close();
+    this.#backends.close();
+    await this.kernel.leave();
   }
 
   async #put(owner: string, { ifRevision, table, dryRun }: PutTable): Promise<OwnedTable> {
@@ -225,35 +254,17 @@ export class DataPlane {
     const next = listenersOf(table);
     this.#tables.refuseClaimed(owner, next);
     const diff = diffListeners(listenersOf(present.table), next);
-    const missing = next.filter((listener) => this.#doors.at(listener) === undefined);
+    const missing = next.filter((listener) => this.#lacks(listener));
     if (dryRun === true) return this.#rehearse(present, table, missing);
-    const doors = await this.#bindInstead(present, missing, diff.close);
+    const doors = await this.#doors.bindInstead(missing, diff.close, {
+      bound: () => this.kernel.change(this.#tables.with(owner, table), owner),
+      failed: () => this.#bindMissing(present),
+    });
     const owned = this.#apply(present, table, doors);
+    this.kernel.swapped();
     await this.#tables.save();
     this.tell(owner, { kind: 'table' });
     return owned;
-  }
-
-  /**
-   * A socket that is to go anyway and is in the way of a new one (the same port at another address) goes first, and
-   * comes back if that fails. Who connects in between is refused: the kernel cannot have both at a time.
-   */
-  async #bindInstead(
-    present: OwnedTable,
-    missing: readonly RoutedListener[],
-    leaving: readonly RoutedListener[],
-  ): Promise<Door[]> {
-    const inTheWay = leaving.filter((old) => missing.some((listener) => placesOverlap(old, listener)));
-    // Whoever has connected already is accepted first: closing would reset them.
-    if (inTheWay.length > 0) await acceptsTaken();
-    for (const door of inTheWay.flatMap((listener) => this.#doors.at(listener) ?? []))
-      this.#doors.retire(door);
-    try {
-      return await this.#doors.bindAll(missing);
-    } catch (error) {
-      if (inTheWay.length > 0) await this.#bindMissing(present);
-      throw error;
-    }
   }
 
   async #rehearse(
@@ -263,7 +274,9 @@ export class DataPlane {
   ): Promise<OwnedTable> {
     const free = missing.filter((listener) => this.#doors.overlapping(listener).length === 0);
     for (const door of await this.#doors.bindAll(free)) door.close();
-    return this.#tables.next(present.owner, table);
+    const owned = this.#tables.next(present.owner, table);
+    await this.kernel.rehearse(owned);
+    return owned;
   }
 
   /** INVARIANT: synchronous. When it returns, nothing new goes where the old table led. */
@@ -294,7 +307,7 @@ export class DataPlane {
     for (const { component, listeners, backends, leadsTo, canary } of ledRoutes(table)) {
       const { leave, slowStartMs } = routeOf(table, leadsTo) ?? {};
       const joinedAt = joiningAt(this.backends, { owner, component: leadsTo }, backends, now);
-      const live = backends.map((backend) => this.#backend(owner, leadsTo, backend, leave, joinedAt));
+      const live = backends.map((it) => this.#backends.route(owner, leadsTo, it, { leave, joinedAt }));
       for (const backend of live) {
         routed.add(backend);
         backend.compare(canary?.id);
@@ -304,44 +317,24 @@ export class DataPlane {
       for (const listener of listeners)
         this.#doors.at(listener)?.assign({ owner, listener: { ...listener, component }, route, unserved });
     }
-    for (const [key, backend] of this.#backends) {
-      if (backend.name.owner !== owner || routed.has(backend)) continue;
-      backend.unroute();
-      if (backend.open === 0) this.#backends.delete(key);
-    }
-    this.#traffic.settle(new Set(Array.from(this.backends, ({ traffic }) => traffic)));
+    this.#backends.unrouteOthers(owner, routed);
     this.rooms.replace(owner, rooms.values());
   }
 
-  #backend(
-    owner: string,
-    component: string,
-    { id, release, ...address }: Backend,
-    leave: LeaveTerms | undefined,
-    joinedAt: number,
-  ): LiveBackend {
-    const key = JSON.stringify([owner, component, id]);
-    let backend = this.#backends.get(key);
-    if (backend === undefined) {
-      backend = new LiveBackend({ owner, component, id }, address, (it) => this.#released(key, it));
-      this.#backends.set(key, backend);
-    }
-    backend.traffic = this.#traffic.of(owner, component, release === undefined ? undefined : `${release}`);
-    backend.route(address, leave, joinedAt);
-    return backend;
+  #idle({ name }: LiveBackend): void {
+    this.#log.info('an unrouted backend is idle', { ...name });
+    this.tell(name.owner, { kind: 'idle', backend: name.id });
   }
 
-  #released(key: string, backend: LiveBackend): void {
-    if (backend.routed) return;
-    this.#backends.delete(key);
-    this.#log.info('an unrouted backend is idle', { ...backend.name });
-    this.tell(backend.name.owner, { kind: 'idle', backend: backend.name.id });
+  /** A udp port has no door. */
+  #lacks(listener: RoutedListener): boolean {
+    return listener.kind !== 'udp' && this.#doors.at(listener) === undefined;
   }
 
   /** Of a table in force; whatever cannot be bound now is tried again at the next tick. */
   async #bindMissing(owned: OwnedTable): Promise<void> {
     for (const listener of listenersOf(owned.table)) {
-      if (this.#doors.at(listener) !== undefined) continue;
+      if (!this.#lacks(listener)) continue;
       const doors = await this.#doors.bindAll([listener]).catch((error) => {
         this.#missed(owned.owner, messageOf(error));
         return [];
@@ -373,8 +366,9 @@ export class DataPlane {
 
   #tick(now: number): void {
     this.#doors.tick(now);
-    for (const backend of this.#backends.values()) this.#tellSilent(backend, backend.tick(now));
+    for (const backend of this.backends) this.#tellSilent(backend, backend.tick(now));
     if (this.#missing.size > 0) this.#retryMissing();
+    if (this.kernel.isDue(now)) this.#turn = this.#turn.then(() => this.leadKernel());
   }
 
   #tellSilent({ name }: LiveBackend, ended: readonly Peer[]): void {
@@ -393,8 +387,7 @@ export class DataPlane {
 }
 
 function isStopping(): GantryError {
-  return new GantryError('proxy-failed', 'the proxy is stopping and takes no new routes', {
-    retryable: true,
-    hint: 'It ends with its last connection; `gantryd proxy stop --force` ends it now.',
-  });
+  const hint = 'It ends with its last connection; `gantryd proxy stop --force` ends it now.';
+  const message = 'the proxy is stopping and takes no new routes';
+  return new GantryError('proxy-failed', message, { retryable: true, hint });
 }

@@ -190,16 +190,23 @@ export function listenersOf(table: RouteTable): RoutedListener[] {
   );
 }
 
-export type Place = Pick<Listener, 'address' | 'port'>;
+/** Without a kind: of a socket that listens for connections. */
+export type Place = Pick<Listener, 'address' | 'port'> & Partial<Pick<Listener, 'kind'>>;
 
-/** One listening socket is one address and port; its kind may change while it listens. */
-export function placeKey({ address, port }: Place): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+/** One listening socket is one address and port; its kind may change while it listens, but not to udp or from it. */
+export function placeKey({ address, port, kind }: Place): string {
+  const place = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return kind === 'udp' ? `${place}/udp` : place;
+}
+
+/** Who carries the bytes of this listener, as its table has it. */
+export function planeOf({ kind, plane }: Pick<Listener, 'kind' | 'plane'>): Plane {
+  return plane ?? (kind === 'udp' ? 'kernel' : 'userspace');
 }
 
 /** Whether the kernel lets only one of the two listen. */
 export function placesOverlap(a: Place, b: Place): boolean {
-  if (a.port !== b.port) return false;
+  if (a.port !== b.port || (a.kind === 'udp') !== (b.kind === 'udp')) return false;
   if (a.address === b.address || a.address === '::' || b.address === '::') return true;
   const bothIPv4 = !a.address.includes(':') && !b.address.includes(':');
   return bothIPv4 && (a.address === '0.0.0.0' || b.address === '0.0.0.0');
@@ -227,7 +234,7 @@ export function diffListeners(
 
 /** Whether two sets of listeners are the same, in whatever order. */
 export function sameListeners(a: readonly Listener[], b: readonly Listener[]): boolean {
-  const key = (l: Listener) => `${l.address} ${l.port} ${l.kind} ${l.containerPort}`;
+  const key = (l: Listener) => `${l.address} ${l.port} ${l.kind} ${l.containerPort} ${planeOf(l)}`;
   const others = new Set(b.map(key));
   return a.length === b.length && a.every((l) => others.has(key(l)));
 }

@@ -7,12 +7,17 @@ import {
   isLinkRoute,
   type Listener,
   listenersOf,
+  type Plane,
   placeKey,
   placesOverlap,
+  planeOf,
+  type RouteKind,
   type RouteTable,
 } from './routes.ts';
 
 const MAX_NAME_LENGTH = 256;
+const KINDS = ['http', 'tcp', 'udp'] as const satisfies readonly RouteKind[];
+const PLANES = ['userspace', 'kernel', 'auto'] as const satisfies readonly Plane[];
 
 export type TableCheck =
   | { readonly table: RouteTable; readonly problems?: undefined }
@@ -42,6 +47,7 @@ function checkRoute(value: unknown, at: string, problems: string[]): void {
   else checkLink(value.component, value.via, at, problems);
   if (!Array.isArray(value.listeners)) problems.push(`${at}/listeners must be a list`);
   else value.listeners.forEach((l, i) => void checkListener(l, `${at}/listeners/${i}`, problems));
+  checkLinkPlanes(value, at, problems);
   if (!Array.isArray(value.backends)) problems.push(`${at}/backends must be a list`);
   else value.backends.forEach((b, i) => void checkBackend(b, `${at}/backends/${i}`, problems));
   checkCounts(value.hold, ['timeoutMs', 'max'], `${at}/hold`, problems);
@@ -79,13 +85,30 @@ function checkLink(component: string, via: unknown, at: string, problems: string
   if (!isName(via) || via.includes(':')) problems.push(`${at}/via must be the name of a component`);
 }
 
+/** A link may lead to another host, which the kernel plane does not. */
+function checkLinkPlanes(
+  { component, listeners }: Record<string, unknown>,
+  at: string,
+  problems: string[],
+): void {
+  if (!isName(component) || !isLinkRoute({ component }) || !Array.isArray(listeners)) return;
+  const isLed = (l: unknown) => isRecord(l) && planeOf(l as unknown as Listener) !== 'userspace';
+  if (listeners.some(isLed)) problems.push(`${at}/listeners of a link must be of the plane userspace`);
+}
+
 function checkListener(value: unknown, at: string, problems: string[]): void {
   if (!isRecord(value)) return void problems.push(`${at} must be an object`);
   if (typeof value.address !== 'string' || isIP(value.address) === 0)
     problems.push(`${at}/address must be an IP address`);
   if (!isPort(value.port)) problems.push(`${at}/port must be a port (1-65535)`);
   if (!isPort(value.containerPort)) problems.push(`${at}/containerPort must be a port (1-65535)`);
-  if (value.kind !== 'http' && value.kind !== 'tcp') problems.push(`${at}/kind must be http or tcp`);
+  if (!isOneOf(KINDS, value.kind)) return void problems.push(`${at}/kind must be http, tcp or udp`);
+  if (value.plane !== undefined && !isOneOf(PLANES, value.plane))
+    return void problems.push(`${at}/plane must be userspace, kernel or auto`);
+  const plane = planeOf(value as unknown as Listener);
+  if (value.kind === 'udp' && plane !== 'kernel') problems.push(`${at}/plane must be kernel with kind udp`);
+  if (value.kind === 'http' && plane !== 'userspace')
+    problems.push(`${at}/plane must be userspace with kind http`);
 }
 
 function checkBackend(value: unknown, at: string, problems: string[]): void {
@@ -94,8 +117,9 @@ function checkBackend(value: unknown, at: string, problems: string[]): void {
   if (typeof value.host !== 'string' || isIP(value.host) === 0)
     problems.push(`${at}/host must be an IP address`);
   if (value.port !== undefined && !isPort(value.port)) problems.push(`${at}/port must be a port (1-65535)`);
-  if (value.release !== undefined && !isCount(value.release))
-    problems.push(`${at}/release must be a whole number, 0 or more`);
+  for (const name of ['release', 'pid'] as const)
+    if (value[name] !== undefined && !isCount(value[name]))
+      problems.push(`${at}/${name} must be a whole number, 0 or more`);
 }
 
 function checkLimits(value: unknown, problems: string[]): void {
@@ -131,6 +155,10 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function isName(value: unknown): value is string {
   return typeof value === 'string' && /^\P{Cc}+$/u.test(value) && value.length <= MAX_NAME_LENGTH;
+}
+
+function isOneOf<T extends string>(allowed: readonly T[], value: unknown): value is T {
+  return (allowed as readonly unknown[]).includes(value);
 }
 
 function isPort(value: unknown): boolean {

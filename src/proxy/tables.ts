@@ -2,9 +2,10 @@
  * The tables in force, by owner: their revisions, who claims which port, and their copy on disk. Knows
  * nothing of sockets.
  */
+import { readFile } from 'node:fs/promises';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { loadTables, type SavedTables, saveTables } from './persist.ts';
+import { type LeftBackend, loadTables, type SavedTables, saveTables } from './persist.ts';
 import type { OwnedTable } from './protocol.ts';
 import {
   EMPTY_TABLE,
@@ -15,14 +16,20 @@ import {
   type RouteTable,
 } from './routes.ts';
 
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
 export class Tables {
   readonly #path: string;
   readonly #log: Log;
   readonly #owners = new Map<string, OwnedTable>();
+  readonly #left: () => readonly LeftBackend[];
   #lastRevision = 0;
+  #boot: string | undefined;
   #persistError: string | undefined;
 
-  constructor(path: string, log: Log) {
+  /** `left`: see SavedTables, asked at each use. */
+  constructor(path: string, log: Log, left: () => readonly LeftBackend[]) {
+    this.#left = left;
     this.#path = path;
     this.#log = log;
   }
@@ -37,7 +44,13 @@ export class Tables {
   }
 
   get saved(): SavedTables {
-    return { lastRevision: this.#lastRevision, owners: this.all };
+    const left = this.#left();
+    return {
+      lastRevision: this.#lastRevision,
+      owners: this.all,
+      ...(left.length === 0 ? {} : { left }),
+      ...(this.#boot === undefined ? {} : { boot: this.#boot }),
+    };
   }
 
   /** Revision 0 and an empty table when the owner has none. */
@@ -53,14 +66,17 @@ export class Tables {
     throw new GantryError('route-conflict', message, { retryable: true });
   }
 
-  /** Takes over what is on disk. */
-  async load(): Promise<void> {
+  /** Takes over what is on disk, and answers it. */
+  async load(): Promise<SavedTables & { readonly isOfAnotherBoot: boolean }> {
     const loaded = await loadTables(this.#path);
+    this.#boot = await bootId();
     for (const problem of loaded.problems) this.#log.error('tables could not be restored', { problem });
     this.take(loaded);
+    return { ...loaded, isOfAnotherBoot: loaded.boot !== this.#boot };
   }
 
-  take({ lastRevision, owners }: SavedTables): void {
+  take({ lastRevision, owners, boot }: SavedTables): void {
+    this.#boot ??= boot;
     this.notBelow(lastRevision);
     for (const owned of owners) this.#owners.set(owned.owner, owned);
   }
@@ -73,6 +89,11 @@ export class Tables {
   /** What the owner would have next; nothing changes. */
   next(owner: string, table: RouteTable): OwnedTable {
     return { owner, revision: table.routes.length === 0 ? 0 : this.#lastRevision + 1, table };
+  }
+
+  /** Of all owners, as they would be with this one's. */
+  with(owner: string, table: RouteTable): readonly OwnedTable[] {
+    return [...this.all.filter((other) => other.owner !== owner), this.next(owner, table)];
   }
 
   /** With the next revision. An empty table forgets the owner. */
@@ -110,6 +131,12 @@ export class Tables {
       this.#log.error('the tables live in memory only', { why: this.#persistError });
     }
   }
+}
+
+/** Changes with each start of the host; undefined: it does not say. */
+async function bootId(): Promise<string | undefined> {
+  const text = await readFile(BOOT_ID, 'utf8').catch(() => undefined);
+  return text?.trim();
 }
 
 function claimed(ours: string, listener: RoutedListener, theirs: string): GantryError {

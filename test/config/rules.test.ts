@@ -30,7 +30,7 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
   [
     'an unknown field of a small object',
     web({ ports: [{ external: 80, container: 80, zzz: 1 }] }),
-    ['ports/0/zzz: unknown field; the fields here are external, container, kind, address (is: 1)'],
+    ['ports/0/zzz: unknown field; the fields here are external, container, kind, plane, address (is: 1)'],
   ],
   [
     'a missing field',
@@ -379,6 +379,44 @@ const CASES: readonly (readonly [string, unknown, readonly string[]])[] = [
     [
       'ports/0/container: on the network "host" the container cannot listen on 80 itself: the proxy does (is: 80)',
     ],
+  ],
+  [
+    'datagrams that a process is to carry',
+    web({ ports: [{ external: 53, container: 53, kind: 'udp', plane: 'auto' }] }),
+    ['ports/0/plane: must be "kernel" with the kind "udp"; leave it out (is: "auto")'],
+  ],
+  [
+    'requests that the kernel is to lead',
+    web({ ports: [{ external: 80, container: 80, kind: 'http', plane: 'kernel' }] }),
+    [
+      'ports/0/plane: must be "userspace" with the kind "http": the kernel leads connections and reads no requests (is: "kernel")',
+    ],
+  ],
+  [
+    'ports of the kernel on the host network',
+    web({
+      network: 'host',
+      ports: [
+        { external: 80, container: 81, plane: 'kernel' },
+        { external: 53, container: 54, kind: 'udp' },
+        { external: 82, container: 83, plane: 'auto' },
+      ],
+    }),
+    [
+      'ports/0/plane: on the network "host" the container has no address of its own that the kernel could lead to (is: "kernel")',
+      'ports/1/kind: on the network "host" the container has no address of its own that the kernel could lead to (is: "udp")',
+    ],
+  ],
+  [
+    'one udp port twice, beside one of connections',
+    web({
+      ports: [
+        { external: 53, container: 53 },
+        { external: 53, container: 53, kind: 'udp' },
+        { external: 53, container: 54, kind: 'udp' },
+      ],
+    }),
+    ['ports/2/external: port 53 is taken by component "web" at /components/0/ports/1/external (is: 53)'],
   ],
   [
     'ports on no network',

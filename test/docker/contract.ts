@@ -215,6 +215,17 @@ export function engineContract(name: string, ground: Ground): void {
       assert.deepEqual(await engine.logs(id, 5), []);
     });
 
+    test('pid: that of a container that runs, and none afterwards', async () => {
+      const id = await started({ command: ground.commands.polite });
+      const first = await engine.pid(id);
+      assert.ok(Number(first) > 1, `${first}`);
+      assert.equal(await engine.pid(id), first);
+      await engine.stop(id, 1000);
+      assert.equal(await engine.pid(id), undefined);
+      await engine.remove(id);
+      assert.equal(await engine.pid(id), undefined);
+    });
+
     test('exit: nothing to report while it runs, then code and times', async () => {
       const running = await started({ command: ground.commands.polite });
       const early = await engine.exit(running);

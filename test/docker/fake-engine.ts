@@ -42,6 +42,9 @@ export interface Program {
   readonly session?: (command: readonly string[]) => FakeCommand;
 }
 
+/** Such as no process of this host has. */
+const FIRST_PID = 2 ** 30;
+
 export const IDLE: Program = { term: { afterMs: 0, exitCode: 143 } };
 
 export interface FakeOptions {
@@ -244,6 +247,11 @@ export class FakeEngine implements Engine {
     const ended = box.state === 'exited' || box.error !== '';
     const { oomKilled, error, startedAt, finishedAt } = box;
     return { exitCode: ended ? box.exitCode : undefined, oomKilled, error, startedAt, finishedAt };
+  }
+
+  async pid(id: string): Promise<number | undefined> {
+    const box = this.#enterBox('pid', id);
+    return box?.state === 'running' ? FIRST_PID + box.number : undefined;
   }
 
   async logs(id: string, lines: number): Promise<readonly string[]> {

@@ -24,6 +24,7 @@ import {
   until,
   untilIdle,
 } from './ground.ts';
+import { NO_KERNEL } from './memory-kernel.ts';
 import { stateDir, town } from './process-ground.ts';
 
 const LONG_MS = 3_600_000;
@@ -188,7 +189,7 @@ test('who is fresh takes everything as soon as it is alone', async (t) => {
 
 async function planeWith(t: TestContext, tables: DataPlane['tables']): Promise<DataPlane> {
   const tablesPath = join(tmpdir(), `gantryd-balance-${process.pid}.json`);
-  const plane = new DataPlane({ tablesPath, log: SILENT });
+  const plane = new DataPlane({ tablesPath, log: SILENT, ...NO_KERNEL });
   t.after(async () => {
     await plane.close();
     await rm(tablesPath, { force: true });

@@ -32,6 +32,7 @@ import {
   until,
   untilIdle,
 } from './ground.ts';
+import { NO_KERNEL } from './memory-kernel.ts';
 
 const SWAPS = 100;
 const LINK = linkRouteName('db');
@@ -309,7 +310,7 @@ test('a link comes back from disk with both of its ways, and its port is refused
   t.after(() => rm(folder, { recursive: true }));
   const here = await g.http('here', says('here'));
   const away = await remote(g, 'other', (step) => t.after(step), says('elsewhere'));
-  const options = { tablesPath: join(folder, 'tables.json'), log: SILENT };
+  const options = { tablesPath: join(folder, 'tables.json'), log: SILENT, ...NO_KERNEL };
   const planes = [new DataPlane(options), new DataPlane(options)];
   const [first, second] = planes as [DataPlane, DataPlane];
   t.after(() => Promise.all(planes.map((plane) => plane.close())));

@@ -12,7 +12,13 @@ import { proxyPort } from '../../src/agent/proxy-port.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { ProxyClient } from '../../src/proxy/client.ts';
 import { ensureProxy } from '../../src/proxy/launch.ts';
-import { type Change, PROTOCOL_VERSION, PROXY_LOG, PROXY_SOCKET } from '../../src/proxy/protocol.ts';
+import {
+  type Change,
+  PROTOCOL_VERSION,
+  PROXY_LOG,
+  PROXY_SOCKET,
+  UPGRADABLE_SINCE,
+} from '../../src/proxy/protocol.ts';
 import { DEFAULT_LIMITS, EMPTY_TABLE, type RouteTable } from '../../src/proxy/routes.ts';
 import { ask, dial, ownAddress, until } from './ground.ts';
 import { isGone, refused, site, stateDir } from './process-ground.ts';
@@ -208,14 +214,14 @@ test('a proxy of another protocol is refused with what to do, not asked for what
   const asked: unknown[] = [];
   const older = http.createServer((req, res) => {
     asked.push(req.method);
-    res.end(JSON.stringify({ protocol: PROTOCOL_VERSION - 1, version: '0.0.9', owners: [] }));
+    res.end(JSON.stringify({ protocol: UPGRADABLE_SINCE - 1, version: '0.0.9', owners: [] }));
   });
   await new Promise<void>((resolve) => older.listen(join(folder, PROXY_SOCKET), resolve));
   t.after(() => older.close());
   const proxy = proxyPort(folder);
   const link = { component: 'link:db', listeners: [], backends: [], via: 'db' };
   const { code, message } = await refused(proxy.setRoute('shop', link.component, link, DEFAULT_LIMITS));
-  const spoken = `protocol ${PROTOCOL_VERSION - 1}, not ${PROTOCOL_VERSION}`;
+  const spoken = `protocol ${UPGRADABLE_SINCE - 1}, not ${PROTOCOL_VERSION}`;
   assert.deepEqual([code, message], ['proxy-failed', `the running proxy (0.0.9) speaks ${spoken}`]);
   assert.deepEqual(asked, ['GET']);
 });

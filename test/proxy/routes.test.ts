@@ -6,6 +6,7 @@ import {
   EMPTY_TABLE,
   ledRoutes,
   linkRouteName,
+  placeKey,
   placesOverlap,
   type Route,
   type RoutedListener,
@@ -18,6 +19,8 @@ import { checkOwner, checkTable } from '../../src/proxy/table-check.ts';
 function listener(address: string, port: number, kind: 'http' | 'tcp' = 'http'): RoutedListener {
   return { address, port, kind, containerPort: 80, component: 'web' };
 }
+
+const PLACE = { address: '0.0.0.0', port: 53, containerPort: 53 } as const;
 
 test('a route is replaced in its table and the others stay', () => {
   const web = { component: 'web', listeners: [], backends: [{ id: 'a', host: '10.0.0.1' }] };
@@ -129,7 +132,7 @@ test('a table is checked whole: every problem is told with its place', () => {
     routes: [
       {
         component: '',
-        listeners: [{ address: 'localhost', port: 0, kind: 'udp', containerPort: 70_000 }],
+        listeners: [{ address: 'localhost', port: 0, kind: 'sctp', containerPort: 70_000 }],
         backends: [{ id: 'a', host: 'a.example' }],
       },
       'nothing',
@@ -141,11 +144,38 @@ test('a table is checked whole: every problem is told with its place', () => {
     'routes/0/listeners/0/address must be an IP address',
     'routes/0/listeners/0/port must be a port (1-65535)',
     'routes/0/listeners/0/containerPort must be a port (1-65535)',
-    'routes/0/listeners/0/kind must be http or tcp',
+    'routes/0/listeners/0/kind must be http, tcp or udp',
     'routes/0/backends/0/host must be an IP address',
     'routes/1 must be an object',
     'limits/maxConnections must be a whole number, 0 or more',
   ]);
+});
+
+test('only connections and datagrams of components are led by the kernel', () => {
+  const problems = (component: string, kind: string, plane?: string) =>
+    checkTable({
+      routes: [{ component, listeners: [{ ...PLACE, kind, plane }], backends: [] }],
+      limits: DEFAULT_LIMITS,
+    }).problems;
+  assert.equal(problems('web', 'tcp', 'kernel'), undefined);
+  assert.equal(problems('web', 'tcp', 'auto'), undefined);
+  assert.equal(problems('web', 'udp'), undefined);
+  assert.equal(problems('link:db', 'tcp'), undefined);
+  const at = 'routes/0/listeners';
+  assert.deepEqual(problems('web', 'tcp', 'fast'), [`${at}/0/plane must be userspace, kernel or auto`]);
+  assert.deepEqual(problems('web', 'http', 'auto'), [`${at}/0/plane must be userspace with kind http`]);
+  assert.deepEqual(problems('web', 'udp', 'auto'), [`${at}/0/plane must be kernel with kind udp`]);
+  assert.deepEqual(problems('link:db', 'tcp', 'kernel'), [`${at} of a link must be of the plane userspace`]);
+});
+
+test('a port of udp and one of connections do not meet', () => {
+  const [tcp, udp] = [
+    { ...PLACE, kind: 'tcp' },
+    { ...PLACE, kind: 'udp' },
+  ] as const;
+  assert.equal(placesOverlap(tcp, udp), false);
+  assert.equal(placesOverlap(udp, { ...udp, address: '127.0.0.1' }), true);
+  assert.deepEqual([placeKey(tcp), placeKey(udp)], ['0.0.0.0:53', '0.0.0.0:53/udp']);
 });
 
 test('a table that contradicts itself is refused', () => {

@@ -28,6 +28,7 @@ import {
   until,
   untilIdle,
 } from './ground.ts';
+import { NO_KERNEL } from './memory-kernel.ts';
 
 const SWAPS = 200;
 const run = promisify(execFile);
@@ -356,7 +357,7 @@ async function scratch(t: TestContext): Promise<string> {
 }
 
 async function planeOn(t: TestContext, tablesPath: string): Promise<DataPlane> {
-  const plane = new DataPlane({ tablesPath, log: SILENT });
+  const plane = new DataPlane({ tablesPath, log: SILENT, ...NO_KERNEL });
   t.after(() => plane.close());
   await plane.start();
   return plane;
