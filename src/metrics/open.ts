@@ -11,6 +11,8 @@ import type { Metrics } from './metrics.ts';
 export const MAX_SERIES = 500;
 const OTHER = 'other';
 const CPU = 'gantryd_process_cpu_seconds_total';
+const HEAP = 'gantryd_nodejs_heap_size_used_bytes';
+const EXTERNAL = 'gantryd_nodejs_external_memory_bytes';
 /** How exactly delays of the event loop are measured; a finer clock would wake the process more often. */
 const LAG_PRECISION_MS = 20;
 
@@ -96,13 +98,24 @@ class PromMetrics implements OpenMetrics {
       prefix: 'gantryd_',
       eventLoopMonitoringPrecision: LAG_PRECISION_MS,
     });
-    // Its own total grows only while another of its metrics is asked, which nobody does.
-    all.removeSingleMetric(CPU);
+    // Its own are set only while another of its metrics is asked, which nobody does.
+    for (const name of [CPU, HEAP, EXTERNAL]) all.removeSingleMetric(name);
     this.#registry.registerMetric(this.#cpuSeconds());
+    this.#registry.registerMetric(this.#memory(HEAP, ({ heapUsed }) => heapUsed));
+    this.#registry.registerMetric(this.#memory(EXTERNAL, ({ external }) => external));
     for (const name of Object.keys(PROCESS_METRICS)) {
       const metric = all.getSingleMetric(name);
       if (metric !== undefined) this.#registry.registerMetric(metric as Series);
     }
+  }
+
+  #memory(name: typeof HEAP | typeof EXTERNAL, of: (usage: NodeJS.MemoryUsage) => number): Gauge {
+    return new this.#client.Gauge({
+      ...{ name, help: PROCESS_METRICS[name].help, registers: [] },
+      collect() {
+        this.set(of(process.memoryUsage()));
+      },
+    });
   }
 
   #cpuSeconds(): Counter {

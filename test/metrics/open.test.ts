@@ -30,6 +30,8 @@ test('what is told is every metric of the catalogue and no other, as scrapers wa
   assert.equal(seriesSum(text, 'gantryd_reconcile_duration_seconds_bucket', { le: '0.01' }), 0);
   assert.equal(seriesSum(text, 'gantryd_reconcile_duration_seconds_bucket', { le: '0.025' }), 1);
   assert.ok(seriesSum(text, 'gantryd_process_resident_memory_bytes') > 1e6);
+  for (const name of Object.keys(PROCESS_METRICS).filter((each) => !each.includes('lag')))
+    assert.ok(seriesSum(text, name) > 0, `${name} is told`);
   assert.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
 });
 
