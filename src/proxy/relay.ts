@@ -6,7 +6,7 @@ import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 
 /** What one read brings at most. INVARIANT: nobody keeps what is in it. */
 const READ_BUFFER = Buffer.allocUnsafe(64 * 1024);
-/** A short text is written faster than bytes, which would have to be copied first. */
+/** Up to here a text is written faster than bytes: nothing of it has to outlive the call. */
 const MOST_TEXT_BYTES = 16 * 1024;
 
 export class Relay {
@@ -33,7 +33,10 @@ export class Relay {
     client.once('end', () => backend.end());
     backend.once('end', () => client.end());
     client.on('data', (bytes: Buffer) => {
-      if (!this.#stopped && !backend.write(bytes)) client.pause();
+      if (this.#stopped) return;
+      const goesOn =
+        bytes.length > MOST_TEXT_BYTES ? backend.write(bytes) : writeText(backend, bytes, bytes.length);
+      if (!goesOn) client.pause();
     });
     client.resume();
   }
@@ -46,7 +49,12 @@ export class Relay {
   #fromBackend(length: number): boolean {
     const client = this.#client;
     if (this.#stopped || !client.writable) return true;
-    if (length <= MOST_TEXT_BYTES) return client.write(READ_BUFFER.toString('latin1', 0, length), 'latin1');
+    if (length <= MOST_TEXT_BYTES) return writeText(client, READ_BUFFER, length);
     return client.write(Buffer.from(READ_BUFFER.subarray(0, length)));
   }
+}
+
+/** latin1 is one character for each byte, whatever the bytes mean. */
+function writeText(to: Socket, bytes: Buffer, length: number): boolean {
+  return to.write(bytes.toString('latin1', 0, length), 'latin1');
 }
