@@ -11,8 +11,17 @@ import { MARK_BIT } from './ruleset.ts';
 /** Of this process's own network. */
 export const CONNTRACK = '/proc/self/net/nf_conntrack';
 const READ_BYTES = 256 * 1024;
-/** Nobody sends in these any more. */
-const ENDED = new Set(['TIME_WAIT', 'CLOSE']);
+/** Nobody sends in these states any more. */
+const ENDED = [' TIME_WAIT ', ' CLOSE '];
+/** What the client asked for, and from where it is answered. */
+const TUPLES = new RegExp(
+  [
+    '^ipv[46] +[0-9]+ (?<protocol>[a-z0-9]+) [^=]* src=(?<client>[^ ]+) dst=[^ ]+ sport=(?<clientPort>[0-9]+) dport=(?<listenerPort>[0-9]+)',
+    '(?: packets=[0-9]+ bytes=(?<asked>[0-9]+))?(?: .UNREPLIED.)?',
+    ' src=(?<host>[^ ]+) dst=(?<seen>[^ ]+) sport=(?<port>[0-9]+) dport=(?<seenPort>[0-9]+)',
+    '(?: packets=[0-9]+ bytes=(?<replied>[0-9]+))? ',
+  ].join(' *'),
+);
 const PROTOCOLS: ReadonlySet<string> = new Set<KernelProtocol>(['tcp', 'udp']);
 
 /** A flow, and as whom its container sees the client: behind a masquerade that is an address of this host. */
@@ -23,27 +32,21 @@ export interface SeenFlow extends KernelFlow {
 
 /** undefined: the line is none of ours, or of a connection that has ended. */
 export function flowOf(line: string): SeenFlow | undefined {
+  // Most lines are of others or have ended, and cost no more than this.
   const mark = line.lastIndexOf(' mark=');
   if (mark < 0 || (Number.parseInt(line.slice(mark + 6), 10) & MARK_BIT) === 0) return undefined;
-  const words = line.split(' ').filter((word) => word !== '');
-  const protocol = words[2];
-  if (!isProtocol(protocol) || (protocol === 'tcp' && ENDED.has(words[5] ?? ''))) return undefined;
-  const values = (name: string) =>
-    words.filter((word) => word.startsWith(name)).map((word) => word.slice(name.length));
-  const [client, host] = values('src=');
-  const [clientPort, port] = values('sport=');
-  const [listenerPort, seenPort] = values('dport=');
-  const seenHost = values('dst=')[1];
-  if (client === undefined || host === undefined || seenHost === undefined) return undefined;
-  const counted = values('bytes=');
+  if (ENDED.some((state) => line.includes(state))) return undefined;
+  const words = TUPLES.exec(line)?.groups;
+  if (words === undefined || !isProtocol(words.protocol)) return undefined;
+  const { client, clientPort, listenerPort, asked, host, seen, port, seenPort, replied } = words;
   return {
-    protocol,
-    client: `${bracketed(shortened(client))}:${clientPort}`,
+    protocol: words.protocol,
+    client: `${bracketed(shortened(client ?? ''))}:${clientPort}`,
     listenerPort: Number(listenerPort),
-    host: shortened(host),
+    host: shortened(host ?? ''),
     port: Number(port),
-    bytes: counted.length === 0 ? undefined : counted.reduce((sum, bytes) => sum + Number(bytes), 0),
-    seenHost: shortened(seenHost),
+    bytes: asked === undefined ? undefined : Number(asked) + Number(replied),
+    seenHost: shortened(seen ?? ''),
     seenPort: Number(seenPort),
   };
 }

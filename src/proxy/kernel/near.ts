@@ -9,6 +9,12 @@ const LOOPBACK = 'lo';
 export class NearHere {
   #asked: ReadonlySet<string> = new Set();
   #near: readonly Near[] = [];
+  #areAll = true;
+
+  /** Whether all that were asked for last are near. */
+  get areAll(): boolean {
+    return this.#areAll;
+  }
 
   of(addresses: readonly string[]): readonly Near[] {
     return addresses.every((address) => this.#asked.has(address)) ? this.#near : this.renew(addresses);
@@ -18,6 +24,7 @@ export class NearHere {
   renew(addresses: readonly string[]): readonly Near[] {
     this.#asked = new Set(addresses);
     this.#near = nearOf(this.#asked);
+    this.#areAll = [...this.#asked].every((address) => this.#near.some((near) => holds(near, address)));
     return this.#near;
   }
 }
@@ -33,11 +40,17 @@ export function nearOf(addresses: Iterable<string>, interfaces = networkInterfac
   );
 }
 
-function isWithin(address: string, { address: own, family, cidr }: NetworkInterfaceInfo): boolean {
-  if (isIPv4(address) !== (family === 'IPv4')) return false;
-  const network = new BlockList();
-  network.addSubnet(own, lengthOf(cidr ?? ''), family === 'IPv4' ? 'ipv4' : 'ipv6');
-  return network.check(address, family === 'IPv4' ? 'ipv4' : 'ipv6');
+function isWithin(address: string, { address: own, cidr }: NetworkInterfaceInfo): boolean {
+  return holds({ network: `${own}/${lengthOf(cidr ?? '')}` }, address);
+}
+
+function holds({ network }: Pick<Near, 'network'>, address: string): boolean {
+  const [own = ''] = network.split('/');
+  if (isIPv4(address) !== isIPv4(own)) return false;
+  const family = isIPv4(own) ? 'ipv4' : 'ipv6';
+  const list = new BlockList();
+  list.addSubnet(own, lengthOf(network), family);
+  return list.check(address, family);
 }
 
 /** 172.17.0.1/16 is of 172.17.0.0/16. */

@@ -63,6 +63,7 @@ class Kernel implements KernelPlane {
   /** By what was missing: why it could not be put back. */
   readonly #failures = new Map<string, string>();
   #settled = false;
+  #leadsLoopback = true;
   #looks: NodeJS.Timeout | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -138,7 +139,10 @@ class Kernel implements KernelPlane {
   /** What the rules need around them, before they lead anywhere; answers whether 127.0.0.1 can be led. */
   async #settle(near: readonly Near[]): Promise<boolean> {
     const bridges = near.filter(({ network }) => familyOf(network) === 4).map(({ name }) => name);
-    const loopback = await this.#loopback.allow(bridges);
+    const loopback = (await this.#loopback.allow(bridges)) && this.#near.areAll;
+    if (!loopback && this.#leadsLoopback)
+      this.#log.warn('clients on 127.0.0.1 are not led by the kernel', { bridges });
+    this.#leadsLoopback = loopback;
     if (!this.#settled) await this.#forwarding.ensure();
     this.#settled = true;
     return loopback;

@@ -71,7 +71,7 @@ export interface KernelPlane {
    * have ended by themselves are left out of the answer. `pid`: see KernelTarget.
    */
   end(flows: readonly KernelFlow[], pid: number | undefined): Promise<number>;
-  /** Takes out all rules and settings that are ours. What is open is cut off. */
+  /** Takes out all rules and settings that are ours. What is open goes on where the host's own rules let it. */
   purge(): Promise<void>;
   /** Ends the helpers of this object and leaves the rules in force. */
   close(): Promise<void>;
