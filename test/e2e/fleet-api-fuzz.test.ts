@@ -22,8 +22,8 @@ const PORT = 7070;
 const SCRAPE_MS = 500;
 /** Of the agent, whatever is sent at it: less than two of the bodies. */
 const MAX_GROWTH = 192 * 1024 * 1024;
-/** Of a round, p99, on two cores that carry all of this and who sends it. */
-const MAX_LAG_S = 1;
+/** Of a round, p99, on two cores that carry all of this, who sends it and other tests; docs/performance.md has it measured. */
+const MAX_LAG_S = 2;
 /** Of somebody who means well, meanwhile. */
 const FAIR_MS = 5_000;
 const LAG = 'gantryd_reconcile_lag_seconds';
