@@ -14,6 +14,7 @@ import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
 import { type Backend, type Route, routeOf } from '../proxy/routes.ts';
 import { answersOf } from './canary.ts';
 import { isOnTrial } from './canary-mark.ts';
+import { planesOf } from './planes.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import type { ComponentRecord, Mark } from './record.ts';
 import { hasFailed } from './standing.ts';
@@ -107,6 +108,7 @@ export class Observer {
       containers: observed,
       listeners: route?.listeners ?? [],
       ...splitSeen(status, component, route),
+      ...planesOf(status, component),
       startAfter: memory.startAfter,
       failures: memory.failures,
       heals: this.#input.heal,

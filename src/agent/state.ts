@@ -114,6 +114,8 @@ export interface Observed {
   readonly containers: readonly ObservedContainer[];
   /** The listeners the proxy has for the component now. */
   readonly listeners: readonly Listener[];
+  /** Which of them the kernel leads, and why not others, in words; absent: nobody wants it to. */
+  readonly planes?: readonly string[];
   /** How the proxy splits new work now; absent: it does not. */
   readonly split?: CanarySplit | undefined;
   /** What it counted of that split. */

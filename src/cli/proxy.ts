@@ -1,6 +1,7 @@
 /** `gantryd proxy status|metrics|start|upgrade|stop`. */
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { placeOf } from '../agent/planes.ts';
 import { openStateDir } from '../agent/state-dir.ts';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import { withLock } from '../lock.ts';
@@ -116,9 +117,8 @@ async function purgeKernel(stateDir: string): Promise<void> {
 function stoppedWords(led: ProxyStatus['listeners']): string {
   const stopped = 'The proxy has stopped; its ports are closed until a command starts it again.';
   if (led.length === 0) return stopped;
-  const places = led.map(({ address, port, kind }) => `${address}:${port}${kind === 'udp' ? '/udp' : ''}`);
   return `${stopped}
-The kernel leads ${places.join(', ')} on, and nobody watches it: with --purge it would not.`;
+The kernel leads ${led.map(placeOf).join(', ')} on, and nobody watches it: with --purge it would not.`;
 }
 
 async function stop(proxy: ProxyClient, { force, purge }: Required<StopRequest>, pid: number): Promise<void> {

@@ -1,6 +1,7 @@
 /** Lists and errors in words for people; of events see event-words.ts. Pure. */
 import { stripVTControlCharacters } from 'node:util';
 import type { ListedContainer } from '../agent/local.ts';
+import { notLedWords, planeWords } from '../agent/planes.ts';
 import type { GantryError } from '../errors.ts';
 import { short, shortImage } from '../event-words.ts';
 import type { AgentEvent } from '../events.ts';
@@ -33,7 +34,7 @@ export function renderList(
     held === undefined ? '-' : connections(held.open, held.oldestMs),
   ]);
   const head = ['CONTAINER ID', 'UPTIME', 'IMAGE ID', 'STATUS', 'CONNECTIONS'];
-  return [table(head, rows), ...planeLines(listeners)].join('\n');
+  return [table(head, rows), ...planeWords(listeners)].join('\n');
 }
 
 /** `gantryd proxy status`. */
@@ -66,7 +67,7 @@ export function renderProxy(status: ProxyStatus): string {
     ...(listeners.length === 0
       ? ['It listens on no port.']
       : [table(['LISTENER', 'KIND', 'COMPONENT', 'CLIENTS'], listeners)]),
-    ...status.listeners.flatMap(notLed),
+    ...notLedWords(status.listeners),
     ...(backends.length === 0
       ? []
       : ['', table(['CONTAINER ID', 'COMPONENT', 'STATUS', 'CONNECTIONS'], backends)]),
@@ -74,22 +75,6 @@ export function renderProxy(status: ProxyStatus): string {
       ? []
       : ['', table(['OLDER PROCESS', 'VERSION', 'STATUS', 'CLIENTS', 'CONNECTIONS'], older)]),
   ].join('\n');
-}
-
-/** Of a listener that its config gives to the kernel, as far as that is not so. */
-function notLed({ address, port, kind, planeWhy }: ListenerReport): string[] {
-  if (planeWhy === undefined) return [];
-  return [`The kernel does not lead ${address}:${port}${kind === 'udp' ? '/udp' : ''}: ${planeWhy}`];
-}
-
-/** What `list` says of a component's ports beside its containers: which of them the kernel leads. */
-function planeLines(listeners: readonly ListenerReport[]): string[] {
-  const led = listeners.filter(({ plane }) => plane === 'kernel');
-  const places = led.map(({ address, port, kind }) => `${address}:${port}${kind === 'udp' ? '/udp' : ''}`);
-  return [
-    ...(places.length === 0 ? [] : [`The kernel leads ${places.join(', ')}`]),
-    ...listeners.flatMap(notLed),
-  ];
 }
 
 /** Left-aligned columns, 20 wide or as wide as their longest cell. */

@@ -196,6 +196,8 @@ export interface StatusValue {
   /** Epoch milliseconds of the next try; absent: no retry is planned. */
   readonly retryAt?: number;
   readonly containers: readonly StatusContainer[];
+  /** Which ports the kernel leads, and why not others that are to be led, as sentences; absent: none is to be. */
+  readonly planes?: readonly string[];
   /** Last lines of a container that is not ready or has failed; [] when all is well. */
   readonly logs: readonly string[];
   /** How a container of it ended by itself last, also when all is well again; absent: none has, since the agent began. */
@@ -342,6 +344,7 @@ export const readStatus = reader<StatusValue>({
   phase: text,
   why: text,
   containers: each(fields({ id: text, release: count, state: text, connections: count })),
+  planes: optional(each(text)),
   logs: each(text),
   died: optional(fields({ container: text, logs: each(text), at: text })),
   since: text,

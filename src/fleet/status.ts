@@ -57,6 +57,7 @@ export function statusOf(input: StatusInput): StatusValue {
     why: (input.trouble ?? (step.why || (backoff?.why ?? ''))).slice(0, MOST_CHARACTERS),
     ...(retryAt === undefined ? {} : { retryAt }),
     containers: observed.containers.map((c) => containerOf(c, input)),
+    ...(observed.planes === undefined ? {} : { planes: observed.planes.map(bounded) }),
     logs: input.logs.map(bounded),
     ...(input.died === undefined ? {} : { died: { ...input.died, logs: input.died.logs.map(bounded) } }),
     since: before?.phase === phase ? before.since : at,

@@ -154,7 +154,20 @@ export function failureLines({
 }
 
 function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): readonly string[] {
-  const { host, serving, phase, why, retryAt, since, settled, containers, logs, died, size } = status;
+  const {
+    host,
+    serving,
+    phase,
+    why,
+    retryAt,
+    since,
+    settled,
+    containers,
+    logs,
+    died,
+    size,
+    planes = [],
+  } = status;
   const serves = serving === 0 ? 'nothing serves' : `release ${serving} serves`;
   const place = turns.findIndex((t) => t.host === host);
   const check = lastCheck(status);
@@ -169,6 +182,7 @@ function hostLines(status: StatusValue, { desired, turns, now }: WhyInput): read
       : [`  ${containers.filter((c) => c.state === 'serving').length} of ${size.wanted} containers serve`]),
     ...(place >= 0 ? [`  place ${place + 1} in the queue for a turn`] : []),
     ...(draining > 0 ? [`  ${draining} draining, ${open} connections in all`] : []),
+    ...planes.map((words) => `  ${words}`),
     ...(check === '' ? [] : [`  last check: ${check}`]),
     ...(retryAt === undefined ? [] : [`  next step ${inWords(retryAt - now)}`]),
     ...tail(logs),
