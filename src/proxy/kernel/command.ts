@@ -8,8 +8,16 @@ const DEADLINE_MS = 10_000;
 /** What is kept of what a program prints. */
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 const NOT_FOUND = 127;
-/** Where Debian and others keep what only root needs; services are often started without it. */
-export const SEARCHED = `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
+/**
+ * What programs are started with. Debian and others keep in sbin what only root needs, and services are often started
+ * without it; what is read of answers is English; and nft would keep a history in the home of whoever runs it.
+ */
+export const SURROUNDINGS = {
+  ...process.env,
+  PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`,
+  LC_ALL: 'C',
+  HOME: '/dev/null',
+};
 
 export interface Ended {
   /** 0 when all is well; 127: there is no such program. */
@@ -21,8 +29,12 @@ export interface Ended {
 /** Never rejects. One that takes longer than ten seconds is killed, and its status is not 0. */
 export function runCommand(file: string, args: readonly string[], input = ''): Promise<Ended> {
   return new Promise((resolve) => {
-    const env = { ...process.env, PATH: SEARCHED, LC_ALL: 'C' };
-    const child = spawn(file, args, { env, timeout: DEADLINE_MS, killSignal: 'SIGKILL', cwd: '/' });
+    const child = spawn(file, args, {
+      env: SURROUNDINGS,
+      timeout: DEADLINE_MS,
+      killSignal: 'SIGKILL',
+      cwd: '/',
+    });
     const stdout = kept(child.stdout);
     const stderr = kept(child.stderr);
     child.once('error', ({ message }) => resolve({ status: NOT_FOUND, stdout: '', stderr: message }));

@@ -7,7 +7,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { GantryError } from '../../errors.ts';
-import { runCommand, SEARCHED } from './command.ts';
+import { runCommand, SURROUNDINGS } from './command.ts';
 
 /** Of one line. */
 const DEADLINE_MS = 5_000;
@@ -87,7 +87,7 @@ export class Nft {
   }
 
   #start(): Child {
-    const env = { ...process.env, PATH: SEARCHED, LC_ALL: 'C', TERM: 'dumb' };
+    const env = { ...SURROUNDINGS, TERM: 'dumb' };
     const child = spawn('sh', INTERACTIVE, { stdio: ['pipe', 'pipe', 'ignore'], env, cwd: '/' });
     this.#child = child;
     this.#heard = '';
