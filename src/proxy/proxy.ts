@@ -108,7 +108,8 @@ export class DataPlane {
     this.#backends.recall(left);
     await this.bindRest();
     // Their processes went with the host: a number may be another's now.
-    if (isOfAnotherBoot) for (const { carried } of this.backends) carried.gone = true;
+    for (const { address, carried } of this.backends)
+      carried.gone = isOfAnotherBoot && address.pid !== undefined;
     await this.leadKernel();
   }
 

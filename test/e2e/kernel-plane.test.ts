@@ -68,6 +68,8 @@ test('an update leaves connections where they are, and leads new ones to the new
   await carriesOn(near);
   const open = async () => (await shop.list()).find((row) => row.id === old)?.connections?.open;
   assert.equal(await open(), 2, 'the next proxy knows who holds it');
+  assert.equal((await shop.box.gantryd(['proxy', 'upgrade'])).code, 0);
+  assert.deepEqual([await open(), await hello(shop.tcp)], [2, 'v2'], 'counted once by all generations');
 
   await remote.leave();
   await until(async () => (await open()) === 1, { timeoutMs: WAIT_MS, what: 'one connection' });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -251,6 +251,37 @@ test('the next proxy leads by the tables on disk, and still holds what the kerne
   next.subscribe((_, change) => void idle.push(change));
   kernel.carried = [];
   await until('it is idle', () => idle.some(({ backend }) => backend === 'a'));
+});
+
+test('after another start of the host nobody is led by what is on disk, until a table says so anew', async (t) => {
+  const s = await scene(t);
+  const C: Backend = { id: 'c', host: '172.30.0.4' };
+  await s.route([A]);
+  const { revision } = s.plane.table('other');
+  const place = { ...s.listener, plane: 'userspace', port: s.listener.port - 1 } as const;
+  const other: Route = { component: 'web', listeners: [place], backends: [C] };
+  await s.plane.put('other', {
+    ifRevision: revision,
+    table: { routes: [other], limits: DEFAULT_LIMITS },
+  });
+  s.plane.handOver();
+  const saved = JSON.parse(await readFile(s.tablesPath, 'utf8'));
+  await writeFile(s.tablesPath, JSON.stringify({ ...saved, boot: 'the one before' }));
+  const kernel = memoryKernel();
+  const next = new DataPlane({ tablesPath: s.tablesPath, log: SILENT, openKernel: kernel.open });
+  t.after(() => next.close());
+  await next.start();
+  assert.deepEqual(kernel.entries, []);
+  const gone = () => next.status().backends.map(({ id, gone }) => [id, gone]);
+  assert.deepEqual(gone(), [
+    ['a', true],
+    ['c', undefined],
+  ]);
+  const { table, revision: present } = next.table(OWNER);
+  const routes = table.routes.map((route) => ({ ...route, backends: [{ ...A, pid: process.ppid }] }));
+  await next.put(OWNER, { ifRevision: present, table: { ...table, routes } });
+  assert.deepEqual(targets(kernel), [['a']]);
+  assert.deepEqual(gone()[0], ['a', undefined]);
 });
 
 test('what the kernel refuses at the start is tried again, and the doors serve meanwhile', async (t) => {
