@@ -6,6 +6,7 @@ import { Observer } from '../../src/agent/observe.ts';
 import { type ComponentRecord, desiredOf, type Mark } from '../../src/agent/record.ts';
 import { NOT_ASKED } from '../../src/agent/state.ts';
 import type { Tell } from '../../src/events.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
 import { specOf } from '../docker/components.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { FakeProxy } from '../fleet/fake-proxy.ts';
@@ -99,5 +100,37 @@ test('a container that is started again is asked anew whether it is ready', asyn
   exitCode = 1;
   await observer.forget(id);
   assert.equal(await readiness(), 'pending');
+  await observer.close();
+});
+
+test('what the proxy has for a process that has ended does not reach its container any more', async () => {
+  const engine = new FakeEngine();
+  engine.addImage('app', 'sha256:aa');
+  const id = await engine.create(specOf());
+  await engine.start(id);
+  const proxy = new FakeProxy();
+  const listener = { address: '0.0.0.0', port: 53, kind: 'udp', containerPort: 53 } as const;
+  const { address: host = '' } = (await engine.containers({}))[0] ?? {};
+  const route = { component: 'web', listeners: [listener], backends: [{ id, host, pid: 12 }] };
+  await proxy.setRoute('shop', 'web', route, DEFAULT_LIMITS);
+  let gone = false;
+  const status = async (owner: string) => {
+    const said = await proxy.status(owner);
+    return { ...said, backends: said.backends.map((backend) => ({ ...backend, gone })) };
+  };
+  const made = release(7, { component: component({ readyChecks: [], healthChecks: [] }) });
+  const record: ComponentRecord = {
+    ...{ format: 1, status: 'ready', release: 7, releases: [made], marks: {}, linkPorts: {} },
+  };
+  const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: { ...proxy, status } };
+  const observer = new Observer({ ...at, heal: true, now: Date.now, tell: () => {}, poke: () => {} });
+  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
+  const isRouted = async () => {
+    const { containers } = await observer.observe(desiredOf('shop', 'web', record), record, memory);
+    return containers[0]?.routed;
+  };
+  assert.equal(await isRouted(), true);
+  gone = true;
+  assert.equal(await isRouted(), false);
   await observer.close();
 });
