@@ -1,6 +1,7 @@
 /**
- * `npm run bench [-- proxy|update|cli|profile|fleet|continuity|jobs|api|agent …] [--rounds N] [--seconds S] [--json FILE]`: measures side by
- * side and prints tables. Builds, brings missing tools with apt, runs each part in a process of its own, takes all
+ * `npm run bench [-- proxy|update|cli|profile|fleet|continuity|jobs|api|agent|dataplane …] [--rounds N] [--seconds S] [--json FILE]
+ * [--write]`: measures side by side and prints tables; --write puts them into docs/performance.md as well, for parts
+ * that have places there. Builds, brings missing tools with apt, runs each part in a process of its own, takes all
  * of it down. Never part of the tests: numbers are for reading, on a machine that does nothing else.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,6 +15,8 @@ import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setu
 import { reportAgent } from './agent-report.mjs';
 import { reportApi } from './api-report.mjs';
 import { reportContinuity } from './continuity-report.mjs';
+import { dataplaneSections, reportDataplane } from './dataplane-report.mjs';
+import { writeSections } from './dataplane-write.mjs';
 import { reportFleet } from './fleet-report.mjs';
 import { reportJobs } from './jobs-report.mjs';
 import { describeMachine } from './machine.mjs';
@@ -28,16 +31,24 @@ const TOOLS = [
   { name: 'nginx-light', present: () => hasCommand('nginx') },
   { name: 'iproute2', present: () => hasCommand('ip') },
 ];
+const DATAPLANE_TOOLS = [
+  ...TOOLS,
+  { name: 'caddy', present: () => hasCommand('caddy') },
+  { name: 'nftables', present: () => hasCommand('nft') },
+  { name: 'conntrack', present: () => hasCommand('conntrack') },
+];
 
 const FLEET_TOOLS = [...ENGINE_PACKAGES, ...TOOL_PACKAGES];
 const CONTINUITY = ['deploys', 'connections', 'healing', 'rollback', 'memory'];
 const JOBS = ['oneshot', 'pipeline', 'burst', 'ticks'];
 const API = ['get', 'followers', 'scale'];
 const AGENT = ['plans', 'idle'];
+const DATAPLANE = ['http', 'tcp', 'kernel', 'crowd', 'switches', 'deaths', 'routes'];
+const WRITTEN = join('docs', 'performance.md');
 
 /**
  * `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. `sections`: what can be asked
- * for alone, told by the environment variable.
+ * for alone, told by the environment variable. `written`: texts for --write, by the place's name.
  */
 const PARTS = {
   proxy: { rounds: 5, tools: TOOLS, report: reportProxy },
@@ -72,6 +83,14 @@ const PARTS = {
     onlyIfNamed: true,
     sections: { variable: 'GANTRYD_BENCH_AGENT', names: AGENT },
   },
+  dataplane: {
+    rounds: 3,
+    tools: DATAPLANE_TOOLS,
+    report: reportDataplane,
+    written: dataplaneSections,
+    onlyIfNamed: true,
+    sections: { variable: 'GANTRYD_BENCH_DATAPLANE', names: DATAPLANE },
+  },
   profile: { rounds: 1, tools: TOOLS, report: ({ markdown }) => markdown, onlyIfNamed: true },
 };
 
@@ -103,6 +122,7 @@ function readArguments() {
       rounds: { type: 'string' },
       seconds: { type: 'string', default: '4' },
       json: { type: 'string' },
+      write: { type: 'boolean', default: false },
     },
   });
   const parts = [...new Set(positionals.map(partOf))];
@@ -110,7 +130,8 @@ function readArguments() {
   const rounds = values.rounds === undefined ? undefined : count(values.rounds, '--rounds');
   askForSections(positionals);
   const wanted = parts.length > 0 ? parts : usual;
-  return { parts: wanted, rounds, seconds: count(values.seconds, '--seconds'), json: values.json };
+  const { json, write } = values;
+  return { parts: wanted, rounds, seconds: count(values.seconds, '--seconds'), json, write };
 }
 
 /** A section's name stands for its part, and means that section alone. */
@@ -118,7 +139,7 @@ function partOf(name) {
   if (name in PARTS) return name;
   const part = Object.keys(PARTS).find((key) => PARTS[key].sections?.names.includes(name));
   if (part !== undefined) return part;
-  const known = [...Object.keys(PARTS), ...CONTINUITY, ...JOBS, ...API, ...AGENT];
+  const known = [...Object.keys(PARTS), ...CONTINUITY, ...JOBS, ...API, ...AGENT, ...DATAPLANE];
   throw new Error(`no part ${name}; there are ${known.join(', ')}`);
 }
 
@@ -177,11 +198,12 @@ async function must([file, ...args], stop) {
   if (code !== 0) throw new Error(`${file} ${args.join(' ')} ended with ${code}`);
 }
 
-function tell({ json }, results) {
+function tell({ json, write }, results) {
   const parts = Object.keys(PARTS).filter((part) => part in results);
   console.log(reportMachine(results.machine));
   for (const part of parts) console.log(PARTS[part].report(results[part]));
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
+  if (write) for (const part of parts) writeSections(WRITTEN, PARTS[part].written?.(results[part]) ?? {});
 }
 
 function say(line) {

@@ -1,0 +1,70 @@
+/**
+ * Section `routes`: what more routes and more backends cost on each of gantryd's paths. All routes listen, one of them
+ * is asked; all backends are addresses of one container, so that its speed is the same.
+ */
+import { routeOf, startGantryd } from './dataplane-fronts.mjs';
+import { openGround, PROXY_CPU } from './dataplane-ground.mjs';
+import { KEPT, measureRuns, NEW, PATIENCE_MS } from './dataplane-load.mjs';
+import { OURS } from './dataplane-names.mjs';
+
+const FIRST_PORT = 20_000;
+const LOOPBACK = '127.0.0.1';
+export const SHAPES = [
+  { routes: 1, backends: 1 },
+  { routes: 100, backends: 1 },
+  { routes: 1_000, backends: 1 },
+  { routes: 1, backends: 10 },
+  { routes: 1, backends: 50 },
+];
+const MOST_BACKENDS = Math.max(...SHAPES.map(({ backends }) => backends));
+
+export async function measureRoutes(ends, { rounds, seconds, say }) {
+  const ground = await openGround(ends);
+  const container = await ground.container('web', { addresses: MOST_BACKENDS });
+  ground.backends = [container.pid];
+  const gantryd = await startGantryd(ground, ends);
+  const patience = { ms: PATIENCE_MS };
+  const runs = [];
+  for (let round = 0; round < rounds; round++) {
+    say(`round ${round + 1} of ${rounds}`);
+    for (const path of Object.values(OURS))
+      for (const shape of SHAPES) {
+        const { tookMs, failure } = await put(gantryd, path, shape, container);
+        if (failure !== undefined) say(`${path}, ${shape.routes} routes: ${failure}`);
+        const measured =
+          failure === undefined
+            ? await measureShape(ground, gantryd, path, shape, { seconds, say, patience })
+            : [{ load: KEPT.name, failure }];
+        runs.push(...measured.map((run) => ({ ...run, ...shape, round, front: path, putMs: tookMs })));
+      }
+  }
+  const { pinned, notes } = ground;
+  return { rounds, seconds, pinned, notes, runs };
+}
+
+/** Of each path by itself. Ids of backends are their routes' own. */
+async function put(gantryd, path, { routes, backends }, { hosts, pid }) {
+  const table = Array.from({ length: routes }, (_, r) =>
+    routeOf(
+      path,
+      { port: FIRST_PORT + r },
+      hosts.slice(0, backends).map((host, b) => ({ id: `r${r}-b${b}`, host, pid })),
+    ),
+  );
+  try {
+    return { tookMs: await gantryd.put(table) };
+  } catch ({ message }) {
+    return { failure: message };
+  }
+}
+
+/** The last route: one that is found by looking at all of them would be found last. */
+async function measureShape(ground, { pid }, path, { routes }, { seconds, say, patience }) {
+  const front = {
+    ...{ name: path, port: FIRST_PORT + routes - 1, hostFor: () => LOOPBACK, isAlive: () => true, pid },
+    ...(path === OURS.kernel ? { backendCpu: PROXY_CPU } : { hasProcess: true }),
+  };
+  const loads = [KEPT, NEW].map((load) => ({ ...load, short: true }));
+  const runs = loads.map((load) => ({ load, front, place: 'loopback' }));
+  return measureRuns(ground, runs, { rounds: 1, seconds, say, patience });
+}
