@@ -33,6 +33,7 @@ const FAR_CLIENT = `
 const UDP_ECHO = `
   const socket = require('node:dgram').createSocket('udp4');
   socket.on('message', (_, from) => socket.send(process.env.VERSION, from.port, from.address));
+  process.on('SIGTERM', () => process.exit());
   socket.bind(5353);`;
 
 test('an update leaves connections where they are, and leads new ones to the new container', {
