@@ -72,7 +72,7 @@ export class FastClient {
     const awaitsHead = this.#fresh || this.#parser.pieces > 0;
     const limitMs = awaitsHead ? headersTimeoutMs : keepAliveTimeoutMs;
     if (limitMs === 0 || idleMs < limitMs || this.#closing) return;
-    if (awaitsHead) this.socket.write('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n', 'latin1');
+    if (awaitsHead) this.write('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
     this.close();
   }
 
@@ -83,8 +83,8 @@ export class FastClient {
     else this.socket.destroySoon();
   }
 
-  write(data: string | Buffer): boolean {
-    return typeof data === 'string' ? this.socket.write(data, 'latin1') : this.socket.write(data);
+  write(text: string): void {
+    this.socket.write(text, 'latin1');
   }
 
   holdBack(): void {
@@ -154,7 +154,7 @@ export class FastClient {
     if (!this.#uploading) return void this.#decline();
     const exchange = this.#exchange;
     if (exchange !== undefined && !exchange.answered)
-      this.socket.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n', 'latin1');
+      this.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
     this.close();
   }
 

@@ -10,7 +10,7 @@ import { httpDate } from './date.ts';
 import { Dispatch, type DispatchOutcome } from './dispatch.ts';
 import { EventBoundaries } from './event-stream.ts';
 import type { FastClient } from './fast-client.ts';
-import { END_OF_HEAD, framed, LAST_CHUNK } from './framing.ts';
+import { END_OF_HEAD, type Framed, framed, LAST_CHUNK, writeFramed } from './framing.ts';
 import { interimText, type PlainRequest, plainAnswer, trailerText } from './heads.ts';
 import type { Carrier, Hold } from './hold.ts';
 import type { HttpEntrance } from './http-client.ts';
@@ -39,7 +39,7 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
   #reused = false;
   #retried = false;
   /** Of the request's body, while there is nobody to send it to. */
-  #early: (string | Buffer)[] = [];
+  #early: Framed[] = [];
   #uploaded = false;
   /** Its head is on its way to the client. */
   #answered = false;
@@ -116,24 +116,25 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
       const chunked = body === 'chunked';
       const trailers = hasTrailers ? trailerText(parser.trailers) : '';
       const after = chunked && parser.done ? `${LAST_CHUNK}${trailers}\r\n` : '';
-      this.#send(framed('', parser.bytes, parser.spans, chunked, after));
+      const { bytes, spans } = parser;
+      this.#send(framed('', { bytes, spans, chunked, owned: true }, after));
     }
     if (this.#uploaded && this.#whole) this.#answerEnded();
   }
 
-  #send(part: string | Buffer): void {
+  #send(part: Framed): void {
     if (part.length === 0) return;
     if (this.#hold === undefined) {
       this.#early.push(part);
       return void this.#client.holdBack();
     }
     const socket = this.#upstream?.socket;
-    if (socket?.writable === true && !write(socket, part)) this.#client.holdBack();
+    if (socket?.writable === true && !writeFramed(socket, part)) this.#client.holdBack();
   }
 
   #sendEarly(socket: Socket): void {
     let goesOn = true;
-    for (const part of this.#early.splice(0)) goesOn = write(socket, part);
+    for (const part of this.#early.splice(0)) goesOn = writeFramed(socket, part);
     if (goesOn) this.#client.goOn();
   }
 
@@ -148,14 +149,14 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
     else this.#upstream?.socket.resume();
   }
 
-  received(given: Buffer): boolean {
+  received(given: Buffer, owned: boolean): boolean {
     for (let bytes: Buffer | undefined = given; bytes !== undefined; ) {
       const parser = this.#upstream?.parser;
       if (parser === undefined || this.#whole) return this.#unexpected();
       parser.execute(bytes);
       if (parser.failed) return this.#broken();
       if (parser.head === undefined) return true;
-      if (parser.head.status >= FIRST_FINAL) return this.#relay(parser, parser.head);
+      if (parser.head.status >= FIRST_FINAL) return this.#relay(parser, parser.head, owned);
       bytes = parser.rest;
       if (!this.#relayInterim(parser, parser.head)) return this.#broken();
     }
@@ -171,14 +172,14 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
   }
 
   /** false: the client takes no more for now. */
-  #relay(parser: MessageParser, head: MessageHead): boolean {
+  #relay(parser: MessageParser, head: MessageHead, owned: boolean): boolean {
     const before = parser.headCame ? this.#answerHead(head) : '';
     const { bytes, spans, done } = parser;
     const leaves = this.#events !== undefined && this.#seeEvents(this.#events, bytes, spans);
     const ends = done || leaves;
     const after = ends && this.#chunked ? `${LAST_CHUNK}${trailerText(parser.trailers)}\r\n` : '';
-    const data = framed(before, bytes, spans, this.#chunked, after);
-    const goesOn = data.length === 0 || this.#client.write(data);
+    const data = framed(before, { bytes, spans, chunked: this.#chunked, owned }, after);
+    const goesOn = writeFramed(this.#client.socket, data);
     if (!ends) return goesOn;
     if (done) this.#answerCame(parser);
     else this.#leave();
@@ -386,8 +387,4 @@ function saysClose({ fields }: MessageHead): boolean {
   return fields.some(
     (value, at) => at % 2 === 1 && fields[at - 1]?.toLowerCase() === 'connection' && /close/i.test(value),
   );
-}
-
-function write(socket: Socket, part: string | Buffer): boolean {
-  return typeof part === 'string' ? socket.write(part, 'latin1') : socket.write(part);
 }

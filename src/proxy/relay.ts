@@ -1,13 +1,8 @@
 /**
- * Bytes copied both ways between a client and a backend, each as fast as the other side takes them. What the backend
- * says is read into one piece of memory for all connections, which costs half of what a fresh one for every read does.
+ * Bytes copied both ways between a client and a backend, each as fast as the other side takes them.
  */
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
-
-/** What one read brings at most. INVARIANT: nobody keeps what is in it. */
-const READ_BUFFER = Buffer.allocUnsafe(64 * 1024);
-/** Up to here a text is written faster than bytes: nothing of it has to outlive the call. */
-const MOST_TEXT_BYTES = 16 * 1024;
+import { MOST_TEXT_BYTES, readInto } from './read-memory.ts';
 
 export class Relay {
   readonly #client: Socket;
@@ -17,8 +12,8 @@ export class Relay {
   /** Begins to connect. Nothing of the client is read before `start`. */
   constructor(client: Socket, options: TcpNetConnectOpts) {
     this.#client = client;
-    const callback = (length: number) => this.#fromBackend(length);
-    this.#backend = connect({ ...options, onread: { buffer: READ_BUFFER, callback } });
+    const onread = readInto((bytes, owned) => this.#fromBackend(bytes, owned));
+    this.#backend = connect({ ...options, onread });
   }
 
   get backend(): Socket {
@@ -30,13 +25,12 @@ export class Relay {
     const [client, backend] = [this.#client, this.#backend];
     client.on('drain', () => backend.resume());
     backend.on('drain', () => client.resume());
-    client.once('end', () => backend.end());
+    // Who had nothing to say may have ended while we dialled.
+    if (client.readableEnded) backend.end();
+    else client.once('end', () => backend.end());
     backend.once('end', () => client.end());
     client.on('data', (bytes: Buffer) => {
-      if (this.#stopped) return;
-      const goesOn =
-        bytes.length > MOST_TEXT_BYTES ? backend.write(bytes) : writeText(backend, bytes, bytes.length);
-      if (!goesOn) client.pause();
+      if (!this.#stopped && !write(backend, bytes, true)) client.pause();
     });
     client.resume();
   }
@@ -46,15 +40,17 @@ export class Relay {
     this.#stopped = true;
   }
 
-  #fromBackend(length: number): boolean {
-    const client = this.#client;
-    if (this.#stopped || !client.writable) return true;
-    if (length <= MOST_TEXT_BYTES) return writeText(client, READ_BUFFER, length);
-    return client.write(Buffer.from(READ_BUFFER.subarray(0, length)));
+  #fromBackend(bytes: Buffer, owned: boolean): boolean {
+    return this.#stopped || !this.#client.writable || write(this.#client, bytes, owned);
   }
 }
 
-/** latin1 is one character for each byte, whatever the bytes mean. */
-function writeText(to: Socket, bytes: Buffer, length: number): boolean {
-  return to.write(bytes.toString('latin1', 0, length), 'latin1');
+/** false: it takes no more for now. latin1 is one character for each byte, whatever the bytes mean. */
+function write(to: Socket, bytes: Buffer, owned: boolean): boolean {
+  const isShort = bytes.length <= MOST_TEXT_BYTES;
+  const goesOn = isShort
+    ? to.write(bytes.toString('latin1'), 'latin1')
+    : to.write(owned ? bytes : Buffer.from(bytes));
+  // More than the socket would buffer, and yet nothing of it is left to be sent.
+  return goesOn || to.writableLength === 0;
 }

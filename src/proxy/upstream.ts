@@ -1,17 +1,15 @@
 /**
  * A connection to a backend on which answers are parsed as they come, for one request after another. Whoever uses it
- * gets what was read at once and takes what it needs of it: the next read goes into the same memory.
+ * gets what was read at once, and what it does not own goes with the next read.
  */
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { Dropping, Restful } from './idle-pool.ts';
 import { MessageParser } from './llhttp.ts';
-
-/** What one read brings at most; one for all connections, since nobody keeps what is in it. */
-const READ_BUFFER = Buffer.allocUnsafe(64 * 1024);
+import { readInto } from './read-memory.ts';
 
 export interface UpstreamUser {
-  /** Answers whether to go on reading; false: until the socket is resumed. INVARIANT: keeps nothing of the bytes. */
-  received(bytes: Buffer): boolean;
+  /** See OnBytes. */
+  received(bytes: Buffer, owned: boolean): boolean;
   /** The connection takes more. */
   drained(): void;
   /** The connection is closed. `ended`: by the backend, and in order. */
@@ -28,8 +26,7 @@ export class Upstream implements Restful {
 
   /** Begins to connect. */
   constructor(options: TcpNetConnectOpts) {
-    const callback = (length: number) => this.#read(length);
-    this.socket = connect({ ...options, onread: { buffer: READ_BUFFER, callback } });
+    this.socket = connect({ ...options, onread: readInto((bytes, owned) => this.#read(bytes, owned)) });
     this.socket.on('error', (error) => {
       this.#error = error;
     });
@@ -47,8 +44,8 @@ export class Upstream implements Restful {
     this.#pool = undefined;
   }
 
-  #read(length: number): boolean {
-    if (this.user !== undefined) return this.user.received(READ_BUFFER.subarray(0, length));
+  #read(bytes: Buffer, owned: boolean): boolean {
+    if (this.user !== undefined) return this.user.received(bytes, owned);
     if (this.#pool === undefined) this.socket.destroy();
     else this.#pool.drop(this);
     return true;

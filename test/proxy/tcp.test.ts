@@ -190,3 +190,25 @@ test('what holds a backend is reported with its age, bytes and silence, the olde
   for (const client of clients) client.destroy();
   await untilIdle(g.plane);
 });
+
+test('a client that ends at once, with or without a word, ends for the backend too', async (t) => {
+  const g = await ground(t);
+  const heardBy: string[] = [];
+  const backend = await g.tcp('a', (socket) => {
+    const { text } = heard(socket);
+    socket.once('end', () => {
+      heardBy.push(text());
+      socket.end('bye');
+    });
+  });
+  await g.route([backend], { kind: 'tcp' });
+  for (const words of ['', 'hello']) {
+    const client = await g.dial();
+    const { text, ended } = heard(client);
+    client.end(words);
+    await until('the backend had the last word', ended);
+    assert.equal(text(), 'bye');
+  }
+  assert.deepEqual(heardBy, ['', 'hello']);
+  await untilIdle(g.plane);
+});
