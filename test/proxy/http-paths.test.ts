@@ -51,7 +51,8 @@ const REQUESTS: Readonly<Record<string, string>> = {
   'a wish to be told to go on': `PUT / HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n${END}ok`,
   'HTTP/2 without an offer': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
   'no HTTP': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
-  'bytes beyond ASCII': `GET /\xfc HTTP/1.1\r\n${HOST}X-A: \xe4\xf6\r\n${END}`,
+  'bytes beyond ASCII in the target': `GET /\xfc HTTP/1.1\r\n${HOST}${END}`,
+  'bytes beyond ASCII in a value': `GET / HTTP/1.1\r\n${HOST}X-A: \xe4\xf6\r\n${END}`,
 };
 
 it('both paths hear the same in what clients send', async (t) => {
