@@ -19,6 +19,7 @@ export function acceptUpgrades(server: Server, routes: readonly Route[], answer:
   const ours = new Set(routes.flatMap(({ upgrade }) => upgrade ?? []));
   if (ours.size === 0) return; // Node passes over the offers
   server.on('upgrade', (request, socket, behind) => {
+    if (waits(request)) return void socket.destroy(); // nobody offers one before he was answered
     if (!ours.has(offeredIn(request))) return askAgain(server, request, socket, behind);
     BEHIND.set(request, behind);
     socket.on('error', () => socket.destroy()); // whoever has it by then sees it close
@@ -50,6 +51,18 @@ export function upgradeOf(
     if (behind.length > 0) socket.unshift(behind);
     return socket;
   };
+}
+
+/** For the answers to requests before it, on the same connection. */
+function waits(request: IncomingMessage): boolean {
+  const response = new ServerResponse(request);
+  try {
+    response.assignSocket(request.socket);
+  } catch {
+    return true;
+  }
+  response.detachSocket(request.socket);
+  return false;
 }
 
 function offeredIn({ headers }: IncomingMessage): string {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { describe, type TestContext, test } from 'node:test';
 import { openDoor } from '../../src/api/auth.ts';
@@ -9,7 +10,7 @@ import { apiGround, ask } from './api-ground.ts';
 
 const SCHEMA = { type: 'object', properties: { say: { type: 'string' } } };
 
-/** Echoes what it is sent in capitals; a route for JSON beside it. */
+/** Echoes what it is sent in capitals; a route for JSON beside it, and one that does not answer. */
 function routes(): readonly Route[] {
   const of = { access: 'admin', tag: 'test', summary: '' } as const;
   return [
@@ -26,6 +27,10 @@ function routes(): readonly Route[] {
     {
       ...{ ...of, method: 'POST', path: '/say', body: { schema: SCHEMA }, answer: { status: 200 } },
       handle: async ({ body }) => ({ status: 200, body }),
+    },
+    {
+      ...{ ...of, method: 'GET', path: '/never', answer: { status: 204 } },
+      handle: ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', reject)),
     },
   ];
 }
@@ -102,4 +107,16 @@ describe('a connection that goes over to another protocol', () => {
     const answer = await answered(offer(`${url}/say`, 'h2c', 'POST', '{"say": "e"}'));
     assert.deepEqual([answer.status, answer.body], [200, { say: 'e' }]);
   });
+
+  for (const protocol of ['echo', 'h2c'])
+    test(`to ${protocol}, offered behind a request that has no answer yet, is cut, and others are served`, async (t) => {
+      const { url } = await ground(t);
+      const { port } = new URL(url);
+      const socket = connect(Number(port), '127.0.0.1');
+      const closed = new Promise((resolve) => socket.on('error', () => {}).once('close', resolve));
+      const head = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${more}\r\n`;
+      socket.write(head('/never') + head('/echo/me', `Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`));
+      await closed;
+      assert.equal((await ask(`${url}/echo/me`, 'GET')).status, 400);
+    });
 });
