@@ -19,6 +19,9 @@ export class ExecChannel {
   #heardAt = performance.now();
   /** What was read is waited for by who reads: silence is no wonder. */
   #isPaused = false;
+  #isLast = false;
+  #room: Promise<void> | undefined;
+  #onRoom: () => void = () => {};
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -43,11 +46,29 @@ export class ExecChannel {
 
   async sendFrame(bytes: Buffer): Promise<void> {
     const socket = this.#socket;
-    if (!socket.writable || socket.write(bytes)) return;
-    const either = new AbortController();
-    const options = { signal: AbortSignal.any([either.signal, this.gone]) };
-    await once(socket, 'drain', options).catch(() => undefined); // gone: who sends next finds out
-    either.abort();
+    if (this.#isLast || !socket.writable || socket.write(bytes)) return;
+    this.#room ??= this.#drained();
+    await this.#room;
+  }
+
+  /** Nothing follows, and nobody waits for room any more: the other end may not read. */
+  sendLast(bytes: Buffer): void {
+    void this.sendFrame(bytes);
+    this.#isLast = true;
+    this.#onRoom();
+  }
+
+  /** One listener for all who wait. */
+  #drained(): Promise<void> {
+    const socket = this.#socket;
+    return new Promise((resolve) => {
+      this.#onRoom = () => {
+        this.#room = undefined;
+        socket.off('drain', this.#onRoom).off('close', this.#onRoom);
+        resolve();
+      };
+      socket.once('drain', this.#onRoom).once('close', this.#onRoom);
+    });
   }
 
   /** What comes, until the connection ends. Throws usage for what is no frame. One reader. */

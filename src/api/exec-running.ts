@@ -30,6 +30,9 @@ export class RunningExec {
   readonly #hasTerminal: boolean;
   readonly #over = new AbortController();
   #queued = 0;
+  /** Not told yet. */
+  #taken = 0;
+  #isTelling = false;
 
   constructor(channel: ExecChannel, session: ExecSession, hasTerminal: boolean) {
     this.#channel = channel;
@@ -71,7 +74,8 @@ export class RunningExec {
     try {
       for await (const frame of frames) await this.#heed(frame);
     } catch (error) {
-      if (!this.#over.signal.aborted) await this.#channel.sendFrame(failedFrame(error));
+      if (!this.#over.signal.aborted) this.#channel.sendLast(failedFrame(error));
+      return void this.#channel.end();
     }
     if (!this.#over.signal.aborted) this.#channel.close();
   }
@@ -92,11 +96,24 @@ export class RunningExec {
       throw new GantryError('too-large', `more than ${INPUT_WINDOW_BYTES} bytes of input are under way`);
     const taken = () => {
       this.#queued -= bytes.length;
-      void this.#channel.send('taken', String(bytes.length));
+      void this.#tellTaken(bytes.length);
     };
     // What a command does not read is as good as taken: it may print on without.
     if (input.writable) input.write(bytes, taken);
     else taken();
+  }
+
+  /** At once for all that was taken while the other end did not read: so they never queue. */
+  async #tellTaken(bytes: number): Promise<void> {
+    this.#taken += bytes;
+    if (this.#isTelling) return;
+    this.#isTelling = true;
+    while (this.#taken > 0) {
+      const taken = String(this.#taken);
+      this.#taken = 0;
+      await this.#channel.send('taken', taken);
+    }
+    this.#isTelling = false;
   }
 
   async #resize(bytes: Buffer): Promise<void> {
@@ -119,7 +136,7 @@ export class RunningExec {
   /** Who asked is gone, or the agent ends. undefined: it ends, too. */
   async #leave(ending: AbortSignal): Promise<Left | undefined> {
     if (this.#over.signal.aborted) return undefined;
-    if (ending.aborted) await this.#channel.sendFrame(failedFrame(ending.reason));
+    if (ending.aborted) this.#channel.sendLast(failedFrame(ending.reason));
     const why = ending.aborted ? 'its agent ends' : 'who asked for it went away';
     try {
       if (!(await this.#session.signal(this.#hasTerminal ? 'SIGHUP' : 'SIGTERM')))

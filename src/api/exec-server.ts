@@ -95,7 +95,7 @@ export class Execs {
     try {
       await this.#serve(channel, place);
     } catch (error) {
-      await channel.sendFrame(failedFrame(error));
+      channel.sendLast(failedFrame(error));
     } finally {
       await channel.end();
     }

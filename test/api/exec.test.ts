@@ -3,9 +3,16 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { dialExec } from '../../src/api/exec-client.ts';
-import { EXEC_PROTOCOL, execFrame, INPUT_WINDOW_BYTES } from '../../src/api/exec-wire.ts';
+import {
+  EXEC_PROTOCOL,
+  ExecFrames,
+  execFrame,
+  INPUT_WINDOW_BYTES,
+  takenOf,
+} from '../../src/api/exec-wire.ts';
 import { choose } from '../../src/api/fleet-exec.ts';
 import { type ErrorCode, GantryError, isGantryError } from '../../src/errors.ts';
+import type { FakeExec } from '../docker/fake-exec.ts';
 import { container, status } from '../fleet/intents-ground.ts';
 import { until } from '../ground/harness.ts';
 import { apiGround } from './api-ground.ts';
@@ -19,6 +26,20 @@ async function refused(asked: Promise<unknown>, code: ErrorCode, message: RegExp
     assert.match(`${error.message}\n${error.hint}`, message);
     return true;
   });
+}
+
+/** It prints more than fits on the way to who does not read it. */
+async function stuck(session: FakeExec): Promise<void> {
+  const bytes = Buffer.alloc(1024 * 1024);
+  for (let n = 0; n < 64; n++) session.print({ source: 'stdout', bytes });
+  let before = 0;
+  const stands = () => {
+    const isSame = session.unread === before;
+    before = session.unread;
+    return isSame;
+  };
+  await until(stands, SOON);
+  assert.ok(session.unread > 0);
 }
 
 describe('a command in a container', () => {
@@ -122,6 +143,45 @@ describe('a command in a container', () => {
     await refused(told.ended, 'interrupted', /the agent of a ends, and the command with it/);
     assert.deepEqual(engine.sessions[0]?.signals, ['SIGTERM']);
     await refused(ground.find(), 'interrupted', /the agent of a ends/);
+  });
+
+  test('ends with its agent also where nobody reads what it prints', async (t) => {
+    const ground = new ExecGround(t);
+    const { engine, events, execs } = await ground.agent('a');
+    const { socket } = await ground.find();
+    socket.write(execFrame('asked', JSON.stringify({ command: ['wait'] })));
+    const session = await until(() => engine.sessions[0], SOON);
+    await stuck(session);
+    const closed = execs.close();
+    await until(() => events.some((event) => event.kind === 'exec-ended'), SOON);
+    assert.deepEqual(session.signals, ['SIGTERM']);
+    socket.destroy();
+    await closed;
+  });
+
+  test('tells at once how much of its input it took while nobody read that', async (t) => {
+    const ground = new ExecGround(t);
+    const { engine } = await ground.agent('a');
+    const { socket } = await ground.find();
+    socket.write(execFrame('asked', JSON.stringify({ command: ['wait'], input: true })));
+    const session = await until(() => engine.sessions[0], SOON);
+    await stuck(session);
+    const warned: string[] = [];
+    const onWarning = ({ message }: Error) => warned.push(message);
+    process.on('warning', onWarning);
+    t.after(() => process.off('warning', onWarning));
+    const pieces = 1_000;
+    for (let n = 0; n < pieces; n++) socket.write(execFrame('input', 'x'));
+    socket.write(execFrame('size', '{"columns":1,"rows":1}'));
+    await until(() => session.sizes.length > 0, SOON);
+    const told: number[] = [];
+    const reader = new ExecFrames();
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      for (const frame of reader.read(chunk)) if (frame.kind === 'taken') told.push(takenOf(frame.bytes));
+      if (told.reduce((sum, each) => sum + each, 0) === pieces) break;
+    }
+    assert.ok(told.length < pieces / 2, `${told.length} times`);
+    assert.deepEqual(warned, []);
   });
 
   test('is one of so many at once', async (t) => {

@@ -54,6 +54,15 @@ export class FakeExec implements ExecSession {
     if (!does.waits && !(does.echoes && this.asked.input)) this.end({ exitCode: does.exitCode ?? 0 });
   }
 
+  print(piece: Piece): void {
+    (this.output as PassThrough).write(piece);
+  }
+
+  /** Pieces. */
+  get unread(): number {
+    return this.output.readableLength + (this.output as PassThrough).writableLength;
+  }
+
   #piece(source: Piece['source'], text: string): Piece {
     return { source: this.asked.terminal === undefined ? source : 'stdout', bytes: Buffer.from(text) };
   }
