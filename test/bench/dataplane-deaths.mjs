@@ -15,7 +15,7 @@ const EVERY_MS = 1;
 /** Longer than any answer takes, and less than the second after which a lost SYN is sent again. */
 const HANGING_MS = 500;
 const BEFORE_MS = 200;
-const AFTER_MS = 400;
+const AFTER_MS = 1_000;
 const LED_MS = 5_000;
 const ASKED = 'GET /who HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n';
 
@@ -35,7 +35,7 @@ export async function measureDeaths(ends, { deaths, say }) {
     if (death.hung > 0 && death.untilMs > HANGING_MS / 2)
       say(`death ${i + 1}: ${Math.round(death.untilMs)} ms`);
   }
-  return { notes: ground.notes, results };
+  return { notes: ground.notes, results, lookMs: AFTER_MS };
 }
 
 /** `untilMs`: from the kill until the last connection was begun that hung; 0 when none did. */

@@ -112,7 +112,7 @@ function switches({ wanted, proxy, driver }) {
   ].join('\n');
 }
 
-function deaths({ results }) {
+function deaths({ results, lookMs }) {
   const row = (name, some) => {
     const times = some.map(({ untilMs }) => untilMs);
     return [
@@ -142,7 +142,7 @@ function deaths({ results }) {
     target(
       `new connections refused or moved within ${AT_MOST.deathMs} ms`,
       most <= AT_MOST.deathMs && settled === results.length,
-      `at most ${number(most, 1)} ms of ${results.length} deaths; ${settled} were followed by answers or refusals`,
+      `at most ${number(most, 1)} ms; ${settled} of ${results.length} were followed by answers or refusals in the ${number(lookMs, 0)} ms that were looked at`,
     ),
   ].join('\n');
 }

@@ -48,7 +48,7 @@ const WRITTEN = join('docs', 'performance.md');
 
 /**
  * `engine`: needs Docker. `tools`: packages. `rounds`: unless --rounds says otherwise. `sections`: what can be asked
- * for alone, told by the environment variable. `written`: texts for --write, by the place's name.
+ * for alone, told by the environment variable. `written`: texts for --write, by section.
  */
 const PARTS = {
   proxy: { rounds: 5, tools: TOOLS, report: reportProxy },
@@ -203,7 +203,8 @@ function tell({ json, write }, results) {
   console.log(reportMachine(results.machine));
   for (const part of parts) console.log(PARTS[part].report(results[part]));
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(results, null, 1)}\n`);
-  if (write) for (const part of parts) writeSections(WRITTEN, PARTS[part].written?.(results[part]) ?? {});
+  if (write)
+    for (const part of parts) writeSections(WRITTEN, part, PARTS[part].written?.(results[part]) ?? {});
 }
 
 function say(line) {
