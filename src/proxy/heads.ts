@@ -46,59 +46,100 @@ export function forwardedFor(address: string | undefined, port: number | undefin
 
 /** undefined: it asks for something out of the ordinary (an upgrade, a tunnel, to be told to go on, HTTP/1.0). */
 export function plainRequest(head: MessageHead, forwarded: string): PlainRequest | undefined {
-  const { fields, method } = head;
+  const { fields, method, target } = head;
   if (head.version !== HTTP_1_1 || !METHODS.has(method)) return undefined;
-  let text = `${method} ${requestTarget(head.target)} HTTP/1.1\r\n`;
-  let host: string | undefined;
-  let body: PlainRequest['body'] = 'none';
-  let hasTrailers = false;
-  let close = false;
+  const said: RequestSaid = { host: undefined, body: 'none', hasTrailers: false, close: false };
+  let text = `${method} ${requestTarget(target)} HTTP/1.1\r\n`;
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const name = fields[at] ?? '';
     const value = fields[at + 1] ?? '';
     const lower = name.toLowerCase();
-    if (lower === 'host') {
-      if (host !== undefined) return undefined;
-      host = value;
-    } else if (lower === 'connection') {
-      const wanted = value.toLowerCase();
-      if (wanted !== 'close' && wanted !== 'keep-alive') return undefined;
-      close = wanted === 'close';
-    } else if (lower === 'upgrade' || lower === 'expect') return undefined;
-    else if (lower === 'content-length') body = Number(value) === 0 ? body : 'sized';
-    else if (lower === 'transfer-encoding') {
-      if (value.toLowerCase() !== 'chunked') return undefined;
-      body = 'chunked';
-    } else if (lower === 'trailer') hasTrailers = true;
+    if (!isPlain(said, lower, value)) return undefined;
     if (!REQUEST_DROPPED.has(lower)) text += `${name}: ${value}\r\n`;
   }
+  const { host, body, hasTrailers, close } = said;
   if (host === undefined) return undefined;
   text += `${forwarded}X-Forwarded-Host: ${host}\r\nConnection: keep-alive\r\n\r\n`;
   return { text, method, body, hasTrailers, close, replayable: body === 'none' && REPLAYABLE.has(method) };
 }
 
+/** What a head said so far. */
+interface RequestSaid {
+  host: string | undefined;
+  body: PlainRequest['body'];
+  hasTrailers: boolean;
+  close: boolean;
+}
+
+/** Notes what the field says; false: something out of the ordinary. */
+function isPlain(said: RequestSaid, name: string, value: string): boolean {
+  switch (name) {
+    case 'host': {
+      const isFirst = said.host === undefined;
+      said.host = value;
+      return isFirst;
+    }
+    case 'connection': {
+      const closes = isWord(value, 'close');
+      said.close ||= closes;
+      return closes || isWord(value, 'keep-alive');
+    }
+    case 'content-length':
+      if (Number(value) !== 0) said.body = 'sized';
+      return true;
+    case 'transfer-encoding':
+      said.body = 'chunked';
+      return isWord(value, 'chunked');
+    case 'trailer':
+      said.hasTrailers = true;
+      return true;
+    default:
+      return name !== 'upgrade' && name !== 'expect';
+  }
+}
+
+function isWord(value: string, word: string): boolean {
+  return value.length === word.length && value.toLowerCase() === word;
+}
+
 /** Its framing is left out, but for a length. */
 export function plainAnswer({ status, reason, fields }: MessageHead): PlainAnswer {
-  let text = `HTTP/1.1 ${status} ${reason}\r\n`;
   const listed = listedIn(fields);
-  let hasLength = false;
-  let hasDate = false;
-  let keepMs = Number.POSITIVE_INFINITY;
-  let type = '';
-  let encoding = '';
+  const said: AnswerSaid = {
+    length: false,
+    date: false,
+    keepMs: Number.POSITIVE_INFINITY,
+    type: '',
+    coding: '',
+  };
+  let text = `HTTP/1.1 ${status} ${reason}\r\n`;
   for (let at = 0; at + 1 < fields.length; at += 2) {
     const name = fields[at] ?? '';
     const value = fields[at + 1] ?? '';
     const lower = name.toLowerCase();
-    if (lower === 'content-length') hasLength = true;
-    else if (lower === 'keep-alive') keepMs = keepAliveMs(value) ?? keepMs;
-    else if (isResponseDropped(lower, listed, status)) continue;
-    else if (lower === 'date') hasDate = true;
-    else if (lower === 'content-type') type = value;
-    else if (lower === 'content-encoding') encoding = value;
-    if (lower !== 'keep-alive') text += `${name}: ${value}\r\n`;
+    if (lower === 'keep-alive') said.keepMs = keepAliveMs(value) ?? said.keepMs;
+    // A length is kept even where Connection names it: it says where the answer ends.
+    if (lower !== 'content-length' && isResponseDropped(lower, listed, status)) continue;
+    hear(said, lower, value);
+    text += `${name}: ${value}\r\n`;
   }
-  return { text, hasLength, hasDate, keepMs, eventStream: !hasLength && isEventStreamType(type, encoding) };
+  const { length: hasLength, date: hasDate, keepMs, type, coding } = said;
+  return { text, hasLength, hasDate, keepMs, eventStream: !hasLength && isEventStreamType(type, coding) };
+}
+
+interface AnswerSaid {
+  length: boolean;
+  date: boolean;
+  keepMs: number;
+  type: string;
+  coding: string;
+}
+
+function hear(said: AnswerSaid, name: string, value: string): void {
+  if (name === 'content-length') said.length = true;
+  else if (name === 'date') said.date = true;
+  else if (name === 'content-type') said.type = value;
+  else if (name === 'content-encoding') said.coding = value;
 }
 
 /** What the answer says of it, put in words; '' for those that mean nothing to the client. 100 was ours to say. */

@@ -46,6 +46,7 @@ const REQUESTS: Readonly<Record<string, string>> = {
   'an absolute target': `GET http://elsewhere/p//q?r HTTP/1.1\r\n${HOST}${END}`,
   'an asterisk': `OPTIONS * HTTP/1.1\r\n${HOST}${END}`,
   'headers of one hop': `GET / HTTP/1.1\r\n${HOST}Connection: close, X-Mine\r\nX-Mine: 1\r\nX-Kept: 1\r\nTE: trailers\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nProxy-Authorization: y\r\n${END}`,
+  'headers of one hop, named apart': `GET / HTTP/1.1\r\n${HOST}Connection: close\r\nConnection: X-Mine\r\nX-Mine: 1\r\n${END}`,
   'headers that are ours to say': `GET / HTTP/1.1\r\n${HOST}X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: y\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nForwarded: for=9.9.9.9\r\n${END}`,
   'an offer of h2c': `GET / HTTP/1.1\r\n${HOST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n${END}`,
   'a wish to be told to go on': `PUT / HTTP/1.1\r\n${HOST}Expect: 100-continue\r\nContent-Length: 2\r\n${END}ok`,
