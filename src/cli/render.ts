@@ -58,6 +58,12 @@ export function renderProxy(status: ProxyStatus): string {
     String(o.connections),
     String(o.open),
   ]);
+  const workers = (status.workers ?? []).map((w) => [
+    String(w.pid),
+    w.silent === true ? 'does not answer' : 'serving',
+    String(w.connections),
+    String(w.open),
+  ]);
   const leaves = status.stopping === true ? ', stops with its last connection' : '';
   return [
     `The proxy (${status.version}, process ${status.pid}) runs since ${status.startedAt}${leaves}`,
@@ -71,6 +77,7 @@ export function renderProxy(status: ProxyStatus): string {
     ...(backends.length === 0
       ? []
       : ['', table(['CONTAINER ID', 'COMPONENT', 'STATUS', 'CONNECTIONS'], backends)]),
+    ...(workers.length === 0 ? [] : ['', table(['WORKER', 'STATUS', 'CLIENTS', 'CONNECTIONS'], workers)]),
     ...(older.length === 0
       ? []
       : ['', table(['OLDER PROCESS', 'VERSION', 'STATUS', 'CLIENTS', 'CONNECTIONS'], older)]),

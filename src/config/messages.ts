@@ -20,6 +20,7 @@ export const PATTERNS: Readonly<Record<string, string>> = {
   '^label\\.[^\\s=]+$': 'must name a label of the hosts, as "label.zone"',
   '^https?://[^\\s/@?#]+([/?][^\\s#]*)?$':
     'must be an http or https address without user and password, as "https://example.com/hook"',
+  '^auto$': 'must be a number, or "auto"',
   '^[^:]+:.+$': 'must be `name:address`, as "db:10.0.0.5"',
 };
 

@@ -57,7 +57,7 @@ export interface Surroundings {
 
 export function normalise(raw: RawProject, { name, folder }: Surroundings): Project {
   const filled = fill(ROOT, raw) as FilledProject;
-  const { connectTimeout, headersTimeout, keepAliveTimeout, maxConnections } = filled.proxy;
+  const { connectTimeout, headersTimeout, keepAliveTimeout, maxConnections, workers } = filled.proxy;
   return freeze({
     name: filled.project ?? name,
     components: filled.components.map((component) => toComponent(component, folder)),
@@ -66,6 +66,8 @@ export function normalise(raw: RawProject, { name, folder }: Surroundings): Proj
       headersTimeoutMs: headersTimeout,
       keepAliveTimeoutMs: keepAliveTimeout,
       maxConnections,
+      // Absent is what tables had before there were any.
+      ...(workers === 1 ? {} : { workers: workers as number | 'auto' }),
     },
     notify: filled.notify.map(({ url, on, secret, drainLongerThan }) => ({
       ...{ url, on, drainLongerThanMs: drainLongerThan },

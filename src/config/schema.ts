@@ -559,6 +559,15 @@ export const PROJECT_SCHEMA = {
           default: 0,
           description: 'Client connections open at a time per port; further ones are closed at once.',
         },
+        workers: {
+          type: ['integer', 'string'],
+          minimum: 1,
+          maximum: 64,
+          pattern: '^auto$',
+          default: 1,
+          description:
+            'Processes that carry the clients of a host, for when one core is not enough; `auto`: one for each core. A host has one proxy for all projects: the most that one of them asks for counts. Taken over with the next change of a route.',
+        },
       },
     },
     notify: {

@@ -98,7 +98,7 @@ export class Control {
     if (asked === 'POST /v1/stop') return this.#stop(await readJson(req), res);
     if (asked === 'POST /v1/upgrade') return json(res, 200, await this.#upgrade(await readJson(req)));
     if (asked === 'POST /v1/follow')
-      return json(res, 200, generation.follow((await readJson(req)) as FollowRequest));
+      return json(res, 200, await generation.follow((await readJson(req)) as FollowRequest));
     if (asked === 'GET /v1/metrics')
       return json(res, 200, generation.metrics(searchParams.get('owner') ?? undefined));
     if (asked === 'GET /v1/holds')

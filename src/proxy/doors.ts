@@ -62,12 +62,15 @@ export class Doors {
   async bindInstead(
     missing: readonly RoutedListener[],
     leaving: readonly RoutedListener[],
-    then: { bound(): Promise<void>; failed(): Promise<void> },
+    then: {
+      /** Other processes that have these must close them too. */
+      clear(places: readonly Place[]): Promise<void>;
+      bound(): Promise<void>;
+      failed(): Promise<void>;
+    },
   ): Promise<Door[]> {
     const inTheWay = leaving.filter((old) => missing.some((listener) => placesOverlap(old, listener)));
-    // Whoever has connected already is accepted first: closing would reset them.
-    if (inTheWay.length > 0) await acceptsTaken();
-    for (const door of inTheWay.flatMap((listener) => this.at(listener) ?? [])) this.retire(door);
+    if (inTheWay.length > 0) await Promise.all([this.withdraw(inTheWay), then.clear(inTheWay)]);
     let doors: Door[] = [];
     try {
       doors = await this.bindAll(missing);
@@ -78,6 +81,12 @@ export class Doors {
       if (inTheWay.length > 0) await then.failed();
       throw error;
     }
+  }
+
+  /** Has these closed. Whoever has connected already is accepted first: closing would reset them. */
+  async withdraw(places: readonly Place[]): Promise<void> {
+    await acceptsTaken();
+    for (const door of places.flatMap((place) => this.at(place) ?? [])) this.retire(door);
   }
 
   /** A listening socket that another process has bound. */

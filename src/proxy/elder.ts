@@ -1,6 +1,6 @@
 /**
- * One older generation as the proxy that serves knows it: brought to the tables in force, and what it still carries.
- * What is not known is taken for held: an elder that has not confirmed a table may still use every backend of the
+ * One older generation or worker as the proxy that serves knows it: brought to the tables in force, and what it
+ * carries. What is not known is taken for held: one that has not confirmed a table may still use every backend of the
  * last one.
  */
 import { isGantryError } from '../errors.ts';
@@ -11,7 +11,9 @@ import type { SavedTables } from './persist.ts';
 import type {
   BackendReport,
   GenerationReport,
+  ListenerReport,
   OlderGeneration,
+  OpenCount,
   OwnedTable,
   ProxyCounts,
 } from './protocol.ts';
@@ -23,14 +25,24 @@ export class Elder {
   readonly pid: number;
   readonly #client: ProxyClient;
   readonly #tables: () => SavedTables;
+  readonly #elsewhere: (own: Elder) => readonly OpenCount[];
+  /** It accepts clients for the proxy that serves. */
+  works = false;
   #state: ElderState = 'follows';
   #report: GenerationReport | undefined;
   /** It may have these tables beside those that it has confirmed: they were sent, or it was never heard. */
   #unconfirmed: readonly BackendReport[];
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(pid: number, client: ProxyClient, tables: () => SavedTables) {
+  /** `elsewhere`: what others than it have open. */
+  constructor(
+    pid: number,
+    client: ProxyClient,
+    tables: () => SavedTables,
+    elsewhere: (own: Elder) => readonly OpenCount[] = () => [],
+  ) {
     this.pid = pid;
+    this.#elsewhere = elsewhere;
     this.#client = client;
     this.#tables = tables;
     this.#unconfirmed = backendsOf(tables().owners);
@@ -59,6 +71,23 @@ export class Elder {
   /** As it told last. */
   get counts(): ProxyCounts {
     return this.#report?.counts ?? NO_COUNTS;
+  }
+
+  /** What others are to balance by. */
+  get lasting(): readonly OpenCount[] {
+    return this.#report?.lasting ?? this.#report?.backends ?? [];
+  }
+
+  get listeners(): readonly ListenerReport[] {
+    return this.works ? (this.#report?.listeners ?? []) : [];
+  }
+
+  get residentBytes(): number {
+    return this.#report?.residentBytes ?? 0;
+  }
+
+  get cpuSeconds(): number {
+    return this.#report?.cpuSeconds ?? 0;
   }
 
   /** What it holds or may hold, where `isRouted` says who gets new work from the proxy that serves. */
@@ -101,7 +130,8 @@ export class Elder {
 
   async #send(owners: readonly OwnedTable[]): Promise<void> {
     this.#unconfirmed = [...this.#unconfirmed, ...backendsOf(owners)];
-    this.#report = await this.#client.follow({ lastRevision: this.#tables().lastRevision, owners });
+    const { lastRevision } = this.#tables();
+    this.#report = await this.#client.follow({ lastRevision, owners, elsewhere: this.#elsewhere(this) });
     this.#unconfirmed = [];
   }
 

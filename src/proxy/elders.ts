@@ -1,6 +1,6 @@
 /**
- * The older generations of this proxy: found by their sockets, given every table, counted with our own, and forgotten
- * when they are gone. Their sockets are named from the state directory, which is the working directory of a proxy:
+ * The proxy processes beside the one that serves, older generations and workers: found by their sockets or added, given
+ * every table, counted with our own, and forgotten when they are gone. Their sockets are named from the state directory, which is the working directory of a proxy:
  * the whole path may be too long for a socket.
  */
 import { readdir, readFile, rm } from 'node:fs/promises';
@@ -10,21 +10,30 @@ import type { Log } from '../log.ts';
 import { ProxyClient } from './client.ts';
 import { mergedTraffic, NO_COUNTS } from './counts.ts';
 import { Elder } from './elder.ts';
+import { hearElsewhere, lastingIn, summedCounts } from './lasting.ts';
 import { backendKey, mergeReports } from './merge.ts';
 import {
   type BackendReport,
   generationSocket,
+  type ListenerReport,
   type OlderGeneration,
+  type OpenCount,
   type ProxyCounts,
   type TrafficReport,
+  type WorkerReport,
 } from './protocol.ts';
 import type { DataPlane } from './proxy.ts';
+import { placeKey } from './routes.ts';
 import { killIfThere } from './spawned.ts';
 
 /** An elder that has not answered by then is silent: a put waits for it no longer than twice this. */
 const ANSWER_MS = 2_000;
 /** How often their counts are read. */
 const LOOK_MS = 500;
+/** What workers have told so long ago is good enough for who asks. */
+const FRESH_MS = 50;
+/** How long ports wait for a worker of a proxy that died. */
+const CLEAR_MS = 500;
 const STOP_MS = 3_000;
 const STOP_POLL_MS = 25;
 const SOCKET = /^proxy-(\d+)\.sock$/;
@@ -34,6 +43,8 @@ export interface EldersOptions {
   readonly folder: string;
   readonly plane: DataPlane;
   readonly log: Log;
+  /** Called whenever it may have changed who follows which tables. */
+  readonly settled: () => void;
 }
 
 export class Elders {
@@ -43,6 +54,9 @@ export class Elders {
   #held = new Map<string, BackendReport>();
   /** What those have counted that are gone: sums that whoever watches over time sees must not go down. */
   #left: readonly TrafficReport[] = [];
+  #leftCpuSeconds = 0;
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #hearing: Promise<void> | undefined;
   #looks: NodeJS.Timeout | undefined;
   #looking = false;
 
@@ -56,20 +70,58 @@ export class Elders {
 
   /** Finds them and waits until they follow or are silent. Revisions given out from then on are above theirs. */
   async find(): Promise<void> {
-    const { folder, plane } = this.#options;
-    const pids = (await readdir(folder)).map((name) => Number(SOCKET.exec(name)?.[1]));
-    const others = pids.filter((pid) => pid > 0 && pid !== process.pid);
-    this.#elders = others.map((pid) => new Elder(pid, this.#clientOf(pid), () => plane.tables));
+    this.#elders = (await this.#pids()).map((pid) => this.#elderOf(pid));
     await this.follow();
-    for (const elder of this.#elders) plane.notBelow(elder.lastRevision);
-    if (this.any) this.#looks = setInterval(() => void this.#look(), LOOK_MS);
+    for (const elder of this.#elders) this.#options.plane.notBelow(elder.lastRevision);
+    this.#watch();
+  }
+
+  /** Has workers of a proxy that died close their listening sockets: their ports are to be bound anew. */
+  async clearPorts(): Promise<void> {
+    const clients = (await this.#pids()).map((pid) => this.#clientOf(pid, CLEAR_MS));
+    // Who is gone has none, and of who does not answer the ports are tried again later.
+    await Promise.allSettled(clients.map((client) => client.follow({ lastRevision: 0, owners: [] })));
+  }
+
+  /** A worker. Resolves when it follows, is silent or is gone. */
+  async add(pid: number): Promise<void> {
+    const elder = this.#elderOf(pid);
+    elder.works = true;
+    this.#elders = [...this.#elders, elder];
+    this.#watch();
+    await elder.follow();
+    await this.#settle();
+  }
+
+  /** Whether it answers, by the tables in force. */
+  follows(pid: number): boolean {
+    const { lastRevision } = this.#options.plane.tables;
+    return this.#elders.some(
+      (elder) => elder.pid === pid && elder.state === 'follows' && elder.lastRevision === lastRevision,
+    );
+  }
+
+  /** It is a worker no more. */
+  retired(pid: number): void {
+    for (const elder of this.#elders) if (elder.pid === pid) elder.works = false;
+  }
+
+  /** Resolves when each worker that answers has told what it carries now, or a moment ago. */
+  async heard(): Promise<void> {
+    if (!this.#elders.some(({ works }) => works) || performance.now() - this.#heardAt < FRESH_MS) return;
+    this.#hearing ??= this.follow().finally(() => {
+      this.#hearing = undefined;
+    });
+    await this.#hearing;
   }
 
   /** Resolves when each follows the tables in force, is silent or is gone. */
   async follow(): Promise<void> {
     if (!this.any) return;
+    const begun = performance.now();
     await Promise.all(this.#elders.filter(({ state }) => state === 'follows').map((elder) => elder.follow()));
     await this.#settle();
+    this.#heardAt = Math.max(begun, this.#heardAt);
   }
 
   /** Our own counts and theirs. */
@@ -88,8 +140,28 @@ export class Elders {
     return [{ ...NO_COUNTS, traffic: this.#left }, ...this.#elders.map(({ counts }) => counts)];
   }
 
-  describe(): OlderGeneration[] {
-    return this.#elders.map((elder) => elder.describe());
+  get older(): OlderGeneration[] {
+    return this.#elders.filter(({ works }) => !works).map((elder) => elder.describe());
+  }
+
+  get workers(): WorkerReport[] {
+    return this.#elders.filter(({ works }) => works).map((elder) => elder.describe());
+  }
+
+  /** Ours with what workers have on each. */
+  listeners(own: readonly ListenerReport[]): ListenerReport[] {
+    const theirs = this.#elders.flatMap(({ listeners }) => listeners);
+    if (theirs.length === 0) return [...own];
+    const sums = new Map<string, number>();
+    for (const of of theirs) sums.set(placeKey(of), (sums.get(placeKey(of)) ?? 0) + of.connections);
+    return own.map((of) => ({ ...of, connections: of.connections + (sums.get(placeKey(of)) ?? 0) }));
+  }
+
+  /** What they take, and took that are gone. */
+  get usage(): { readonly residentBytes: number; readonly cpuSeconds: number } {
+    const residentBytes = this.#elders.reduce((sum, elder) => sum + elder.residentBytes, 0);
+    const cpuSeconds = this.#elders.reduce((sum, elder) => sum + elder.cpuSeconds, this.#leftCpuSeconds);
+    return { residentBytes, cpuSeconds };
   }
 
   /** Asks each that answers. What one does not answer in time is left out. */
@@ -115,9 +187,17 @@ export class Elders {
   }
 
   close(): void {
-    clearInterval(this.#looks);
     this.#elders = [];
-    this.#count([]);
+    this.#watch();
+    this.#count();
+  }
+
+  #watch(): void {
+    if (this.any) this.#looks ??= setInterval(() => void this.#look(), LOOK_MS);
+    else {
+      clearInterval(this.#looks);
+      this.#looks = undefined;
+    }
   }
 
   async #look(): Promise<void> {
@@ -136,29 +216,36 @@ export class Elders {
     const gone = this.#elders.filter(({ state }) => state === 'gone');
     this.#left = mergedTraffic([...this.#left, ...gone.flatMap(({ counts }) => counts.traffic)]);
     this.#elders = this.#elders.filter(({ state }) => state !== 'gone');
-    if (!this.any) clearInterval(this.#looks);
+    this.#leftCpuSeconds += gone.reduce((sum, elder) => sum + elder.cpuSeconds, 0);
+    this.#watch();
     const { plane } = this.#options;
-    const reports = this.#reports(plane.status().backends).flat();
+    const own = plane.status().backends;
+    const reports = this.#reports(own).flat();
+    const routed = new Set(own.filter((backend) => backend.routed).map(backendKey));
     const held = new Map(
       reports.filter(({ open }) => open > 0).map((backend) => [backendKey(backend), backend]),
     );
     for (const [key, { owner, id }] of this.#held)
-      if (!held.has(key)) plane.tell(owner, { kind: 'idle', backend: id });
+      if (!held.has(key) && !routed.has(key)) plane.tell(owner, { kind: 'idle', backend: id });
     this.#held = held;
-    this.#count(reports);
+    this.#count();
     for (const { pid } of gone) {
-      this.#options.log.info('an older generation has ended', { generation: pid });
+      this.#options.log.info('a process beside this one has ended', { generation: pid });
       await rm(generationSocket(pid), { force: true });
     }
+    this.#options.settled();
   }
 
   /** Who picks a backend goes by what all of us have open on it. */
-  #count(reports: readonly BackendReport[]): void {
-    const open = new Map<string, number>();
-    for (const report of reports)
-      open.set(backendKey(report), (open.get(backendKey(report)) ?? 0) + report.open);
-    for (const backend of this.#options.plane.backends)
-      backend.elsewhere = open.get(backendKey(backend.name)) ?? 0;
+  #count(): void {
+    const theirs = this.#elders.flatMap(({ lasting }) => lasting);
+    hearElsewhere(this.#options.plane.backends, summedCounts(theirs));
+  }
+
+  /** What others than this one have open, we among them. */
+  #elsewhere(elder: Elder): OpenCount[] {
+    const others = this.#elders.filter((other) => other !== elder).flatMap(({ lasting }) => lasting);
+    return [...summedCounts([...lastingIn(this.#options.plane.backends), ...others]).values()];
   }
 
   #reports(own: readonly BackendReport[]): BackendReport[][] {
@@ -169,9 +256,25 @@ export class Elders {
     return this.#elders.map((elder) => elder.backends(isRouted).filter(isNews));
   }
 
-  #clientOf(pid: number): ProxyClient {
+  /** By the sockets in the state directory. */
+  async #pids(): Promise<number[]> {
+    const pids = (await readdir(this.#options.folder)).map((name) => Number(SOCKET.exec(name)?.[1]));
+    return pids.filter((pid) => pid > 0 && pid !== process.pid);
+  }
+
+  #elderOf(pid: number): Elder {
+    const { plane } = this.#options;
+    return new Elder(
+      pid,
+      this.#clientOf(pid),
+      () => plane.tables,
+      (elder) => this.#elsewhere(elder),
+    );
+  }
+
+  #clientOf(pid: number, deadlineMs = ANSWER_MS): ProxyClient {
     const { folder } = this.#options;
-    return new ProxyClient({ stateDir: folder, socketPath: generationSocket(pid), deadlineMs: ANSWER_MS });
+    return new ProxyClient({ stateDir: folder, socketPath: generationSocket(pid), deadlineMs });
   }
 }
 

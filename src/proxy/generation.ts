@@ -12,9 +12,11 @@ import { VERSION } from '../version.ts';
 import { ProxyClient } from './client.ts';
 import { Control } from './control.ts';
 import { countsOf, mergedCounts } from './counts.ts';
+import { Crew } from './crew.ts';
 import { Elders } from './elders.ts';
 import { findLock, handOver, type Successor } from './handover.ts';
 import { holdReports, oldestFirst } from './holds.ts';
+import { hearElsewhere, lastingIn, summedCounts } from './lasting.ts';
 import {
   type CutAnswer,
   type CutRequest,
@@ -35,6 +37,7 @@ import { Standby } from './standby.ts';
 import type { Succession } from './successor.ts';
 import { LATENCY_BOUNDS_MS } from './traffic.ts';
 import { sumWaiting } from './waiting.ts';
+import { Worker } from './worker.ts';
 
 const LEAVE_POLL_MS = 50;
 /** An older generation stays so long at most for the one that serves to ask what it has counted. */
@@ -56,6 +59,9 @@ export class Generation {
   readonly #log: Log;
   readonly #control: Control;
   readonly #elders: Elders;
+  readonly #crew: Crew;
+  /** Of a worker. */
+  #worker: Worker | undefined;
   readonly #lock: number | undefined;
   /** Without the lock there is nothing to wait for. */
   readonly #standby: Standby | undefined;
@@ -64,11 +70,13 @@ export class Generation {
   #handover: Promise<UpgradeAnswer> | undefined;
   /** Until it settles the older generations are not counted yet, though clients find this one. */
   #counts: Promise<unknown> = Promise.resolve();
+  #puts: Promise<unknown> = Promise.resolve();
   #isElder = false;
   /** When it was last asked to follow, by performance.now(). */
   #askedAt = 0;
   #isStopping = false;
   #purges = false;
+  #leaving: Promise<void> | undefined;
   #end: Promise<void> | undefined;
   #resolve: () => void = () => {};
 
@@ -81,16 +89,29 @@ export class Generation {
     });
     this.#lock = findLock(join(options.folder, PROXY_LOCK));
     this.#standby = this.#lock === undefined ? undefined : new Standby(options);
-    this.#elders = new Elders(options);
+    this.#elders = new Elders({ ...options, settled: () => this.#crew.share() });
+    this.#crew = new Crew({ ...options, elders: this.#elders });
+    this.plane.sharing = this.#crew;
     this.#control = new Control({ generation: this, log: options.log });
   }
 
   /** Becomes the proxy of its state directory, with the tables on disk. INVARIANT: the caller holds the lock. */
   async serve(): Promise<void> {
+    await this.#elders.clearPorts();
     await this.plane.start();
     await this.#control.start();
     await Promise.all([this.#standby?.start(), this.#elders.find()]);
     await this.#control.publish();
+    this.#crew.open();
+  }
+
+  /** Accepts clients for the one that started this process, until that one has no use for it. */
+  async work(): Promise<void> {
+    this.#isElder = true;
+    this.#worker = new Worker(this.plane, () => this.#leavesLast());
+    await this.plane.bindRest();
+    await this.#control.start();
+    this.#worker.ready();
   }
 
   /** Becomes it in the place of the one that started this process. */
@@ -107,7 +128,7 @@ export class Generation {
    */
   async counted(alsoKernel: boolean): Promise<void> {
     await this.#counts;
-    if (alsoKernel) await this.plane.kernel.counted();
+    if (alsoKernel) await Promise.all([this.plane.kernel.counted(), this.#elders.heard()]);
   }
 
   /** Of everything that any generation carries, and of the kernel what would end with its rules; 0: it may end. */
@@ -125,14 +146,16 @@ export class Generation {
     const { listeners, owners, backends, waiting: _, ...rest } = own;
     const waiting = sumWaiting([this.plane.rooms.counts(), ...this.#elders.waiting], owner);
     const mine = (of: { readonly owner: string }) => owner === undefined || of.owner === owner;
-    const older = this.#elders.describe();
+    const { older, workers } = this.#elders;
+    const self = { ...this.#self(), connections: this.plane.connections, open: this.plane.open };
     return {
       protocol: PROTOCOL_VERSION,
       ...this.#self(),
       owners: owners.filter(mine),
-      listeners: listeners.filter(mine),
+      listeners: this.#elders.listeners(listeners).filter(mine),
       backends: this.#elders.merge(backends).filter(mine),
       ...(older.length === 0 ? {} : { older }),
+      ...(workers.length === 0 ? {} : { workers: [self, ...workers] }),
       ...(waiting === 0 ? {} : { waiting }),
       ...rest,
     };
@@ -140,32 +163,33 @@ export class Generation {
 
   /** Of one owner or of all; of older generations as they told last. */
   metrics(owner?: string): ProxyMetrics {
-    const { listeners } = this.plane.status(owner);
-    const older = this.#elders.describe();
+    const listeners = this.#elders.listeners(this.plane.status(owner).listeners);
+    const { older, workers, usage } = this.#elders;
     const waits = [this.plane.rooms.counts(), ...this.#elders.waiting];
     const owners = new Set(waits.flatMap((of) => Object.keys(of)));
     const mine = [...owners].filter((name) => owner === undefined || name === owner);
     const { version, startedAt } = this.#self();
-    const { user, system } = process.cpuUsage();
+    const own = usageOfProcess();
     return {
       ...{ version, startedAt, listeners, latencyBoundsMs: LATENCY_BOUNDS_MS },
       ...countsOf(mergedCounts([this.plane.counts(), ...this.#elders.counts]), owner),
       generations: older.length + 1,
-      silent: older.filter(({ silent }) => silent === true).length,
+      silent: [...older, ...workers].filter(({ silent }) => silent === true).length,
+      workers: workers.length + 1,
       olderConnections: older.reduce((sum, { connections }) => sum + connections, 0),
       waiting: Object.fromEntries(mine.map((name) => [name, sumWaiting(waits, name)])),
-      residentBytes: process.memoryUsage.rss(),
-      cpuSeconds: (user + system) / 1e6,
+      residentBytes: usage.residentBytes + own.residentBytes,
+      cpuSeconds: usage.cpuSeconds + own.cpuSeconds,
     };
   }
 
-  /** Of one owner or of all, in all generations that answer. */
+  /** Of one owner or of all, in all processes that answer. */
   async holds(owner?: string): Promise<HoldReport[]> {
     const others = await this.#elders.ask((elder) => elder.holds(owner));
     return oldestFirst([holdReports(this.plane.backends, owner), ...others]);
   }
 
-  /** In all generations that answer. */
+  /** In all processes that answer. */
   async cut(request: CutRequest): Promise<CutAnswer> {
     const others = await this.#elders.ask((elder) => elder.cut(request));
     return { cut: others.reduce((sum, { cut }) => sum + cut, await this.plane.cut(request)) };
@@ -179,8 +203,17 @@ export class Generation {
   async put(owner: string, put: PutTable): Promise<OwnedTable> {
     await this.#handover?.catch(() => undefined);
     if (this.#isElder) return this.#successor().put(owner, put);
+    const result = this.#puts.then(() => this.#put(owner, put));
+    this.#puts = result.catch(() => undefined);
+    return await result;
+  }
+
+  /** INVARIANT: one at a time, until all others follow: a socket that one left is free only when all have closed it. */
+  async #put(owner: string, put: PutTable): Promise<OwnedTable> {
     const owned = await this.plane.put(owner, put);
-    if (put.dryRun !== true) await this.#elders.follow();
+    if (put.dryRun === true) return owned;
+    await this.#elders.follow();
+    this.#crew.adjust();
     return owned;
   }
 
@@ -188,20 +221,29 @@ export class Generation {
     return this.plane.subscribe(listener);
   }
 
-  /** Throws GantryError proxy-failed unless this is an older generation. */
-  follow(request: FollowRequest): GenerationReport {
+  /** Throws GantryError proxy-failed unless this is an older generation or a worker. */
+  async follow(request: FollowRequest): Promise<GenerationReport> {
     if (!this.#isElder) throw new GantryError('proxy-failed', 'this proxy serves and follows no other');
+    await this.#worker?.asked();
     this.plane.follow(request);
+    const { elsewhere } = request;
+    if (elsewhere !== undefined) hearElsewhere(this.plane.backends, summedCounts(elsewhere));
     this.#askedAt = performance.now();
+    return this.#report();
+  }
+
+  #report(): GenerationReport {
     const { lastRevision, owners } = this.plane.tables;
+    const { backends, listeners } = this.plane.status();
     return {
       ...this.#self(),
       connections: this.plane.connections,
       lastRevision,
       revisions: Object.fromEntries(owners.map(({ owner, revision }) => [owner, revision])),
-      backends: this.plane.status().backends,
+      ...{ backends, listeners, lasting: lastingIn(this.plane.backends) },
       waiting: this.plane.rooms.counts(),
       counts: mergedCounts([this.plane.counts(), ...this.#elders.counts]),
+      ...usageOfProcess(),
     };
   }
 
@@ -233,6 +275,7 @@ export class Generation {
     await elder.tables();
     await this.#control.start();
     await elder.doors();
+    if (elder.isGone) await this.#elders.clearPorts();
     await this.plane.bindRest();
     await this.#control.publish();
     await Promise.all([this.#standby?.start(), this.plane.save()]);
@@ -240,6 +283,7 @@ export class Generation {
     await elder.retired();
     await this.plane.leadKernel();
     await this.#elders.find();
+    this.#crew.open();
     return { pid: process.pid };
   }
 
@@ -248,6 +292,7 @@ export class Generation {
     this.#log.info('handing over', { ...request });
     this.#standby?.leave();
     try {
+      await this.#puts;
       await plane.settled();
       const { signal } = this.#aborter;
       const successor = await handOver(request, { ...this.#options, lockFd: this.#lock, signal });
@@ -265,6 +310,7 @@ export class Generation {
   #becomeElder(successor: Successor): void {
     this.#isElder = true;
     this.plane.handOver();
+    this.#crew.dismiss();
     // The lock is the proxy's: it must not live on in us.
     if (this.#lock !== undefined) closeSync(this.#lock);
     successor.release();
@@ -272,7 +318,14 @@ export class Generation {
     this.#elders.close();
     this.#control.endStreams();
     this.#log.info('handed over', { to: successor.pid, connections: this.plane.connections });
-    this.#leaveLast().catch((error) => this.#log.error('cannot end', { why: messageOf(error) }));
+    this.#leavesLast();
+  }
+
+  /** Ends with its last client from now on. */
+  #leavesLast(): void {
+    this.#leaving ??= this.#leaveLast().catch((error) =>
+      this.#log.error('cannot end', { why: messageOf(error) }),
+    );
   }
 
   async #leave(): Promise<void> {
@@ -280,8 +333,10 @@ export class Generation {
     const successor = await this.#handover?.catch(() => undefined);
     if (this.#isElder) {
       if (!wasElder && successor !== undefined) process.kill(successor.pid, 'SIGTERM');
-      return await this.plane.retire();
+      await this.plane.retire();
+      return this.#worker?.retire();
     }
+    this.#crew.leave();
     await this.#standby?.close();
     await this.#elders.stop(false);
     await this.plane.retire();
@@ -310,6 +365,7 @@ export class Generation {
     this.#aborter.abort();
     await this.#handover?.catch(() => undefined);
     if (!this.#isElder) {
+      this.#crew.leave();
       await this.#standby?.close();
       await this.#elders.stop(true);
       this.#elders.close();
@@ -327,6 +383,11 @@ export class Generation {
   #successor(): ProxyClient {
     return new ProxyClient({ stateDir: this.#options.folder });
   }
+}
+
+function usageOfProcess(): { residentBytes: number; cpuSeconds: number } {
+  const { user, system } = process.cpuUsage();
+  return { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
 }
 
 function refused(why: string, hint: string): GantryError {

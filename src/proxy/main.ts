@@ -23,11 +23,11 @@ const STDOUT = 1;
 
 async function main(): Promise<void> {
   keepYoungHeapSmall();
-  const { folder, level, succeeds } = readArguments();
-  boundLog();
+  const { folder, level, succeeds, works } = readArguments();
+  if (!works) boundLog();
   const log = await openLog(level, STDOUT);
   surviveDefects(log);
-  if (!succeeds) await refuseSecond(folder);
+  if (!succeeds && !works) await refuseSecond(folder);
   process.chdir(folder);
   // Few hosts need it.
   const openKernel = async (events: KernelEvents) => {
@@ -39,24 +39,27 @@ async function main(): Promise<void> {
   const generation = new Generation({ folder, level, plane, log });
   takeSignals(generation);
   if (succeeds) await generation.succeed(new Succession(plane));
+  else if (works) await generation.work();
   else await generation.serve();
-  log.info('proxy started', { version: VERSION, stateDir: folder });
+  log.info(works ? 'worker started' : 'proxy started', { version: VERSION, stateDir: folder });
   await generation.ended;
-  log.info('proxy stopped');
+  log.info(works ? 'worker stopped' : 'proxy stopped');
 }
 
-function readArguments(): { folder: string; level: LogLevel; succeeds: boolean } {
+function readArguments(): { folder: string; level: LogLevel; succeeds: boolean; works: boolean } {
   const { values } = parseArgs({
     options: {
       'state-dir': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       /** The proxy that serves has started this one, and hands over. */
       successor: { type: 'boolean', default: false },
+      /** The proxy that serves has started this one, to share its work. */
+      worker: { type: 'boolean', default: false },
     },
   });
   if (values['state-dir'] === undefined) throw new Error('--state-dir is required');
   const level = values['log-level'] as LogLevel;
-  return { folder: resolve(values['state-dir']), level, succeeds: values.successor };
+  return { folder: resolve(values['state-dir']), level, succeeds: values.successor, works: values.worker };
 }
 
 function takeSignals(generation: Generation): void {

@@ -8,7 +8,7 @@ import type { RouteKind, RouteTable } from './routes.ts';
 
 /**
  * 2: routes `via` a component, backends with a `port`. 3: generations, holds, `hold`, `leave` and `canary` of a route.
- * 4: `plane` and kind `udp` of a listener, `pid` of a backend.
+ * 4: `plane` and kind `udp` of a listener, `pid` of a backend, `workers` of limits.
  */
 export const PROTOCOL_VERSION = 4;
 /** The first that hands its sockets over to a newer proxy. */
@@ -83,6 +83,9 @@ export interface BackendReport {
   readonly answers?: AnswerCounts;
 }
 
+/** Work on one backend. */
+export type OpenCount = Pick<BackendReport, 'owner' | 'component' | 'id' | 'open'>;
+
 /** Of http requests that a backend answered, could not be given, or broke off; not of those whose client left first. */
 export interface AnswerCounts {
   readonly requests: number;
@@ -104,6 +107,9 @@ export interface OlderGeneration {
   /** It does not answer: its counts are from before, and every backend it could still use counts as held. */
   readonly silent?: boolean;
 }
+
+/** A proxy process that accepts clients on the listening sockets of the one that serves, which is one itself. */
+export type WorkerReport = OlderGeneration;
 
 export interface ListenerReport {
   readonly owner: string;
@@ -131,7 +137,9 @@ export interface ProxyStatus {
   readonly backends: readonly BackendReport[];
   /** Those before this one that still carry something; absent: none. */
   readonly older?: readonly OlderGeneration[];
-  /** Clients that wait for a backend, in all generations; absent: none. */
+  /** Every process that accepts clients, this one first; absent: this one alone. */
+  readonly workers?: readonly WorkerReport[];
+  /** Clients that wait for a backend, in all processes; absent: none. */
   readonly waiting?: number;
   /** Set when the last write of the tables failed: they live in memory only until it succeeds. */
   readonly persistError?: string;
@@ -165,14 +173,16 @@ export interface UpgradeAnswer {
 }
 
 /**
- * POST /v1/follow, from the proxy that serves to an older generation: lead who is still here by these tables. Nothing
- * happens when `lastRevision` is below one that was followed before. Answers GenerationReport; 409 proxy-failed from
- * a proxy that has not handed over. INVARIANT: stays as it is as long as proxies from UPGRADABLE_SINCE on are replaced.
+ * POST /v1/follow, from the proxy that serves to an older generation or a worker: lead who is there by these tables.
+ * Nothing happens when `lastRevision` is below one that was followed before. Answers GenerationReport; 409 proxy-failed
+ * from a proxy that serves itself. A worker whose proxy has died frees the ports before it answers. INVARIANT: stays as it is as long as proxies from UPGRADABLE_SINCE on are replaced.
  */
 export interface FollowRequest {
   readonly lastRevision: number;
   /** What changed; the tables of other owners stay. */
   readonly owners: readonly OwnedTable[];
+  /** What other processes have open that lasts: balancing goes by it. Absent: as it was. */
+  readonly elsewhere?: readonly OpenCount[];
 }
 
 export interface GenerationReport {
@@ -190,6 +200,12 @@ export interface GenerationReport {
   readonly waiting?: Readonly<Record<string, number>>;
   /** Absent: it is too old to count. */
   readonly counts?: ProxyCounts;
+  /** Of `open` of its backends, what lasts. Absent: all of it. */
+  readonly lasting?: readonly OpenCount[];
+  /** Its part of them. Absent: it accepts nobody. */
+  readonly listeners?: readonly ListenerReport[];
+  readonly residentBytes?: number;
+  readonly cpuSeconds?: number;
 }
 
 /** What was counted of one release of a component since the process began. Nothing here ever goes down. */
@@ -252,17 +268,20 @@ export interface ProxyMetrics extends ProxyCounts {
   readonly startedAt: string;
   /** Upper ends of the buckets of `latency`; one more holds what took longer. */
   readonly latencyBoundsMs: readonly number[];
-  /** Processes that carry something, this one included. */
+  /** Processes that carry something, this one included but no worker. */
   readonly generations: number;
-  /** Of them, those that do not answer: their counts are from before. */
+  /** Those that do not answer, workers too: their counts are from before. */
   readonly silent: number;
+  /** Processes that accept clients, this one included. Absent: 1. */
+  readonly workers?: number;
   readonly listeners: ProxyStatus['listeners'];
   /** Client connections of older generations, idle ones included; of all owners. */
   readonly olderConnections: number;
   /** Clients that wait for a backend, by owner. */
   readonly waiting: Readonly<Record<string, number>>;
-  /** Of the process that serves. */
+  /** Of all processes. */
   readonly residentBytes: number;
+  /** Of all processes, also of those that have ended since the one that serves began. */
   readonly cpuSeconds: number;
 }
 

@@ -12,11 +12,10 @@ import { countsIn } from './counts.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
 import { cutHolds } from './holds.ts';
-import type { HttpPath } from './http.ts';
-import type { KernelEvents, KernelPlane } from './kernel/plane.ts';
 import { KernelSide } from './kernel-side.ts';
 import { LiveRoute } from './live-route.ts';
 import type { SavedTables } from './persist.ts';
+import { ALONE, type ProxyOptions, type Sharing } from './plane-options.ts';
 import type { Change, CutRequest, OwnedTable, Peer, ProxyCounts, ProxyStatus, PutTable } from './protocol.ts';
 import {
   diffListeners,
@@ -29,21 +28,13 @@ import {
   routeOf,
   summaryOf,
 } from './routes.ts';
+import { divided, type Share, WHOLE } from './share.ts';
 import { joiningAt, SETTLED } from './slow-start.ts';
 import { Tables } from './tables.ts';
 import { Traffic } from './traffic.ts';
 import { roomsOf, sumWaiting, WaitingRooms } from './waiting.ts';
 
 const TICK_MS = 1_000;
-
-export interface ProxyOptions {
-  readonly tablesPath: string;
-  readonly log: Log;
-  /** Called with the first port that is led by the kernel. */
-  readonly openKernel: (events: KernelEvents) => Promise<KernelPlane>;
-  /** For comparing the two: fast unless said otherwise. */
-  readonly httpPath?: HttpPath;
-}
 
 export type ChangeListener = (owner: string, change: Change) => void;
 
@@ -55,6 +46,9 @@ export class DataPlane {
   readonly #traffic = new Traffic();
   readonly #backends = new Backends(this.#traffic, (it) => this.#idle(it));
   readonly kernel: KernelSide;
+  /** With whom the listening sockets are shared. */
+  sharing: Sharing = ALONE;
+  #share = WHOLE;
   readonly #listeners = new Set<ChangeListener>();
   #ticker: NodeJS.Timeout | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -135,7 +129,7 @@ export class DataPlane {
     const has = (owned: OwnedTable) =>
       listenersOf(owned.table).some((it) => placeKey(it) === placeKey(place));
     const owned = this.#tables.all.find(has);
-    if (owned === undefined) return void server.close();
+    if (owned === undefined || this.#doors.at(place) !== undefined) return void server.close();
     this.#doors.adopt(place, server);
     this.#lead(owned);
   }
@@ -205,6 +199,17 @@ export class DataPlane {
     return this.#tables.saved;
   }
 
+  /** One of several processes from now on, or the only one. */
+  divide(share: Share): void {
+    this.#share = share;
+    for (const owned of this.#tables.all) this.#lead(owned);
+  }
+
+  /** Closes these listening sockets, which another process will open anew or not at all. */
+  async withdraw(places: readonly Place[]): Promise<void> {
+    await this.#doors.withdraw(places);
+  }
+
   /** Resolves when every put that was asked before has ended. */
   async settled(): Promise<void> {
     await this.#turn;
@@ -258,6 +263,7 @@ export class DataPlane {
     const missing = next.filter((listener) => this.#lacks(listener));
     if (dryRun === true) return this.#rehearse(present, table, missing);
     const doors = await this.#doors.bindInstead(missing, diff.close, {
+      clear: (places) => this.sharing.withdraw(places),
       bound: () => this.kernel.change(this.#tables.with(owner, table), owner),
       failed: () => this.#bindMissing(present),
     });
@@ -302,7 +308,8 @@ export class DataPlane {
   }
 
   /** Points the owner's doors at the table's backends and unroutes all others of the owner. `now`: of a new table. */
-  #lead({ owner, table }: OwnedTable, now = SETTLED): void {
+  #lead({ owner, table: whole }: OwnedTable, now = SETTLED): void {
+    const table = divided(whole, this.#share);
     const routed = new Set<LiveBackend>();
     const rooms = roomsOf(table);
     for (const { component, listeners, backends, leadsTo, canary } of ledRoutes(table)) {

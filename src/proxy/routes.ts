@@ -12,8 +12,10 @@ export interface ProxyLimits {
   readonly headersTimeoutMs: number;
   /** How long a client's keep-alive connection may stay without a request. */
   readonly keepAliveTimeoutMs: number;
-  /** Open client connections per listener; further ones are closed at once. */
+  /** Open client connections per listener; further ones are closed at once. Workers have a part of it each. */
   readonly maxConnections: number;
+  /** Processes that carry clients, at most 64; auto: one for each core. Of all owners the most count. Absent: 1. */
+  readonly workers?: number | 'auto';
 }
 
 export const DEFAULT_LIMITS: ProxyLimits = {

@@ -42,6 +42,11 @@ export class Succession {
     await Promise.race([this.#retired, sleep(RETIRE_MS, undefined, { ref: false })]);
   }
 
+  /** It ended in the middle: its workers may listen where this one has to. */
+  get isGone(): boolean {
+    return this.#gone;
+  }
+
   #hear(message: FromElder, handle: unknown): void {
     if (message.kind === 'tables') this.#plane.takeOver(message);
     else if (message.kind === 'door' && handle instanceof Server) this.#plane.adopt(message, handle);

@@ -14,6 +14,7 @@ import {
   type RouteKind,
   type RouteTable,
 } from './routes.ts';
+import { MAX_WORKERS } from './share.ts';
 
 const MAX_NAME_LENGTH = 256;
 const KINDS = ['http', 'tcp', 'udp'] as const satisfies readonly RouteKind[];
@@ -126,6 +127,9 @@ function checkLimits(value: unknown, problems: string[]): void {
   if (!isRecord(value)) return void problems.push('limits must be an object');
   const names = ['connectTimeoutMs', 'headersTimeoutMs', 'keepAliveTimeoutMs', 'maxConnections'];
   checkCounts(value, names, 'limits', problems);
+  const { workers = 1 } = value;
+  if (workers !== 'auto' && !(isCount(workers) && Number(workers) >= 1 && Number(workers) <= MAX_WORKERS))
+    problems.push(`limits/workers must be a whole number from 1 to ${MAX_WORKERS}, or auto`);
 }
 
 function checkUnique(table: RouteTable, problems: string[]): void {

@@ -105,7 +105,12 @@ export interface Ground {
 export async function ground(t: TestContext, path?: HttpPath): Promise<Ground> {
   const folder = await mkdtemp(join(tmpdir(), 'gantryd-proxy-'));
   const httpPath = path ?? pathOf.get(t) ?? 'fast';
-  const plane = new DataPlane({ tablesPath: join(folder, 'tables.json'), log: SILENT, httpPath, ...NO_KERNEL });
+  const plane = new DataPlane({
+    tablesPath: join(folder, 'tables.json'),
+    log: SILENT,
+    httpPath,
+    ...NO_KERNEL,
+  });
   const undo: (() => unknown)[] = [() => rm(folder, { recursive: true })];
   t.after(async () => {
     for (const step of undo.reverse()) await step();

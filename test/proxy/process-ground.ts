@@ -198,7 +198,10 @@ function stream(kind: string, socket: Socket, poke: () => void): Stream {
     async lives() {
       const before = seen.text().length;
       poke();
-      await until(`${kind} says something`, () => seen.text().length > before || seen.closed());
+      await until(
+        `${kind} says something`,
+        () => seen.text().length > before || seen.closed() || seen.ended(),
+      );
       assert.deepEqual([seen.closed(), seen.ended()], [false, false], `${kind} was cut`);
     },
     close: () => void socket.destroy(),
