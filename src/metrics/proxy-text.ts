@@ -40,6 +40,7 @@ function ofProcess(proxy: ProxyMetrics): Values {
     gantryd_proxy_start_time_seconds: [just(Date.parse(proxy.startedAt) / 1000)],
     gantryd_proxy_generations: [just(proxy.generations)],
     gantryd_proxy_silent_generations: [just(proxy.silent)],
+    gantryd_proxy_workers: [just(proxy.workers ?? 1)],
     gantryd_proxy_older_client_connections: [just(proxy.olderConnections)],
     gantryd_proxy_resident_memory_bytes: [just(proxy.residentBytes)],
     gantryd_proxy_cpu_seconds_total: [just(proxy.cpuSeconds)],

@@ -46,7 +46,6 @@ export class DataPlane {
   readonly #traffic = new Traffic();
   readonly #backends = new Backends(this.#traffic, (it) => this.#idle(it));
   readonly kernel: KernelSide;
-  /** With whom the listening sockets are shared. */
   sharing: Sharing = ALONE;
   #share = WHOLE;
   readonly #listeners = new Set<ChangeListener>();

@@ -122,8 +122,8 @@ test('workers share the clients, count as one, and a drain waits for the last of
   await last?.lives();
   const { cut } = await client.cut({ owner: 'shop', backend: 'a' });
   assert.equal(cut, 1, 'in whichever process it is');
-  await until('the end of the drain is told', () => told.has('idle a'));
-  assert.equal(await backend('a'), undefined);
+  await until('the drain has ended', async () => (await backend('a')) === undefined);
+  await until('its end is told', () => told.has('idle a'));
   over.abort();
   await watching;
   assert.equal((await ask(town.url)).body, 'b');
