@@ -162,12 +162,18 @@ export const PROXY_METRICS = {
     ['project', 'component'],
     'How long ago the oldest of them left; 0: there is none',
   ),
-  gantryd_proxy_generations: gauge([], 'Proxy processes that carry something, the one that serves included, its workers not'),
+  gantryd_proxy_generations: gauge(
+    [],
+    'Proxy processes that carry something, the one that serves included, its workers not',
+  ),
   gantryd_proxy_silent_generations: gauge([], 'Those that do not answer, of generations and workers'),
   gantryd_proxy_workers: gauge([], 'Proxy processes that accept clients, the one that serves included'),
   gantryd_proxy_listeners: gauge(['project', 'kind'], 'Open listening sockets, http, tcp and udp'),
   gantryd_proxy_resident_memory_bytes: gauge([], 'Memory of all its processes'),
-  gantryd_proxy_cpu_seconds_total: counter([], 'Processor time of all its processes, also of those that have ended'),
+  gantryd_proxy_cpu_seconds_total: counter(
+    [],
+    'Processor time of all its processes, also of those that have ended',
+  ),
 } as const satisfies Readonly<Record<string, MetricKind>>;
 
 /** Of the process of the agent or the API: prom-client's own, as it names them, after `gantryd_`. */

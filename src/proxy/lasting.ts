@@ -1,5 +1,5 @@
 /**
- * What processes tell each other for balancing: how much of their work on each backend has lasted. What has just begun
+ * What processes tell each other for balancing: connections, and requests that have lasted. A request that has just begun
  * is left out: it will be over before the others hear of it, and all of them would turn to the same backend because of
  * what is not there any more.
  */
@@ -7,20 +7,26 @@ import type { LiveBackend } from './backend.ts';
 import { backendKey } from './merge.ts';
 import type { OpenCount } from './protocol.ts';
 
-/** As long as it takes the others to hear of it. */
+/** A request that has taken so long, until the others hear of it, is likely to take longer. */
 const LASTS_MS = 500;
 
 /** Of this process. Backends without any are left out. */
 export function lastingIn(backends: Iterable<LiveBackend>, now = performance.now()): OpenCount[] {
   return [...backends].flatMap((backend) => {
-    let open = 0;
-    // The oldest come first.
-    for (const { since } of backend.holds) {
-      if (now - since < LASTS_MS) break;
-      open += 1;
-    }
+    const { tcp, upgraded } = backend.kinds;
+    const open = tcp + upgraded + longRequests(backend, now);
     return open === 0 ? [] : [{ ...backend.name, open }];
   });
+}
+
+function longRequests({ holds }: LiveBackend, now: number): number {
+  let count = 0;
+  // The oldest come first.
+  for (const { kind, since } of holds) {
+    if (now - since < LASTS_MS) break;
+    if (kind === 'request') count += 1;
+  }
+  return count;
 }
 
 /** Added up by backend; those with nothing open are not in it. */
