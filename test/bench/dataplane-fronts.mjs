@@ -96,18 +96,26 @@ function naive([{ port, echoPort }, backend, echo], more) {
 
 /** The real process, started as any command starts it; tables are put through its control socket. */
 export async function startGantryd(ground, ends) {
-  const stateDir = join(ground.folder, `state-${process.hrtime.bigint()}`);
-  const client = await ensureProxy({ stateDir });
-  const { pid } = await client.status();
-  const close = async () => {
-    if (!isThere(pid)) return;
-    await client.stop(true, true);
-    if (await until(() => !isThere(pid), END_MS)) return;
-    process.kill(pid, 'SIGKILL');
-  };
+  const starting = startProxy(join(ground.folder, `state-${process.hrtime.bigint()}`));
+  // Also when it is asked to end while it starts: nobody else would end it.
+  const close = () => starting.then(stopProxy, () => {});
   ends.after(close);
+  const { client, pid } = await starting;
   ground.move(pid, PROXY_CPU);
   return new Gantryd(client, pid, close);
+}
+
+async function startProxy(stateDir) {
+  const client = await ensureProxy({ stateDir });
+  const { pid } = await client.status();
+  return { client, pid };
+}
+
+async function stopProxy({ client, pid }) {
+  if (!isThere(pid)) return;
+  await client.stop(true, true);
+  if (await until(() => !isThere(pid), END_MS)) return;
+  process.kill(pid, 'SIGKILL');
 }
 
 class Gantryd {

@@ -34,6 +34,13 @@ const MAX_SAID_CHARS = 10_000;
 /** Before anything is pinned, which would leave one. */
 const CORES = availableParallelism();
 
+/** What is started after the end would stay. */
+let interrupted = false;
+for (const name of ['SIGINT', 'SIGTERM'])
+  process.once(name, () => {
+    interrupted = true;
+  });
+
 /** As network.mjs sets them for this host, and for the same reason. */
 const SETTINGS = {
   'ipv4/ip_local_port_range': '10240 65535',
@@ -146,6 +153,7 @@ class Ground {
 
   /** A process that ends with the section; `close()` ends it earlier. */
   start(name, [file, ...args], env = process.env) {
+    if (interrupted) throw new Error('interrupted');
     const child = spawn(file, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     const gone = new Promise((resolve) => child.once('close', resolve));
     const running = { name, child, said: '', pid: child.pid, isAlive: () => isAlive(child) };

@@ -205,7 +205,17 @@ function frontsTable({ rounds, seconds, pinned, runs }, other) {
   );
   const rows = groups.flatMap((group) => frontRows(group, other, places.length > 1));
   const others = other === DIRECT ? [] : [`/ ${other}`];
-  const head = ['load', 'path', 'per second', '/ direct', ...others, 'CPU µs each', 'p50 ms', 'p99 ms'];
+  const head = [
+    'load',
+    'path',
+    'per second',
+    '/ direct',
+    ...others,
+    'CPU µs each',
+    'p50 ms',
+    'p99 ms',
+    'added p99 ms',
+  ];
   const done = runs.filter(({ foreign }) => foreign !== undefined);
   const disturbed = done.filter(({ foreign }) => foreign > MOST_FOREIGN).length;
   const placed = pinned
@@ -225,14 +235,16 @@ function frontRows(group, other, showPlace) {
     const runs = of(group, { load, front, place });
     const failure = group.find((run) => run.front === front && run.failure !== undefined)?.failure;
     const against = (theirs) =>
-      front === theirs ? '' : ratioCell(ratio(group, { load, ours: front, theirs, place }));
+      front === theirs || load === FIXED ? '' : ratioCell(ratio(group, { load, ours: front, theirs, place }));
     const each = (field, scale = 1) => runs.map((run) => run[field] / scale);
+    const isAdded = load === FIXED && front !== DIRECT;
+    const added = isAdded ? ratioCell(addedMs(group, front, place)) : '';
     const cpu = runs.some(({ cpuUs }) => cpuUs !== undefined) ? range(each('cpuUs'), 1) : '';
     const rate = runs.length > 0 ? range(each('perSecond'), 0) : `failed: ${failure}`;
     return [
       ...[where, named(front), rate, against(DIRECT)],
       ...(other === DIRECT ? [] : [against(other)]),
-      ...[cpu, range(each('p50us', 1_000), 2), range(each('p99us', 1_000), 2)],
+      ...[cpu, range(each('p50us', 1_000), 2), range(each('p99us', 1_000), 2), added],
     ];
   });
 }
