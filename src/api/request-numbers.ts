@@ -76,7 +76,8 @@ export class CountedRequest {
     const labels = { route: path, method: this.#method };
     const kind = told === undefined ? 'left' : `${Math.floor(told / 100)}xx`;
     this.#metrics.add('gantryd_api_requests_total', { ...labels, status: kind });
-    if (told === undefined || typeof answer === 'string') return;
+    const isStream = typeof answer === 'string' || (told !== undefined && told < 200);
+    if (told === undefined || isStream) return;
     this.#metrics.observe('gantryd_api_request_duration_seconds', labels, secondsSince(this.#since));
   }
 }

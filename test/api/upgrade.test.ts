@@ -6,6 +6,9 @@ import { describe, type TestContext, test } from 'node:test';
 import { openDoor } from '../../src/api/auth.ts';
 import type { Route } from '../../src/api/route.ts';
 import { GantryError } from '../../src/errors.ts';
+import { openMetrics } from '../../src/metrics/open.ts';
+import { until } from '../ground/harness.ts';
+import { seriesSum } from '../metrics/exposition.ts';
 import { apiGround, ask } from './api-ground.ts';
 
 const SCHEMA = { type: 'object', properties: { say: { type: 'string' } } };
@@ -73,6 +76,20 @@ describe('a connection that goes over to another protocol', () => {
     let text = '';
     for await (const part of socket.setEncoding('utf8')) text += part;
     assert.equal(text, 'HELLO');
+  });
+
+  test('counts as a request, and as a stream takes no time', async (t) => {
+    const metrics = await openMetrics();
+    const { url } = await apiGround(t, { door: openDoor(), routes, metrics });
+    const socket = await upgraded(offer(`${url}/echo/me`, 'echo'));
+    socket.resume().end();
+    const labels = { route: '/echo/:who', method: 'GET' };
+    await until(
+      async () =>
+        seriesSum(await metrics.text(), 'gantryd_api_requests_total', { ...labels, status: '1xx' }) === 1,
+      { timeoutMs: 5_000, what: 'the request to be counted' },
+    );
+    assert.equal(seriesSum(await metrics.text(), 'gantryd_api_request_duration_seconds_count', labels), 0);
   });
 
   test('is refused like any request: by what the route throws, by who may not, where nothing is', async (t) => {
