@@ -138,11 +138,13 @@ test('the worst config that fits is answered soon', async (t) => {
     Object.fromEntries(fields),
   ];
   for (const body of worst) {
-    const began = performance.now();
+    // Of this process alone: other tests may have the machine meanwhile.
+    const before = process.cpuUsage();
     const { status } = await api.ask('PUT', '/v1/projects/shop/config', { token: api.admin, body });
-    const took = performance.now() - began;
-    t.diagnostic(`${status} in ${Math.round(took)} ms`);
-    assert.ok(status === 422 && took < FAIR_MS);
+    const { user, system } = process.cpuUsage(before);
+    const took = Math.round((user + system) / 1_000);
+    t.diagnostic(`${status} in ${took} ms`);
+    assert.ok(status === 422 && took < FAIR_MS, `${status} after ${took} ms`);
   }
 });
 
