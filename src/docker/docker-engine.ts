@@ -34,6 +34,7 @@ import {
 import { gone, goneOr, inspectContainer, short, undefinedFor404 } from './inspect.ts';
 import { Head, Tail } from './lines.ts';
 import { containerOf, exitReport, gatewayOf, isOurs, labelFilters } from './listing.ts';
+import { processHere } from './process-group.ts';
 import { pullImage } from './pull.ts';
 import { type ContainerSpec, LABELS } from './spec.ts';
 import { openEvents, pieces } from './streams.ts';
@@ -197,8 +198,11 @@ export class DockerEngine implements Engine {
   }
 
   async pid(id: string): Promise<number | undefined> {
-    const pid = (await this.#inspect(id))?.State.Pid ?? 0;
-    return pid > 0 ? pid : undefined;
+    const info = await this.#inspect(id);
+    const pid = info?.State.Pid ?? 0;
+    if (info === undefined || pid <= 0) return undefined;
+    // Where no cgroup tells whose a process is, its number has to do.
+    return (await processHere(pid, info.Id)) ?? pid;
   }
 
   async logs(id: string, lines: number): Promise<readonly string[]> {

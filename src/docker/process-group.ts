@@ -22,7 +22,8 @@ export async function signalGroup(pid: number, container: string, name: NodeJS.S
   }
 }
 
-async function processHere(pid: number, container: string): Promise<number | undefined> {
+/** As this process numbers it; undefined: none of the container's has that number for the engine, or it has ended. */
+export async function processHere(pid: number, container: string): Promise<number | undefined> {
   if (await isOf(pid, container)) return pid;
   for (const name of await readdir('/proc').catch(() => [])) {
     const each = Number(name);
