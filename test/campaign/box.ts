@@ -59,7 +59,9 @@ process.exit(problems.length === 0 ? 0 : 1);
 async function campaign(seed: number, ms: number, hands: number): Promise<void> {
   say(`seed ${seed}, ${ms / 60_000} minutes, ${hands} hands`);
   const dice = diceOf(seed);
-  const shop = await openShop(t, { web: { instances: 2, ...COMMON }, others: [await sideComponent()] });
+  const shop = await openShop(t, {
+    ...{ web: { instances: 2, ...COMMON }, others: [await sideComponent()], led: true },
+  });
   say(`state in ${shop.box.stateDir}, project ${shop.box.project}`);
   await shop.must('update', ...version('web0'));
   const traffic = new Traffic([{ host: HOST, ...shop }], diceOf(seed + 1), LONGEST_STAY_MS);

@@ -74,7 +74,9 @@ export function statusOf(host: Host): Promise<ProxyStatus> {
 async function killProxy(field: Field, deed: { readonly host: string }): Promise<void> {
   const host = field.shop.fleet.host(deed.host);
   const { pid } = await statusOf(host);
-  const excuse = begun(field, `SIGKILL of the proxy (${pid}) of ${host.name}`, host.name);
+  const excuse = begun(field, {
+    ...{ what: `SIGKILL of the proxy (${pid}) of ${host.name}`, host: host.name, sparesLed: true },
+  });
   process.kill(pid, 'SIGKILL');
   const isBack = async () => {
     const isAnother = (await statusOf(host)).pid !== pid;
@@ -113,7 +115,8 @@ async function crash(field: Field, deed: { readonly host: string; readonly times
     const victim = await until(() => dispensable(field, host), {
       ...{ timeoutMs: EFFECT_MS, what: `a container of ${host.name} that can be spared` },
     });
-    const excuse = begun(field, `SIGKILL of ${victim.slice(0, 12)} of ${host.name}`, host.name, victim);
+    const what = `SIGKILL of ${victim.slice(0, 12)} of ${host.name}`;
+    const excuse = begun(field, { what, host: host.name, container: victim });
     await killed(host, victim).finally(excuse.end);
     await delay(300);
   }
@@ -198,11 +201,11 @@ interface Begun extends Excuse {
   end(): void;
 }
 
-function begun(field: Field, what: string, host: string, container?: string): Begun {
+function begun(field: Field, of: Omit<Excuse, 'from' | 'until'>): Begun {
   let until = Number.POSITIVE_INFINITY;
   const excuse = {
-    ...{ what, host, from: Date.now() },
-    ...(container === undefined ? {} : { container }),
+    ...of,
+    from: Date.now(),
     get until() {
       return until;
     },

@@ -1,13 +1,14 @@
 /**
- * `npm run test:faults -- --seed N --minutes M --hosts N --only KINDS`: the fault campaign for as long as wanted. Ends
- * with 1 when anything was lost, happened or was left that should not; the same seed draws the same schedule.
+ * `npm run test:faults -- --seed N --minutes M --hosts N --only KINDS --plane PLANE`: the fault campaign for as long as
+ * wanted. Ends with 1 when anything was lost, happened or was left that should not; the same seed draws the same schedule.
  */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { skipWithoutFleet } from '../e2e/fleet.ts';
-import { faultCampaign } from './fleet-campaign.ts';
+import { skipWithoutKernel } from '../ground/far.ts';
+import { faultCampaign, PLANES, type Planes } from './fleet-campaign.ts';
 import { Logs } from './logs.ts';
 import { type Kind, SORTS } from './schedule.ts';
 
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     hosts: { type: 'string', default: '3' },
     members: { type: 'string', default: '3' },
     only: { type: 'string' },
+    plane: { type: 'string', default: 'userspace' },
     keep: { type: 'boolean', default: false },
   },
 });
@@ -43,7 +45,7 @@ async function main(): Promise<number> {
       members: whole('members', 1),
     },
     ...{ hosts: HOSTS.slice(0, whole('hosts', 1)), logs },
-    ...{ longestStayMs: LONGEST_STAY_MS, signal: stopping.signal },
+    ...{ longestStayMs: LONGEST_STAY_MS, signal: stopping.signal, plane: planeOf(values.plane) },
     ...(only === undefined ? {} : { only }),
   });
   return told(logs);
@@ -56,7 +58,7 @@ function told(logs: Logs): number {
     logs.remove();
     return 0;
   }
-  const again = ['seed', 'minutes', 'hosts', 'members', 'only'] as const;
+  const again = ['seed', 'minutes', 'hosts', 'members', 'only', 'plane'] as const;
   const words = again.flatMap((name) => (values[name] === undefined ? [] : [`--${name} ${values[name]}`]));
   logs.say(`${problems.length} problems${problems.length > 0 ? `, the first: ${problems[0]}` : ''}`);
   logs.say(`all that was told is in ${folder}`);
@@ -70,6 +72,14 @@ function kindsOf(text: string | undefined): readonly Kind[] | undefined {
   if (unknown !== undefined)
     throw new Error(`no fault is called ${unknown}; there are ${Object.keys(SORTS).join(', ')}`);
   return kinds as readonly Kind[] | undefined;
+}
+
+function planeOf(text: string): Planes {
+  const plane = PLANES.find((one) => one === text);
+  if (plane === undefined) throw new Error(`--plane must be one of ${PLANES.join(', ')}, not ${text}`);
+  if (plane !== 'userspace' && skipWithoutKernel !== false)
+    throw new Error(`no kernel plane: ${skipWithoutKernel}`);
+  return plane;
 }
 
 function whole(name: 'seed' | 'hosts' | 'members', least: number): number {

@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StatusValue } from '../../src/cluster/values.ts';
-import { APP, Endings, type FleetShop, openFleetShop, PROJECT } from '../e2e/fleet.ts';
+import { APP, Endings, type FleetShop, LED_PORTS, openFleetShop, PORTS, PROJECT } from '../e2e/fleet.ts';
 import { KEYS } from '../e2e/fleet-faults.ts';
 import { openGate } from '../ground/gate.ts';
 import { until } from '../ground/harness.ts';
@@ -25,7 +25,7 @@ import type { Excuse } from './judge.ts';
 import { type Logs, tellVerdict } from './logs.ts';
 import { Queue } from './queue.ts';
 import { type Act, type Deed, described, type Plan, scheduleOf } from './schedule.ts';
-import { type Report, Traffic } from './traffic.ts';
+import { type HostTraffic, type Report, Traffic } from './traffic.ts';
 
 const REST_MS = 60_000;
 const END_MS = 30_000;
@@ -35,7 +35,12 @@ export interface CampaignOptions extends Plan {
   /** No stream of the clients is open for longer. */
   readonly longestStayMs: number;
   readonly signal?: AbortSignal;
+  /** Which of them carries raw TCP; the kernel carries new connections of HTTP as well. */
+  readonly plane: Planes;
 }
+
+export const PLANES = ['userspace', 'kernel', 'both'] as const;
+export type Planes = (typeof PLANES)[number];
 
 /** All that was wrong is in the logs' problems. */
 export async function faultCampaign(options: CampaignOptions): Promise<void> {
@@ -83,9 +88,7 @@ class Campaign {
     await Promise.all(shop.hosts.map((host) => field.agents.start(host)));
     if (!(await field.operators.deploy({ instances: 2, keepOld: 0 })))
       throw new Error('the first release did not come into service');
-    const places = shop.hosts.map((host) => ({
-      ...{ host: host.name, http: shop.http(host), tcp: shop.tcp(host) },
-    }));
+    const places = shop.hosts.map((host) => this.#places(shop, host));
     const traffic = new Traffic(places, diceOf(seed + 1), this.#options.longestStayMs);
     this.#endings.after(async () => void (await traffic.stop()));
     try {
@@ -115,9 +118,18 @@ class Campaign {
     const gate = await this.#gate(shop);
     return {
       ...{ shop, agents, gate: gate?.gate },
-      operators: new Operators(shop, logs, gate),
+      operators: new Operators(shop, logs, gate, this.#options.plane === 'userspace' ? PORTS : LED_PORTS),
       ...{ say: logs.say, problem: logs.problem },
       excuse: (excuse) => void this.#excuses.push(excuse),
+    };
+  }
+
+  #places(shop: FleetShop, host: Host): HostTraffic {
+    const { plane } = this.#options;
+    return {
+      ...{ host: host.name, http: shop.http(host) },
+      ...(plane === 'kernel' ? {} : { tcp: shop.tcp(host) }),
+      ...(plane === 'userspace' ? {} : { led: shop.led(host) }),
     };
   }
 
@@ -192,6 +204,8 @@ class Campaign {
     let wrong: readonly string[] = [];
     const whole = async () => {
       wrong = (await Promise.all(shop.hosts.map((host) => unsettled(shop, host)))).flat();
+      if (this.#options.plane !== 'userspace')
+        wrong = [...wrong, ...(await Promise.all(shop.hosts.map(unled))).flat()];
       const turns = await shop.values(KEYS.turns('web').from);
       if (turns.length > 0) wrong = [...wrong, `${turns.length} turns are held`];
       return wrong.length === 0;
@@ -225,11 +239,16 @@ class Campaign {
     if (stopped.code !== 0) this.#logs.problem(`stop exited with ${stopped.code}: ${stopped.stderr}`);
   }
 
+  /** Stopped without it, the kernel would lead on. */
+  get #purging(): readonly string[] {
+    return this.#options.plane === 'userspace' ? [] : ['--purge'];
+  }
+
   async #isGone({ shop, agents }: Field): Promise<void> {
     await agents.end();
     for (const host of shop.hosts) {
       this.#logs.copy(`proxy-${host.name}.log`, join(host.stateDir, 'proxy.log'));
-      const { code, stderr } = await host.gantryd(['proxy', 'stop']);
+      const { code, stderr } = await host.gantryd(['proxy', 'stop', ...this.#purging]);
       if (code !== 0) this.#logs.problem(`proxy stop on ${host.name} exited with ${code}: ${stderr}`);
       let left: readonly string[] = [];
       const gone = async () => {
@@ -266,11 +285,24 @@ async function unsettled(shop: FleetShop, host: Host): Promise<readonly string[]
   ];
 }
 
+/** The kernel itself is asked, and not the proxy: where its rules lead to all that serve. */
+async function unled(host: Host): Promise<readonly string[]> {
+  const { stdout } = await host.run('nft', ['-n', 'list', 'ruleset']);
+  const led = new Set(Array.from(stdout.matchAll(/ : ([\d.]+) \. 9000/g), ([, address]) => address));
+  const { backends } = await statusOf(host);
+  const { length } = backends.filter((b) => b.routed && b.component === 'web');
+  return led.size === length
+    ? []
+    : [`the kernel of ${host.name} leads to ${led.size} of ${length} containers`];
+}
+
 async function leftOn(host: Host): Promise<readonly string[]> {
   const { stateDir, name } = host;
   const files = readdirSync(stateDir, { recursive: true, encoding: 'utf8' });
   const containers = (await host.containers()).filter((c) => c.name !== 'foreign');
+  const tables = (await host.run('nft', ['list', 'tables'])).stdout.split('\n');
   return [
+    ...tables.filter((table) => table.includes('gantryd')).map((table) => `${table} of ${name}`),
     ...processesOf(stateDir)
       .filter(({ command }) => !command.includes('listens'))
       .map(({ pid, command }) => `process ${pid}: ${command}`),

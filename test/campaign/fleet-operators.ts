@@ -24,6 +24,7 @@ export class Operators {
   readonly #shop: FleetShop;
   readonly #logs: Logs;
   readonly #images: Images | undefined;
+  readonly #ports: readonly ComponentFile[];
   #version = 0;
   #side: ComponentFile | undefined;
   #web: ComponentFile = {};
@@ -31,10 +32,12 @@ export class Operators {
   /** How commands ended, by what they were and their exit code. */
   readonly ends = new Map<string, number>();
 
-  constructor(shop: FleetShop, logs: Logs, images: Images | undefined) {
+  /** `ports`: of every release of `web`. */
+  constructor(shop: FleetShop, logs: Logs, images: Images | undefined, ports: readonly ComponentFile[]) {
     this.#shop = shop;
     this.#logs = logs;
     this.#images = images;
+    this.#ports = ports;
   }
 
   /** Answers whether the release came into service everywhere. */
@@ -102,7 +105,7 @@ export class Operators {
 
   #good(instances: number, keepOld: number): ComponentFile {
     return {
-      ...{ instances, readyTimeout: 30_000, stopTimeout: 1_000, readyChecks: [CHECK] },
+      ...{ instances, ports: this.#ports, readyTimeout: 30_000, stopTimeout: 1_000, readyChecks: [CHECK] },
       healthChecks: [{ ...CHECK, interval: 500, timeout: 5_000 }],
       update: { monitor: 1_000, keepOld, maxParallel: 1 },
       environmentVariables: variables({ SAY_HOST: '1' }),

@@ -26,6 +26,12 @@ test('what a proxy carried when it was killed, and what came before it was back'
   assert.ok(isExcused(loss(10_999, 11_000 + LATE_MS)), 'and that was learned late');
 });
 
+test('a killed proxy explains nothing of what the kernel leads', () => {
+  const spares = { ...PROXY, sparesLed: true };
+  assert.equal(judged([loss(2_000, 10_010)], [spares]).unexplained.length, 0);
+  assert.equal(judged([loss(2_000, 10_010, { led: true })], [spares]).unexplained.length, 1);
+});
+
 test('nothing before the kill, after the return, long after, or on another host', () => {
   assert.ok(!isExcused(loss(2_000, 9_999)));
   assert.ok(!isExcused(loss(11_001, 11_002)));

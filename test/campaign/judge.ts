@@ -13,6 +13,8 @@ export interface Loss {
   readonly why: string;
   /** Short id of the container that had answered; absent: nothing had. */
   readonly container?: string;
+  /** The client came by a port that the kernel leads. */
+  readonly led?: boolean;
 }
 
 export interface Excuse {
@@ -24,6 +26,8 @@ export interface Excuse {
   readonly until: number;
   /** Only what this container had in hand; absent: whatever the host's proxy had. */
   readonly container?: string;
+  /** It explains nothing of what the kernel leads. */
+  readonly sparesLed?: boolean;
 }
 
 export interface Verdict {
@@ -49,8 +53,9 @@ export function judged(losses: readonly Loss[], excuses: readonly Excuse[]): Ver
  * It was under way while that happened, and failed of it: not before, and not long after. What a container that died had
  * answered is lost whenever that is noticed: its last packets may get lost with its network.
  */
-function explains({ host, from, until, container }: Excuse, loss: Loss): boolean {
+function explains({ host, from, until, container, sparesLed }: Excuse, loss: Loss): boolean {
   if (loss.host !== host || loss.since > until || loss.at < from) return false;
+  if (sparesLed === true && loss.led === true) return false;
   const isItsOwn = loss.container !== undefined && container?.startsWith(loss.container) === true;
   if (isItsOwn) return true;
   const mayBe = container === undefined || loss.container === undefined;

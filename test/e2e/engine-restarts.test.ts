@@ -7,6 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { dockerCall } from '../ground/docker.ts';
+import { skipWithoutKernel } from '../ground/far.ts';
 import { until } from '../ground/harness.ts';
 import { type Fleet, type Host, skipWithoutHosts, startHosts } from '../ground/hosts.ts';
 import { startLoad } from '../ground/load.ts';
@@ -15,6 +16,7 @@ import { Endings } from './fleet.ts';
 import { type Event, exitedWith, getText, jsonLines, lostNothing, WAIT_MS } from './shop.ts';
 
 const TAG = 'gantryd-e2e-engine:app';
+const CAN_LEAD = skipWithoutKernel === false;
 const WEB = {
   name: 'web',
   repo: TAG.slice(0, TAG.indexOf(':')),
@@ -23,6 +25,12 @@ const WEB = {
   ports: [
     { external: 8080, container: 8080, kind: 'http' },
     { external: 9000, container: 9000, kind: 'tcp' },
+    ...(CAN_LEAD
+      ? [
+          { external: 8081, container: 8080, kind: 'tcp', plane: 'kernel' },
+          { external: 9001, container: 9000, kind: 'tcp', plane: 'kernel' },
+        ]
+      : []),
   ],
   readyChecks: [{ kind: 'http', path: '/health', port: 8080 }],
   healthChecks: [{ kind: 'http', path: '/health', port: 8080, interval: 200 }],
@@ -46,7 +54,8 @@ describe('a Docker engine that is restarted', { skip: skipWithoutHosts }, () => 
   test('with live-restore: all that runs is adopted, and nobody notices', async (t) => {
     const monitor = await monitored();
     const there = await ids();
-    const load = await startLoad(t, { http: http(), tcp: { ...http(), port: 9000 }, slowMs: 1_500 });
+    if (CAN_LEAD) assert.ok(await isLed());
+    const load = await startLoad(t, { http: http(), tcp: on(9000), led: led(), slowMs: 1_500 });
     await host.stopEngine({ liveRestore: true });
     await until(() => monitor.events('trouble')[0], { timeoutMs: WAIT_MS, what: 'the trouble to be told' });
     await host.startEngine();
@@ -72,11 +81,23 @@ describe('a Docker engine that is restarted', { skip: skipWithoutHosts }, () => 
     await until(answer, { timeoutMs: WAIT_MS, what: 'an answer again' });
     t.diagnostic(`answers ${Math.round(performance.now() - began)} ms after the engine was back`);
     await untilAll((now) => now.length === 2 && !now.some((id) => there.includes(id)));
+    if (CAN_LEAD) {
+      await until(isLed, { timeoutMs: WAIT_MS, what: 'the kernel to lead to both' });
+      await getText(on(8081), '/version');
+    }
     toldFewTroubles(monitor);
     await ends(monitor);
   });
 
-  const http = () => ({ host: host.address, port: 8080 });
+  const on = (port: number) => ({ host: host.address, port });
+  const http = () => on(8080);
+  const led = () => (CAN_LEAD ? { http: on(8081), tcp: on(9001) } : undefined);
+
+  /** As the kernel has it, which is another question than whether they are answered. */
+  async function isLed(): Promise<boolean> {
+    const { stdout } = await host.run('nft', ['-n', 'list', 'ruleset']);
+    return new Set(Array.from(stdout.matchAll(/ : ([\d.]+) \. 9000/g), ([, to]) => to)).size === 2;
+  }
 
   async function monitored(): Promise<Monitor> {
     const file = join(host.folder, 'shop.json');

@@ -14,6 +14,7 @@ import {
   PROJECT,
   skipWithoutFleet,
   WAIT_MS,
+  WITH_LED,
 } from './fleet.ts';
 import { hold, letQueue, turns } from './fleet-acts.ts';
 import { endsWhole, isOn, tells, watchTurns } from './fleet-faults.ts';
@@ -76,9 +77,10 @@ describe('an agent killed in its turn', { skip: skipWithoutFleet }, () => {
   /** A first release under load, and a second one to be rolled out. */
   async function serving(t: Cleanup): Promise<void> {
     agents = await shop.agents();
-    await shop.deploy('v1');
-    loads = await shop.loads(t);
+    await shop.deploy('v1', WITH_LED);
+    loads = await shop.loads(t, shop.hosts, { led: true });
     await shop.setConfig('v2', {
+      ...WITH_LED,
       update: { monitor: 1_500, keepOld: 0 },
       environmentVariables: [{ name: 'READY_AFTER_MS', value: '800' }],
     });

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { faultCampaign } from '../campaign/fleet-campaign.ts';
 import { Logs } from '../campaign/logs.ts';
 import type { Kind } from '../campaign/schedule.ts';
+import { skipWithoutKernel } from '../ground/far.ts';
 import { skipWithoutFleet } from './fleet.ts';
 
 /** Draws nearly every kind. */
@@ -26,6 +27,7 @@ test('faults on a fleet lose nothing but what they hit', { skip: skipWithoutFlee
   await faultCampaign({
     ...{ seed: SEED, ms: FAULTS_MS, hosts: ['a', 'b'], members: 1, only: KINDS, logs },
     ...{ paceMs: 1_500, longestMs: 2_000, longestStayMs: 5_000 },
+    plane: skipWithoutKernel === false ? 'both' : 'userspace',
   });
   const again = `again: GANTRYD_E2E_SEED=${SEED} npm test -- fleet-faults-campaign`;
   assert.deepEqual(logs.problems, [], `all that was told is in ${logs.folder}; ${again}\n${logs.told}`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { StatusValue } from '../../src/cluster/values.ts';
-import { Endings, type FleetShop, openFleetShop, skipWithoutFleet } from './fleet.ts';
+import { Endings, type FleetShop, openFleetShop, skipWithoutFleet, WITH_LED } from './fleet.ts';
 import { getText, lostNothing } from './shop.ts';
 
 describe('a fleet of three', { skip: skipWithoutFleet }, () => {
@@ -15,9 +15,9 @@ describe('a fleet of three', { skip: skipWithoutFleet }, () => {
 
   test('an update under load loses nothing, and one host at a time has its turn', async (t) => {
     const agents = await shop.agents();
-    await shop.deploy('v1');
-    const loads = await shop.loads(t);
-    await shop.setConfig('v2', { update: { monitor: 300 } });
+    await shop.deploy('v1', WITH_LED);
+    const loads = await shop.loads(t, shop.hosts, { led: true });
+    await shop.setConfig('v2', { ...WITH_LED, update: { monitor: 300 } });
     const update = await shop.must('update', '--wait', '--note', 'to v2');
     assert.match(update, /Component web -> [0-9a-f]{12}/);
     for (const host of shop.hosts) assert.equal(await getText(shop.http(host), '/version'), 'v2');

@@ -8,9 +8,10 @@ import type { StatusValue } from '../../src/cluster/values.ts';
 import { LABELS } from '../../src/docker/spec.ts';
 import type { ObservedContainer } from '../ground/docker.ts';
 import { type Etcd, type EtcdOptions, skipWithoutEtcd, startEtcd } from '../ground/etcd.ts';
+import { skipWithoutKernel } from '../ground/far.ts';
 import { type Cleanup, until } from '../ground/harness.ts';
 import { type Fleet, type Host, skipWithoutHosts, startHosts } from '../ground/hosts.ts';
-import { type Load, startLoad } from '../ground/load.ts';
+import { type LedPlaces, type Load, startLoad } from '../ground/load.ts';
 import type { Running, RunResult } from '../ground/processes.ts';
 import type { Place } from '../ground/requests.ts';
 import { type Event, exitedWith, jsonLines, WAIT_MS } from './shop.ts';
@@ -26,6 +27,8 @@ const TAG = 'gantryd-e2e-fleet:app';
 export const APP = { repo: TAG.slice(0, TAG.indexOf(':')), tag: 'app' } as const;
 const HTTP_PORT = 8080;
 const TCP_PORT = 9000;
+/** Where the kernel leads to the same two ports of the containers. */
+const LED = { http: 8081, tcp: 9001 } as const;
 /** Of one request that takes its time, in the load. */
 const SLOW_MS = 1_500;
 
@@ -143,12 +146,25 @@ export class FleetShop {
     return { host: host.address, port: TCP_PORT };
   }
 
-  /** Clients of every kind, on every host, from now on. */
-  async loads(t: Cleanup, hosts: readonly Host[] = this.hosts): Promise<readonly Load[]> {
+  /** Where the kernel leads, once a release has LED_PORTS. */
+  led(host: Host): LedPlaces {
+    const at = (port: number) => ({ host: host.address, port });
+    return { http: at(LED.http), tcp: at(LED.tcp) };
+  }
+
+  /** Clients of every kind, on every host, from now on; `led`: also by the kernel, where this machine can. */
+  async loads(
+    t: Cleanup,
+    hosts: readonly Host[] = this.hosts,
+    { led = false } = {},
+  ): Promise<readonly Load[]> {
     // A quarter of what one host gets alone, on all of them together: the machine is theirs.
     const easing = 4 * hosts.length;
-    const on = (host: Host) =>
-      startLoad(t, { http: this.http(host), tcp: this.tcp(host), slowMs: SLOW_MS, easing });
+    const of = (host: Host) => ({
+      ...{ http: this.http(host), tcp: this.tcp(host) },
+      led: led && skipWithoutKernel === false ? this.led(host) : undefined,
+    });
+    const on = (host: Host) => startLoad(t, { ...of(host), slowMs: SLOW_MS, easing });
     return Promise.all(hosts.map(on));
   }
 
@@ -209,10 +225,20 @@ export class Endings implements Cleanup {
   }
 }
 
-const PORTS = [
+export const PORTS: readonly ComponentFile[] = [
   { external: HTTP_PORT, container: HTTP_PORT, kind: 'http' },
   { external: TCP_PORT, container: TCP_PORT, kind: 'tcp' },
 ];
+
+/** For the `ports` of `web`: those that it has by default, and the same on the plane of the kernel. */
+export const LED_PORTS: readonly ComponentFile[] = [
+  ...PORTS,
+  { external: LED.http, container: HTTP_PORT, kind: 'tcp', plane: 'kernel' },
+  { external: LED.tcp, container: TCP_PORT, kind: 'tcp', plane: 'kernel' },
+];
+
+/** A `web` with those, where this machine can. */
+export const WITH_LED: ComponentFile = skipWithoutKernel === false ? { ports: LED_PORTS } : {};
 
 function telling(running: Running): Order {
   const events = (kind?: string) => {

@@ -3,7 +3,7 @@
  * the host and for those that come from elsewhere.
  */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -11,23 +11,15 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { dockerCall } from '../ground/docker.ts';
+import { farHost, skipWithoutKernel } from '../ground/far.ts';
 import { type Cleanup, freePort, skipWithoutEngine, until } from '../ground/harness.ts';
-import { type Running, start } from '../ground/processes.ts';
 import type { Place } from '../ground/requests.ts';
 import { openTcp } from '../ground/streams.ts';
 import { carriesOn, openShop, type Shop, type ShopOptions, tells, version } from './shop.ts';
 
 const run = promisify(execFile);
 const WAIT_MS = 20_000;
-const skip = skipWithoutEngine !== false ? skipWithoutEngine : withoutKernel();
-
-/** Says each line that it is sent; sends one every 50 ms. */
-const FAR_CLIENT = `
-  const socket = require('node:net').connect(+process.argv[2], process.argv[1]);
-  socket.pipe(process.stdout);
-  const beat = setInterval(() => socket.write('x\\n'), 50);
-  socket.on('close', () => process.exit(0)).on('error', (e) => console.log('error ' + e.message));
-  process.on('SIGTERM', () => (clearInterval(beat), socket.end()));`;
+const skip = skipWithoutEngine || skipWithoutKernel;
 
 /** Answers each datagram with its version. */
 const UDP_ECHO = `
@@ -131,29 +123,9 @@ test('datagrams stay with their container over an update, and move when it has g
   await shop.box.gantryd(['proxy', 'stop', '--purge', '--force']);
 });
 
-function withoutKernel(): string | false {
-  try {
-    execFileSync('nft', ['list', 'tables'], { stdio: 'ignore' });
-    execFileSync('ip', ['netns', 'list'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'it takes root, nft and ip';
-  }
-}
-
 async function openKernelShop(t: Cleanup, web: ShopOptions['web'] = {}): Promise<Shop> {
-  const [http, tcp] = [await freePort(), await freePort()];
-  const kernel = { kind: 'tcp', plane: 'kernel' };
-  const shop = await openShop(t, {
-    web: {
-      ports: [
-        { external: http, container: 8080, ...kernel },
-        { external: tcp, container: 9000, ...kernel },
-      ],
-      ...web,
-    },
-  });
-  return { ...shop, http: { ...shop.http, port: http }, tcp: { ...shop.tcp, port: tcp } };
+  const shop = await openShop(t, { web, led: true });
+  return { ...shop, ...shop.led };
 }
 
 async function listText(shop: Shop): Promise<string> {
@@ -181,56 +153,6 @@ async function hello({ host, port }: Place, timeoutMs = 5_000): Promise<string> 
 async function ruleset(): Promise<string> {
   const { stdout } = await run('nft', ['list', 'ruleset']);
   return stdout.replaceAll(/packets \d+ bytes \d+/g, '');
-}
-
-/** A host of its own, behind a wire: a network namespace. */
-async function farHost(t: Cleanup) {
-  const name = `gantryd${Math.random().toString(36).slice(2, 7)}`;
-  const [here, there] = ['198.18.77.1', '198.18.77.2'];
-  const ip = (...words: string[]) => run('ip', words);
-  t.after(async () => void (await ip('netns', 'del', name)));
-  await ip('netns', 'add', name);
-  await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'far', 'netns', name);
-  await ip('addr', 'add', `${here}/24`, 'dev', name);
-  await ip('link', 'set', name, 'up');
-  await ip('-n', name, 'addr', 'add', `${there}/24`, 'dev', 'far');
-  await ip('-n', name, 'link', 'set', 'far', 'up');
-  const client = (port: number): FarClient => {
-    const words = ['netns', 'exec', name, process.execPath, '-e', FAR_CLIENT, here, String(port)];
-    return farClient(start(t, 'ip', words));
-  };
-  return {
-    client,
-    async hello(port: number) {
-      const one = client(port);
-      const said = await one.untilSays('hello');
-      await one.leave();
-      return said.split(' ')[0];
-    },
-  };
-}
-
-interface FarClient {
-  /** Answers all that it was told so far. */
-  untilSays(text: string): Promise<string>;
-  leave(): Promise<void>;
-}
-
-function farClient(running: Running): FarClient {
-  return {
-    async untilSays(text) {
-      await until(() => running.stdout.includes(text), {
-        timeoutMs: WAIT_MS,
-        what: `a client to hear ${text}`,
-      });
-      return running.stdout;
-    },
-    async leave() {
-      running.signal('SIGTERM');
-      await running.ended;
-      assert.doesNotMatch(running.stdout, /error/);
-    },
-  };
 }
 
 /** Asks from one port, again and again until it is answered. */

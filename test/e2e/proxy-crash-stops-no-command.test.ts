@@ -1,6 +1,7 @@
 /**
  * A proxy that is killed must not stop a command half way: it comes back by itself with its routes and the command
- * ends as it would have. (The connections through it die with it.)
+ * ends as it would have. (The connections through it die with it, but none that the kernel
+ * leads.)
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,12 +11,22 @@ import { test } from 'node:test';
 import { PROXY_TABLES } from '../../src/proxy/protocol.ts';
 import { skipWithoutEngine, until } from '../ground/harness.ts';
 import { openTcp } from '../ground/streams.ts';
-import { exitedWith, getText, opened, openShop, type Shop, tells, version, WAIT_MS } from './shop.ts';
+import {
+  carriesOn,
+  exitedWith,
+  getText,
+  opened,
+  openShop,
+  type Shop,
+  tells,
+  version,
+  WAIT_MS,
+} from './shop.ts';
 
 const skip = skipWithoutEngine;
 
 test('killed at any step of an update, which goes through all the same', { skip }, async (t) => {
-  const shop = await openShop(t, { web: { instances: 2 } });
+  const shop = await openShop(t, { web: { instances: 2 }, led: true });
   await shop.must('start', ...version('first'));
   for (const step of [
     'release-made',
@@ -26,10 +37,13 @@ test('killed at any step of an update, which goes through all the same', { skip 
   ]) {
     // Held by a stream, the update cannot be over before the proxy is killed.
     await opened(t, openTcp(shop.tcp));
+    const led = shop.led === undefined ? undefined : await opened(t, openTcp(shop.led.tcp));
     const pid = await proxyPid(shop);
     const update = shop.begin('update', ...version(step));
     await tells(update, step);
     await kill(pid);
+    if (led !== undefined) await carriesOn(led);
+    await led?.stop();
     exitedWith(0, await update.ended);
     assert.equal(await getText(shop.http, '/version'), step);
     const rows = await shop.list();

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { LABELS } from '../../src/docker/spec.ts';
 import { PACKAGE_ROOT } from '../../src/version.ts';
 import { buildAppImage, dockerCall, type ObservedContainer, removeAppImages } from '../ground/docker.ts';
+import { skipWithoutKernel } from '../ground/far.ts';
 import { type Cleanup, freePort, until } from '../ground/harness.ts';
-import type { Load } from '../ground/load.ts';
+import type { LedPlaces, Load } from '../ground/load.ts';
 import { type Running, type RunResult, start } from '../ground/processes.ts';
 import type { Place } from '../ground/requests.ts';
 import { type Sandbox, sandbox } from '../ground/sandbox.ts';
@@ -23,6 +24,8 @@ export interface ShopOptions {
   readonly web?: Readonly<Record<string, unknown>>;
   /** Further components; `repo` and `tag` are filled in. */
   readonly others?: readonly Readonly<Record<string, unknown>>[];
+  /** Two ports more that the kernel leads, where this machine can. */
+  readonly led?: boolean;
 }
 
 /** One row of `list --json`. */
@@ -53,6 +56,8 @@ export interface Shop {
   readonly file: string;
   readonly http: Place;
   readonly tcp: Place;
+  /** When it was asked for, and this machine can. */
+  readonly led: LedPlaces | undefined;
   /** `gantry FILE ACTION COMPONENT …` to its end, whatever its exit code; `action` may name a component: `stop db`. */
   gantry(action: string, ...args: readonly string[]): Promise<RunResult>;
   /** The same; fails the test when it exits with anything but 0. Answers stdout. */
@@ -73,10 +78,14 @@ export async function openShop(t: Cleanup, options: ShopOptions = {}): Promise<S
   await buildAppImage({ tag, env: { VERSION: 'v1' } });
   const [http, tcp] = [await place(), await place()];
   const image = { repo: tag.slice(0, -':app'.length), tag: 'app' };
-  const web = { ...webDefaults(http, tcp), ...image, ...options.web };
+  const led =
+    options.led === true && skipWithoutKernel === false
+      ? { http: await place(), tcp: await place() }
+      : undefined;
+  const web = { ...webDefaults(http, tcp, led), ...image, ...options.web };
   const others = (options.others ?? []).map((other) => ({ ...image, ...other }));
   const file = await box.config({ project: box.project, components: [web, ...others] });
-  return { box, file, http, tcp, ...commands(t, box, file), ...looks(box, file) };
+  return { box, file, http, tcp, led, ...commands(t, box, file), ...looks(box, file) };
 }
 
 /** Arguments that make the next release say another version. */
@@ -167,12 +176,19 @@ async function place(): Promise<Place> {
   return { host: '127.0.0.1', port: await freePort() };
 }
 
-function webDefaults(http: Place, tcp: Place) {
+function webDefaults(http: Place, tcp: Place, led: LedPlaces | undefined) {
+  const kernel = { kind: 'tcp', plane: 'kernel' };
   return {
     name: 'web',
     ports: [
       { external: http.port, container: 8080, kind: 'http' },
       { external: tcp.port, container: 9000, kind: 'tcp' },
+      ...(led === undefined
+        ? []
+        : [
+            { external: led.http.port, container: 8080, ...kernel },
+            { external: led.tcp.port, container: 9000, ...kernel },
+          ]),
     ],
     readyChecks: [{ kind: 'http', path: '/health', port: 8080 }],
     readyTimeout: 30_000,

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { skipWithoutEngine, until } from '../ground/harness.ts';
+import { type FarClient, farHost } from '../ground/far.ts';
+import { type Cleanup, skipWithoutEngine, until } from '../ground/harness.ts';
 import { type Load, startLoad } from '../ground/load.ts';
 import { openEvents, openTcp, openWebSocket, type Stream } from '../ground/streams.ts';
 import { getText, openShop, type Shop, version } from './shop.ts';
@@ -16,11 +17,12 @@ test(`${UPDATES} updates under constant load lose no request and cut no connecti
   skip: skipWithoutEngine,
   timeout: UPDATES * UPDATE_MS,
 }, async (t) => {
-  const shop = await openShop(t, { web: { instances: 2 } });
+  const shop = await openShop(t, { web: { instances: 2 }, led: true });
   await shop.must('start', ...version('v0'));
   const held = await holdBoth(shop);
   t.after(() => Promise.all([...held.keys()].map((stream) => stream.stop())).then(() => undefined));
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, led: shop.led });
+  const remote = await remoteClient(t, shop);
   const first = (await shop.containers()).map((c) => c.id);
   for (let n = 1; n < UPDATES; n++) {
     await shop.must('update', '--detach', ...version(`v${n}`));
@@ -32,14 +34,28 @@ test(`${UPDATES} updates under constant load lose no request and cut no connecti
     [...first].sort(),
     'the streams still hold the first containers',
   );
-  await lastUpdate(shop, held, load);
+  await lastUpdate(shop, held, load, remote);
 });
 
+/** Of another host, by way of the kernel; undefined where there is no such way. */
+async function remoteClient(t: Cleanup, { led }: Shop): Promise<FarClient | undefined> {
+  if (led === undefined) return undefined;
+  const client = (await farHost(t)).client(led.tcp.port);
+  await client.untilSays('hello');
+  return client;
+}
+
 /** The last update waits for what the first release still carries: container after container, as streams close. */
-async function lastUpdate(shop: Shop, held: Map<Stream, string>, load: Load): Promise<void> {
+async function lastUpdate(
+  shop: Shop,
+  held: Map<Stream, string>,
+  load: Load,
+  remote: FarClient | undefined,
+): Promise<void> {
   const update = shop.begin('update', ...version('last'));
   await until(() => update.events('release-proven').length > 0, { timeoutMs: UPDATE_MS, what: 'the switch' });
   await load.closeStreams();
+  await remote?.leave();
   const serving = (await shop.list()).filter((row) => row.status === 'running').map((row) => row.id);
   assert.equal(serving.length, 2);
   for (const [stream, container] of held) {
@@ -65,6 +81,8 @@ async function lastUpdate(shop: Shop, held: Map<Stream, string>, load: Load): Pr
 /** A WebSocket, a TCP stream and an event stream, such that both containers hold one at least. */
 async function holdBoth(shop: Shop): Promise<Map<Stream, string>> {
   const open = [() => openWebSocket(shop.http), () => openTcp(shop.tcp), () => openEvents(shop.http)];
+  const { led } = shop;
+  if (led !== undefined) open.push(() => openTcp(led.tcp));
   const held = new Map<Stream, string>();
   for (let n = 0; n < open.length || new Set(held.values()).size < 2; n++) {
     const before = await counts(shop);

@@ -25,10 +25,18 @@ export interface LoadOptions {
   readonly http: Place;
   /** Absent: no raw TCP stream. */
   readonly tcp?: Place;
+  /** Ports that the kernel leads; absent: none. */
+  readonly led?: LedPlaces | undefined;
   /** How long a slow answer takes. */
   readonly slowMs?: number;
   /** How many times longer clients pause between two requests: where several hosts are under load at once. Default: 1. */
   readonly easing?: number;
+}
+
+/** Where the kernel leads to, by what speaks there. */
+export interface LedPlaces {
+  readonly http: Place;
+  readonly tcp: Place;
 }
 
 export interface LoadReport {
@@ -55,11 +63,11 @@ export class Load {
   private streams: Stream[] = [];
 
   /** Opens the long connections first, so that they are on the version that runs now. */
-  async start({ http, tcp, slowMs = 5_000, easing = 1 }: LoadOptions): Promise<void> {
+  async start({ http, tcp, led, slowMs = 5_000, easing = 1 }: LoadOptions): Promise<void> {
     const tickMs = easing === 1 ? undefined : EASED_TICK_MS;
     const streams = [
       ...[openEvents(http, tickMs), openWebSocket(http, tickMs)],
-      ...(tcp === undefined ? [] : [openTcp(tcp, tickMs)]),
+      ...[tcp, led?.tcp].flatMap((place) => (place === undefined ? [] : [openTcp(place, tickMs)])),
     ];
     for (const stream of streams) this.streams.push(await stream);
     this.sources = [
@@ -68,6 +76,7 @@ export class Load {
       ...Array.from({ length: 2 }, () => postClient(http, 50 * easing)),
       uploadClient(http, 50 * easing),
       slowClient(http, 10, slowMs),
+      ...(led === undefined ? [] : [newConnectionClient(led.http, 40 * easing)]),
     ];
     const warm = () => this.tallies().every((tally) => tally.ok + tally.failed > 0);
     await until(warm, { timeoutMs: WARM_UP_MS + slowMs, what: 'a first answer to every client' });
