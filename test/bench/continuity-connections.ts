@@ -1,13 +1,15 @@
 /**
  * Thousands of open connections across what a host goes through: a deploy, a container that dies, an agent that is
- * killed, a proxy that is replaced. Those of a container that dies end with it, so the one that is killed holds none.
+ * killed, a proxy that is replaced, and in the end one that is killed, which cuts what goes through it and nothing that the
+ * kernel leads. Those of a container that dies end with it, so the one that is killed holds none.
  */
 import { readFileSync } from 'node:fs';
 import { keys } from '../../src/cluster/keys.ts';
 import type { HostValue } from '../../src/cluster/values.ts';
 import { LABELS } from '../../src/docker/spec.ts';
-import { type Agent, type FleetShop, openFleetShop, PROJECT, WAIT_MS } from '../e2e/fleet.ts';
+import { type Agent, type FleetShop, openFleetShop, PROJECT, WAIT_MS, WITH_LED } from '../e2e/fleet.ts';
 import { dockerCall } from '../ground/docker.ts';
+import { skipWithoutKernel } from '../ground/far.ts';
 import { type Cleanup, until } from '../ground/harness.ts';
 import type { Host } from '../ground/hosts.ts';
 import { Crowd, type Round } from './continuity-crowd.ts';
@@ -20,6 +22,8 @@ export interface ConnectionsOptions {
 
 export interface Connections {
   readonly connections: number;
+  /** Of them, those that the kernel led; 0: this machine cannot. */
+  readonly led: number;
   readonly openedMs: number;
   /** Containers that held them in the end, all of the first release. */
   readonly holders: number;
@@ -40,7 +44,10 @@ const FDS_EACH = 2;
 const FDS_MORE = 500;
 const NO_SUCH_COMMAND = 2;
 const INSTANCES = 2;
+/** The last one: it cuts what goes through the proxy, as is told. */
+const KILLED = 'the proxy killed with SIGKILL';
 const FIELDS = {
+  ...WITH_LED,
   instances: INSTANCES,
   readyTimeout: 60_000,
   environmentVariables: [{ name: 'SAY_HOST', value: '1' }],
@@ -57,13 +64,14 @@ export async function measureConnections(
   const crowd = new Crowd(t);
   const began = performance.now();
   const host = onlyHost(shop);
-  await crowd.open({ http: shop.http(host), tcp: shop.tcp(host), count: connections });
+  const led = skipWithoutKernel === false ? shop.led(host).tcp : undefined;
+  await crowd.open({ http: shop.http(host), tcp: shop.tcp(host), led, count: connections });
   const openedMs = performance.now() - began;
   say(`${connections} connections are open, after ${Math.round(openedMs)} ms`);
   const steps = await stepped(shop, agent, crowd, say);
   const holders = [...crowd.holders().keys()];
   await stillRunning(host, holders);
-  return { connections, openedMs, steps, holders: holders.length, reasons: crowd.reasons };
+  return { connections, led: crowd.led, openedMs, steps, holders: holders.length, reasons: crowd.reasons };
 }
 
 async function stepped(shop: FleetShop, agent: Agent, crowd: Crowd, say: Say): Promise<readonly Step[]> {
@@ -75,6 +83,7 @@ async function stepped(shop: FleetShop, agent: Agent, crowd: Crowd, say: Say): P
     ['the agent killed with SIGKILL and started again', () => restarted(shop, agent)],
     ['`gantryd proxy upgrade`', () => upgraded(host)],
     ['a deploy after all that', () => deployed(shop, 'v3')],
+    [KILLED, () => killed(host)],
   ];
   const steps: Step[] = [];
   for (const [name, act] of all) {
@@ -83,7 +92,9 @@ async function stepped(shop: FleetShop, agent: Agent, crowd: Crowd, say: Say): P
     const tookMs = performance.now() - began;
     const round = await crowd.round();
     steps.push({ name, tookMs, ...round, ...(skipped === undefined ? {} : { skipped }) });
-    say(`${name}: ${skipped ?? `${Math.round(tookMs)} ms`}, ${round.cut} cut of ${crowd.size}`);
+    say(
+      `${name}: ${skipped ?? `${Math.round(tookMs)} ms`}, ${round.cut} cut of ${crowd.size}, ${round.cutLed} of ${crowd.led} led by the kernel`,
+    );
   }
   return steps;
 }
@@ -124,6 +135,14 @@ async function upgraded(host: Host): Promise<string | undefined> {
   if (code !== 0) throw new Error(`proxy upgrade ended with ${code}: ${stdout}${stderr}`);
   if ((await proxyPid(host)) === before) throw new Error(`process ${before} is the proxy still`);
   return undefined;
+}
+
+/** Done when the next one is the proxy. */
+async function killed(host: Host): Promise<undefined> {
+  const before = await proxyPid(host);
+  process.kill(before, 'SIGKILL');
+  const isBack = async () => (await proxyPid(host).catch(() => before)) !== before;
+  await until(isBack, { timeoutMs: WAIT_MS, what: 'the next proxy' });
 }
 
 /** Ids of the containers of the latest release. */

@@ -1,5 +1,5 @@
 /**
- * Thousands of open connections, half WebSockets, half raw TCP, opened once and never again. Each proves every few
+ * Thousands of open connections, half WebSockets, half raw TCP, half of those led by the kernel where it can, opened once and never again. Each proves every few
  * seconds that it lives: what it says must come back from the same release, unchanged and in time. Otherwise it is cut.
  */
 import { connect } from 'node:net';
@@ -19,6 +19,8 @@ const KEPT_REASONS = 5;
 export interface Round {
   readonly alive: number;
   readonly cut: number;
+  /** Of those that are cut, those that the kernel led. */
+  readonly cutLed: number;
   /** The slowest echo since the round before. */
   readonly slowestMs: number;
 }
@@ -28,6 +30,8 @@ export class Crowd {
   readonly reasons: string[] = [];
   readonly #members: Member[] = [];
   #cut = 0;
+  #led = 0;
+  #cutLed = 0;
   #slowestMs = 0;
   #next = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -41,14 +45,26 @@ export class Crowd {
   }
 
   /** Throws when one cannot be opened. */
-  async open({ http, tcp, count }: { http: Place; tcp: Place; count: number }): Promise<void> {
-    const kinds = Array.from({ length: count }, (_, i) => (i % 4 < 2 ? openSocket : openLines));
+  async open({ http, tcp, led, count }: Places & { readonly count: number }): Promise<void> {
+    const turns = [openSocket, openSocket, openLines, openLines];
+    const places = [http, http, tcp, led ?? tcp];
+    let left = count;
     const opening = async () => {
-      for (let open = kinds.pop(); open !== undefined; open = kinds.pop())
-        this.#members.push(await open(open === openSocket ? http : tcp, this.#seen));
+      while (left > 0) {
+        const turn = --left % turns.length;
+        const isLed = led !== undefined && places[turn] === led;
+        const open = turns[turn] ?? openLines;
+        if (isLed) this.#led += 1;
+        this.#members.push(await open(places[turn] ?? tcp, isLed ? this.#seenLed : this.#seen));
+      }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, opening));
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
+  }
+
+  /** How many the kernel leads. */
+  get led(): number {
+    return this.#led;
   }
 
   /** How many each container holds, as it told when they were opened. */
@@ -65,7 +81,7 @@ export class Crowd {
     await until(proven, { timeoutMs: ROUND_MS + 2 * ECHO_MS, what: 'an answer on every connection' });
     const slowestMs = this.#slowestMs;
     this.#slowestMs = 0;
-    return { alive: this.size - this.#cut, cut: this.#cut, slowestMs };
+    return { alive: this.size - this.#cut, cut: this.#cut, cutLed: this.#cutLed, slowestMs };
   }
 
   close(): void {
@@ -89,6 +105,21 @@ export class Crowd {
       this.#slowestMs = Math.max(this.#slowestMs, tookMs);
     },
   };
+
+  readonly #seenLed: Seen = {
+    cut: (reason) => {
+      this.#cutLed += 1;
+      this.#seen.cut(`led by the kernel: ${reason}`);
+    },
+    echo: (tookMs) => this.#seen.echo(tookMs),
+  };
+}
+
+export interface Places {
+  readonly http: Place;
+  readonly tcp: Place;
+  /** Of raw TCP, led by the kernel. */
+  readonly led: Place | undefined;
 }
 
 interface Seen {
