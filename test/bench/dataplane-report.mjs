@@ -87,10 +87,10 @@ function crowd({ connections, fronts }) {
 }
 
 function switches({ wanted, proxy, driver }) {
-  const row = (name, { times, connections, failed, asked, stale }) => [
+  const row = (name, { times, connections, tracked, failed, asked, stale }) => [
     ...[name, number(times.length, 0)],
     ...[quantile(times, 0.5), quantile(times, 0.99), Math.max(...times)].map((ms) => number(ms, 2)),
-    ...[connections, failed, asked, stale].map((count) => number(count, 0)),
+    ...[connections, tracked, failed, asked, stale].map((count) => number(count, 0)),
   ];
   const met = proxy.times.length >= wanted.switches && proxy.connections >= wanted.connections;
   const failed = proxy.failed + driver.failed;
@@ -98,7 +98,13 @@ function switches({ wanted, proxy, driver }) {
     table(
       [
         ...['switched by', 'switches', 'p50 ms', 'p99 ms', 'max ms'],
-        ...['new connections meanwhile', 'failed', 'asked right after a switch', 'led to the old one'],
+        ...[
+          'new connections meanwhile',
+          'tracked at the end',
+          'failed',
+          'asked right after a switch',
+          'led to the old one',
+        ],
       ],
       [row('PUT to the proxy, which keeps its table on disk', proxy), row('the driver alone', driver)],
     ),

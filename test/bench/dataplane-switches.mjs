@@ -5,6 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +22,8 @@ const SLICE_SECONDS = 5;
 const MAX_SLICES = 40;
 const PAUSE_MS = 50;
 const ASK_MS = 5_000;
+/** Of this network, closed ones included: a put of the proxy reads them all. */
+const TRACKED = '/proc/sys/net/netfilter/nf_conntrack_count';
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 export async function measureSwitches(ends, { switches, connections, say }) {
@@ -70,7 +73,8 @@ async function underLoad(ground, { port, turn }, containers, { switches, connect
     if (state.times.length >= switches && sum(state.loads, 'requests') >= connections) break;
   }
   const { times, stale, asked, loads } = state;
-  return { times, stale, asked, connections: sum(loads, 'requests'), failed: sum(loads, 'failed') };
+  const tracked = Number(readFileSync(TRACKED, 'utf8'));
+  return { times, stale, asked, tracked, connections: sum(loads, 'requests'), failed: sum(loads, 'failed') };
 }
 
 /** After each switch a new connection must meet the container that is switched to. */
