@@ -37,6 +37,21 @@ export async function jsonBody({ request }: Call): Promise<unknown> {
   return parseBody(await readBody(request, BOUNDS, () => undefined));
 }
 
+/**
+ * Whoever waits for an answer hears nothing until then: his connection is not cut meanwhile. What is read of his body
+ * has bounds of its own.
+ */
+export async function unhurried<T>({ request: { socket } }: Call, answer: () => Promise<T>): Promise<T> {
+  const { timeout = 0 } = socket;
+  socket.setTimeout(0);
+  try {
+    return await answer();
+  } finally {
+    // Whoever does not read his answer holds it.
+    if (timeout > 0) socket.setTimeout(timeout);
+  }
+}
+
 /** What those clients take for the server's own fault is 500, whatever of it; who sent his request too slowly is told. */
 export function statusOf(error: GantryError): number {
   const { status } = problemOf(error);

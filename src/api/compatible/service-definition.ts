@@ -19,6 +19,9 @@ export interface Definition {
 /** As it stands in a project file. */
 export type RawComponent = Readonly<Record<string, unknown>>;
 
+/** The problem of one without a name or an image. */
+export const MISSING = 'Missing parameters.';
+
 const PORT = /^(?:(\d{1,5}):)?(\d{1,5})(?:\/tcp)?$/;
 /** Fields that a definition decides; what operators added besides stays. */
 const DECIDED = ['repo', 'tag', 'command', 'ports', 'environmentVariables'];
@@ -26,9 +29,9 @@ const UNQUOTED = /^[\w@%+=:,./-]+$/;
 
 /** The definition that was sent, or why it is none. */
 export function definitionOf(sent: unknown): Definition | { readonly problem: string } {
-  if (!isRecord(sent)) return { problem: 'Missing parameters.' };
+  if (!isRecord(sent)) return { problem: MISSING };
   const { name, image, command = null, environment = null, ports = null } = sent;
-  if (!isText(name) || !isText(image)) return { problem: 'Missing parameters.' };
+  if (!isText(name) || !isText(image)) return { problem: MISSING };
   const problem =
     imageProblem(image) ?? commandProblem(command) ?? environmentProblem(environment) ?? portsProblem(ports);
   if (problem !== undefined) return { problem };

@@ -7,13 +7,14 @@ import { isGantryError } from '../../errors.ts';
 import type { ApiAround } from '../around.ts';
 import { problemOf } from '../problem.ts';
 import type { Call, Reply, Route } from '../route.ts';
-import { jsonBody, refuseOthers } from './asked.ts';
-import { type Definition, definitionOf } from './service-definition.ts';
+import { jsonBody, refuseOthers, unhurried } from './asked.ts';
+import { type Definition, definitionOf, MISSING } from './service-definition.ts';
 import { define, definitions, PROJECT, runningOf, scaleService } from './services.ts';
 
 const TITLES = { 400: 'Bad Request', 500: 'Internal Server Error', 501: 'Not Implemented' } as const;
 const NO_DATA = 'No data received';
-const MISSING = 'Missing parameters.';
+/** Where one is all there is to miss. */
+const MISSING_ONE = 'Missing parameter.';
 
 /** Its errors are pages. */
 class Page extends Error {
@@ -61,10 +62,11 @@ export function serviceRoutes(around: ApiAround): readonly Route[] {
   ];
 }
 
-async function told({ response }: Call, answer: () => Promise<Reply>): Promise<Reply | undefined> {
+async function told(call: Call, answer: () => Promise<Reply>): Promise<Reply | undefined> {
   try {
-    return await answer();
+    return await unhurried(call, answer);
   } catch (error) {
+    const { response } = call;
     const { status, message } = pageOf(error);
     const page = `<!DOCTYPE html>\n<title>Error: ${status} ${TITLES[status]}</title>\n<h1>Error: ${status} ${TITLES[status]}</h1>\n<p>${escaped(message)}</p>\n`;
     response.writeHead(status, {
@@ -97,18 +99,18 @@ async function create(around: ApiAround, call: Call): Promise<Reply> {
 
 /** Its name is that of the path. */
 async function replace(around: ApiAround, call: Call): Promise<Reply> {
-  const definition = read({ ...(await sent(call)), name: call.params.name });
+  const definition = read({ ...(await sent(call)), name: call.params.name }, MISSING_ONE);
   await define(around, definition, { by: call.caller.by, signal: call.signal });
   return { status: 200 };
 }
 
 async function scaled(around: ApiAround, call: Call): Promise<Reply> {
-  const { name } = await definedAt(around, call);
   const { number } = await sent(call);
-  if (number === undefined || number === null) throw new Page(400, MISSING);
+  if (number === undefined || number === null) throw new Page(400, MISSING_ONE);
   const isNumber = typeof number === 'number' || typeof number === 'string';
   if (!isNumber || !/^\d{1,4}$/.test(String(number)))
     throw new Page(400, 'Invalid value for number parameter.');
+  const { name } = await definedAt(around, call);
   await scaleService(around, name, Number(number), { by: call.caller.by, signal: call.signal });
   return { status: 200 };
 }
@@ -129,13 +131,14 @@ async function sent(call: Call): Promise<Readonly<Record<string, unknown>>> {
     if (isGantryError(error, 'usage')) throw new Page(400, NO_DATA);
     throw error;
   });
-  if (isRecord(body)) return body;
+  if (isRecord(body) && Object.keys(body).length > 0) return body;
   throw new Page(400, NO_DATA);
 }
 
-function read(body: unknown): Definition {
+function read(body: unknown, missing = MISSING): Definition {
   const definition = definitionOf(body);
-  if ('problem' in definition) throw new Page(400, definition.problem);
+  if ('problem' in definition)
+    throw new Page(400, definition.problem === MISSING ? missing : definition.problem);
   return definition;
 }
 

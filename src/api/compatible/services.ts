@@ -20,6 +20,8 @@ import { componentOf, type Definition, definitionIn, type RawComponent } from '.
 export const PROJECT = 'services';
 /** For as many containers as were asked for: who asks waits that long. */
 const SCALE_MS = 60_000;
+/** States of containers that do what they are there for: not of those that may yet fail, nor of those that are to go. */
+const RUNNING: ReadonlySet<string> = new Set(['ready', 'serving']);
 /** Others may define services at the same time. */
 const TRIES = 10;
 
@@ -69,7 +71,7 @@ export async function scaleService(
 export async function runningOf(around: ApiAround, name: string): Promise<number> {
   const statuses = await statusesOf(around, PROJECT, name);
   const containers = statuses.flatMap((status) => status.containers);
-  return containers.filter(({ state }) => state !== 'draining' && state !== 'failed').length;
+  return containers.filter(({ state }) => RUNNING.has(state)).length;
 }
 
 interface Configured {

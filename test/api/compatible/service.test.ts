@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
+import { unhurried } from '../../../src/api/compatible/asked.ts';
 import { serviceRoutes } from '../../../src/api/compatible/service.ts';
+import type { Call } from '../../../src/api/route.ts';
 import { keys } from '../../../src/cluster/keys.ts';
 import { readConfig, readDesired, readRelease, readScale } from '../../../src/cluster/values.ts';
 import type { JobEngine } from '../../../src/docker/job-engine.ts';
@@ -92,7 +94,7 @@ describe('the service connector: POST /service', () => {
 
   test('400 "No data received" for what is no JSON object, as a page', async (t) => {
     const { ask } = await ground(t);
-    for (const body of [undefined, '', '{', '[]']) {
+    for (const body of [undefined, '', '{', '[]', '{}']) {
       const { status, headers, text } = await ask('POST', '/service', body);
       assert.deepEqual([status, headers.get('content-type')], [400, 'text/html; charset=UTF-8']);
       assert.match(text, /<h1>Error: 400 Bad Request<\/h1>\n<p>No data received<\/p>/);
@@ -101,7 +103,7 @@ describe('the service connector: POST /service', () => {
 
   test('400 "Missing parameters." without a name or an image', async (t) => {
     const { ask, cluster } = await ground(t);
-    for (const body of [{}, { name: 'web' }, { image: 'a:1' }, { ...WEB, name: '' }]) {
+    for (const body of [{ name: 'web' }, { image: 'a:1' }, { ...WEB, name: '' }]) {
       const { status, text } = await ask('POST', '/service', body);
       assert.equal(status, 400);
       assert.match(text, /<p>Missing parameters\.<\/p>/);
@@ -195,9 +197,9 @@ describe('the service connector: PUT /service/{n}', () => {
 
   test('400 without an image', async (t) => {
     const { ask } = await ground(t);
-    const { status, text } = await ask('PUT', '/service/web', {});
+    const { status, text } = await ask('PUT', '/service/web', { command: 'sleep 1' });
     assert.equal(status, 400);
-    assert.match(text, /Missing parameters/);
+    assert.match(text, /<p>Missing parameter\.<\/p>/);
   });
 });
 
@@ -234,9 +236,11 @@ describe('the service connector: POST /service/{n}/scale', () => {
   test('400 without a number, and for what is none', async (t) => {
     const { ask } = await ground(t);
     await ask('POST', '/service', WEB);
-    const none = await ask('POST', '/service/web/scale', {});
-    assert.equal(none.status, 400);
-    assert.match(none.text, /<p>Missing parameters\.<\/p>/);
+    for (const path of ['/service/web/scale', '/service/unknown/scale']) {
+      const none = await ask('POST', path, { total: 1 });
+      assert.equal(none.status, 400);
+      assert.match(none.text, /<p>Missing parameter\.<\/p>/);
+    }
     for (const number of ['many', -1, 1.5, true, [2]]) {
       const { status, text } = await ask('POST', '/service/web/scale', { number });
       assert.equal(status, 400, String(number));
@@ -260,6 +264,23 @@ describe('the service connector: POST /service/{n}/scale', () => {
   });
 });
 
+describe('the service connector: a connection on which a client waits', () => {
+  test('is not cut for its silence, and has its bound again with the answer', async () => {
+    const bounds = [60_000];
+    const socket = {
+      get timeout() {
+        return bounds.at(-1);
+      },
+      setTimeout: (ms: number) => bounds.push(ms),
+    };
+    const call = { request: { socket } } as unknown as Call;
+    const first = unhurried(call, () => unhurried(call, async () => bounds.at(-1)));
+    assert.equal(await first, 0);
+    await assert.rejects(unhurried(call, () => Promise.reject(new Error('no'))));
+    assert.deepEqual(bounds, [60_000, 0, 0, 60_000, 0, 60_000]);
+  });
+});
+
 describe('the service connector: GET /service/{n}/status', () => {
   test('200 {"running_resources":N}: what runs on all hosts, and is not to go', async (t) => {
     const served = await ground(t);
@@ -271,7 +292,9 @@ describe('the service connector: GET /service/{n}/status', () => {
     const { status, headers, text } = await ask('GET', '/service/web/status');
     assert.deepEqual([status, headers.get('content-type')], [200, 'application/json']);
     assert.equal(text, '{"running_resources":4}');
-    runs(served, 2, 'web', 'draining');
-    assert.deepEqual((await ask('GET', '/service/web/status')).json, { running_resources: 2 });
+    for (const state of ['starting', 'warm', 'draining', 'failed']) {
+      runs(served, 2, 'web', state);
+      assert.deepEqual((await ask('GET', '/service/web/status')).json, { running_resources: 2 }, state);
+    }
   });
 });
