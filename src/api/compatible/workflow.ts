@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { RunState, RunValue } from '../../cluster/job-values.ts';
+import { isRecord } from '../../config/problems.ts';
 import { GantryError, isGantryError } from '../../errors.ts';
 import { forgetRun, isForgotten } from '../../jobs/forget.ts';
 import { listRuns, submitRun } from '../../jobs/intents.ts';
@@ -84,14 +85,22 @@ async function told({ params, request }: Call, answer: () => Promise<Reply>): Pr
 }
 
 async function make(fleet: JobFleet, call: Call): Promise<Reply> {
-  const sent = await jsonBody(call);
-  const document = typeof sent === 'object' && sent !== null ? without(sent, ANSWERED) : sent;
+  const sent = said(await jsonBody(call));
+  const document = isRecord(sent) ? without(sent, ANSWERED) : sent;
   const job = jobOfBody(document);
   await refuseNowhere(fleet, job);
   const { id } = await submitRun(fleet, job, { id: newId(), input: { kind: 'none' } });
   const { name, steps, environment } = document as Readonly<Record<string, unknown>>;
   const echo = Object.entries({ id, name, steps, environment }).filter(([, value]) => !isEmpty(value));
   return { status: 201, body: Object.fromEntries(echo) };
+}
+
+/** The engine took what is null for what is not there. */
+function said(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(said);
+  if (!isRecord(value)) return value;
+  const fields = Object.entries(value).filter(([, field]) => field !== null);
+  return Object.fromEntries(fields.map(([name, field]) => [name, said(field)]));
 }
 
 /** 16 random bytes, as the engine wrote them. */

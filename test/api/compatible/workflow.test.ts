@@ -54,6 +54,15 @@ describe('the workflow engine: POST /jobs', () => {
     assert.match(json.id, ID);
   });
 
+  test('what is null was not said', async (t) => {
+    const { ask } = await ground(t);
+    const nothing = { name: null, output: null, refresh: null, environment: null };
+    const steps = [{ source: 'a', ...nothing }];
+    const { status, json, headers } = await ask('POST', '/jobs', { name: null, environment: null, steps });
+    assert.equal(status, 201, headers.get('gantryd-reason') ?? '');
+    assert.deepEqual([Object.keys(json), json.steps], [['id', 'steps'], [{ source: 'a' }]]);
+  });
+
   test('asks for no content type', async (t) => {
     const { ask } = await ground(t);
     const { status } = await ask('POST', '/jobs', JSON.stringify(JOB));
