@@ -29,19 +29,14 @@ export async function runExec(args: ExecArguments, argv: readonly string[] = pro
     ...(container === undefined ? {} : { container }),
   };
   return withFleet(args, async (fleet) => {
-    const signals = new Signals();
-    try {
-      return await attached(await fleetExec(fleet, place, signals.aborted), asked, signals, args);
-    } finally {
-      signals.close();
-    }
+    // Until something runs, a signal ends this process as it would any.
+    return attached(await fleetExec(fleet, place, new AbortController().signal), asked, args);
   });
 }
 
 async function attached(
   { socket, of, host, container }: FleetExec,
   asked: ExecAsked,
-  signals: Signals,
   args: ExecArguments,
 ): Promise<number> {
   const whose = `${host}/${short(container)}`;
@@ -59,7 +54,7 @@ async function attached(
   });
   const raw = args.interactive && asked.terminal !== undefined;
   const resized = () => exec.resize(sizeHere());
-  signals.pass(exec, () => channel.close());
+  const signals = new Signals(exec, () => channel.close());
   if (asked.terminal !== undefined) process.stdout.on('resize', resized);
   if (raw) rawTerminal();
   try {
@@ -72,6 +67,7 @@ async function attached(
     if (signals.gaveUp) return INTERRUPTED;
     throw error;
   } finally {
+    signals.close();
     if (raw) process.stdin.setRawMode(false);
     process.stdout.off('resize', resized);
     process.stdin.pause();
@@ -133,29 +129,20 @@ function unsignalled(host: string): GantryError {
  * the terminal goes (SIGHUP), the command's agent ends it.
  */
 class Signals {
-  readonly #aborted = new AbortController();
   readonly #names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  #exec: AttachedExec | undefined;
-  #leave: () => void = () => {};
+  readonly #exec: AttachedExec;
+  readonly #leave: () => void;
   #interrupts = 0;
   readonly #on = (name: NodeJS.Signals) => this.#heed(name as ExecSignal);
 
-  constructor() {
+  constructor(exec: AttachedExec, leave: () => void) {
+    this.#exec = exec;
+    this.#leave = leave;
     for (const name of this.#names) process.on(name, this.#on);
-  }
-
-  /** Nothing was run yet, and nothing shall be. */
-  get aborted(): AbortSignal {
-    return this.#aborted.signal;
   }
 
   /** The connection was let go of because of a signal. */
   gaveUp = false;
-
-  pass(exec: AttachedExec, leave: () => void): void {
-    this.#exec = exec;
-    this.#leave = leave;
-  }
 
   close(): void {
     for (const name of this.#names) process.off(name, this.#on);
@@ -163,8 +150,7 @@ class Signals {
 
   #heed(name: ExecSignal): void {
     if (name === 'SIGINT') this.#interrupts += 1;
-    if (this.#exec === undefined) this.#aborted.abort();
-    else if (name === 'SIGHUP' || this.#interrupts > 2) this.#giveUp();
+    if (name === 'SIGHUP' || this.#interrupts > 2) this.#giveUp();
     else this.#exec.signal(this.#interrupts === 2 ? 'SIGKILL' : name);
   }
 

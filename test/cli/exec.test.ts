@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import { runExec } from '../../src/cli/exec.ts';
 import type { ExecArguments } from '../../src/cli/exec-options.ts';
@@ -37,6 +39,28 @@ test('the words of a command are taken as they are typed', async (t) => {
   const { code, stderr } = await running.ended;
   assert.equal(code, 2);
   assert.match(stderr, /component/, 'the help is not asked for, and the component is missing');
+});
+
+test('a signal ends it at once as long as nothing runs', async (t) => {
+  const asked = new EventEmitter();
+  const silent = createServer((socket) =>
+    asked.emit(
+      'asked',
+      socket.on('error', () => {}),
+    ),
+  );
+  silent.listen(0, '127.0.0.1');
+  t.after(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const isAsked = once(asked, 'asked');
+  const words = ['exec', 'shop', '-c', 'web', '--etcd', `http://127.0.0.1:${port}`, '--', 'ls'];
+  const running = cli(t, '/nowhere').start('gantryd', words);
+  const [socket] = await isAsked;
+  running.signal('SIGINT');
+  const { signal, stderr } = await running.ended;
+  socket.destroy();
+  assert.deepEqual([signal, stderr], ['SIGINT', '']);
 });
 
 test('a command whose output nobody reads any more ends', async (t) => {
