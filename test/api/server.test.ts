@@ -298,9 +298,8 @@ describe('the server of the API', () => {
   test('reads on for a moment alone what comes with a request that was answered', async (t) => {
     const old: Route = { ...look, path: '/old', compatible: true, access: 'open' };
     const { api } = await ground(t, { routes: () => [old] });
-    const socket = connect(api.port, '127.0.0.1', () =>
-      socket.write('GET /old HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n'),
-    );
+    const socket = connect(api.port, '127.0.0.1');
+    socket.write('GET /old HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n');
     t.after(() => socket.destroy());
     const drip = setInterval(() => socket.write('x'), 20);
     let answer = '';
@@ -308,7 +307,7 @@ describe('the server of the API', () => {
       answer += chunk;
     });
     socket.on('error', () => {}); // it is cut while it sends
-    await once(socket, 'close').finally(() => clearInterval(drip));
+    await new Promise((resolve) => socket.once('close', resolve)).finally(() => clearInterval(drip));
     assert.match(answer, /^HTTP\/1.1 200 OK/);
   });
 
@@ -337,14 +336,15 @@ describe('the server of the API', () => {
     const much = connect(api.port, '127.0.0.1', () => much.write(head('/held') + 'x'.repeat(9_000_000)));
     much.on('error', () => {}); // it was answered before it had sent all
     t.after(() => much.destroy());
-    const drip = connect(api.port, '127.0.0.1', () => drip.write(head('/slow')));
+    const drip = connect(api.port, '127.0.0.1');
+    drip.write(head('/slow'));
     const timer = setInterval(() => drip.write('x'.repeat(10)), 20);
     drip.on('error', () => {}); // it is cut while it sends
     let answer = '';
     drip.on('data', (chunk) => {
       answer += chunk;
     });
-    await once(drip, 'close').finally(() => clearInterval(timer));
+    await new Promise((resolve) => drip.once('close', resolve)).finally(() => clearInterval(timer));
     assert.match(answer, /^HTTP\/1.1 408 [\s\S]*"code":"too-slow"/);
     assert.deepEqual(seen, ['/slow true']);
     held.abort();
