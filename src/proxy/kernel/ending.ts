@@ -14,6 +14,10 @@ import { familyOf, MARK } from './ruleset.ts';
 const SOCKETS_PER_FILTER = 200;
 /** conntrack(8) when nothing matched. */
 const NOTHING_FOUND = 1;
+/** What it says of an entry that ended by itself after it was listed; those that come after it stay. */
+const ENDED_MEANWHILE = "such conntrack doesn't exist";
+/** Each try leaves fewer that could do so. */
+const MAX_TRIES = 20;
 
 /**
  * Those of `flows` that are still there; `pid` is of a process in the network of their container. Answers how many it
@@ -116,10 +120,14 @@ function familyOption(host: string): string[] {
 }
 
 async function forget(filter: readonly string[]): Promise<number> {
-  const ended = await runCommand('conntrack', ['-D', ...filter]);
-  if (ended.status !== 0 && !foundNothing(ended))
-    throw failed('conntrack could not end connections', ended.stderr);
-  return ended.stdout.split('\n').filter((line) => line !== '').length;
+  let count = 0;
+  for (let tries = 1; ; tries++) {
+    const ended = await runCommand('conntrack', ['-D', ...filter]);
+    count += ended.stdout.split('\n').filter((line) => line !== '').length;
+    if (ended.status === 0 || foundNothing(ended)) return count;
+    if (tries === MAX_TRIES || !ended.stderr.includes(ENDED_MEANWHILE))
+      throw failed('conntrack could not end connections', ended.stderr);
+  }
 }
 
 function foundNothing({ status, stderr }: Ended): boolean {

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { SILENT } from '../../../src/log.ts';
+import { forgetTarget } from '../../../src/proxy/kernel/ending.ts';
 import { openKernelPlane } from '../../../src/proxy/kernel/open.ts';
 import type {
   KernelEntry,
@@ -124,6 +125,11 @@ const deeds = {
           events.push(`restored ${missing}${error === undefined ? '' : ` ${error}`}`),
       },
     });
+  },
+
+  /** By two at once; answers how many each has ended. */
+  async forgetTwice(target: { protocol: string; host: string; port: number }): Promise<number[]> {
+    return Promise.all([forgetTarget(target), forgetTarget(target)]);
   },
 
   async apply(entries: readonly KernelEntry[]): Promise<void> {

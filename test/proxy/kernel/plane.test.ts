@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { KernelEntry, KernelTarget } from '../../../src/proxy/kernel/plane.ts';
 import { until } from '../ground.ts';
@@ -122,6 +123,19 @@ test('an end is seen by the client and by the container, of those that were name
 
 test('a connection that has ended is not counted any more', async () => {
   await until('nothing is open', async () => (await host.keeper.do('flows')).length === 0);
+});
+
+test('what ends by itself while it is to be ended keeps nothing else from its end', async () => {
+  const file = join(host.stateDir, 'entries');
+  const there = (n: number) => `--src 10.9.0.${n >> 8} --dst 192.0.2.1 --sport ${1_000 + n} --dport 53`;
+  const back = (n: number) =>
+    `--reply-src 192.0.2.9 --reply-dst 10.9.0.${n >> 8} --reply-port-src 53 --reply-port-dst ${1_000 + n}`;
+  const line = (n: number) => `-I -p udp ${there(n)} ${back(n)} -t 60 -m 0x10000000\n`;
+  await writeFile(file, Array.from({ length: 1_000 }, (_, n) => line(n + 256)).join(''));
+  await host.local.run('conntrack', '-R', file);
+  const target = { protocol: 'udp', host: '192.0.2.9', port: 53 };
+  const [some = 0, others = 0] = await host.keeper.do('forgetTwice', target);
+  assert.equal(some + others, 1_000);
 });
 
 test('datagrams are led, and go elsewhere when their exchange is ended', async () => {
