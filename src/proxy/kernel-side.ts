@@ -319,7 +319,9 @@ export class KernelSide {
     for (const backend of this.#options.backends()) {
       const { name, address } = backend;
       if (name.id !== id || address.pid !== pid) continue;
-      this.#options.log.warn('the process of a container has ended: nobody is led there', { ...name, pid });
+      // Told once for each of its ports.
+      if (!backend.carried.gone)
+        this.#options.log.warn('the process of a container has ended: nobody is led there', { ...name, pid });
       backend.carried.gone = true;
       backend.shun(port);
       this.#options.changed(name.owner);

@@ -19,6 +19,12 @@ const FIRST_PRIORITY = -301;
 const ANY_IPV4 = '0.0.0.0';
 const ANY = '::';
 
+/**
+ * Chains for as many parts are there from the start: nft 1.0.6 takes a rule with one of our maps only together with the
+ * map ("conflicting protocols specified"), so that one more chain costs all of the table.
+ */
+const READY_PARTS = 8;
+
 type Family = 4 | 6;
 /** Places of all addresses, and of one, of IPv4 and of IPv6. */
 type Group = 'any4' | 'any6' | 'at4' | 'at6';
@@ -197,7 +203,8 @@ function endOf(target: KernelTarget | undefined): string {
 }
 
 function allSplits(splits: ReadonlySet<string>): Set<string> {
-  return new Set([...GROUPS.map((group) => `${group}_by1`), ...splits]);
+  const parts = Array.from({ length: READY_PARTS }, (_, n) => n + 1);
+  return new Set([...GROUPS.flatMap((group) => parts.map((n) => `${group}_by${n}`)), ...splits]);
 }
 
 function mapsOf(group: Group): string[] {

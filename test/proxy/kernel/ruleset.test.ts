@@ -42,12 +42,24 @@ test('what is led as before is no change', () => {
   assert.equal(change([entry(7000, [target(2)])], [entry(7000, [{ ...target(2), pid: 7 }])]), '');
 });
 
-test('the second target makes a chain for two, and the place is drawn from then on', () => {
-  const text = change([entry(7000, [target(2)])], [entry(7000, [target(2), target(3)])]);
+test('for a few targets there are chains from the start', () => {
+  const many = Array.from({ length: 8 }, (_, n) => target(2 + n));
+  const text = change([entry(7000, [target(2)])], [entry(7000, many)]);
+  assert.doesNotMatch(text ?? '', /add (chain|rule)/);
+  assert.match(wholeText('t', rules(), STAMP), /chain at6_by8 \{ .* numgen random mod 8 /);
+});
+
+test('the ninth target makes a chain for nine, and the place is drawn from then on', () => {
+  const nine = Array.from({ length: 9 }, (_, n) => target(2 + n));
+  const text = change([entry(7000, [target(2)])], [entry(7000, nine)]);
   assert.match(
     text ?? '',
-    /^add chain inet t any4_by2; add rule inet t any4_by2 .*@own4 return; add rule .* numgen random mod 2 /,
+    /^add chain inet t any4_by9; add rule inet t any4_by9 .*@own4 return; add rule .* numgen random mod 9 /,
   );
+});
+
+test('the place of two targets is drawn by chance', () => {
+  const text = change([entry(7000, [target(2)])], [entry(7000, [target(2), target(3)])]);
   assert.match(text ?? '', /delete element inet t any4_one \{ tcp \. 7000 \}/);
   assert.match(text ?? '', /add element inet t any4 \{ tcp \. 7000 : goto any4_by2 \}/);
   assert.match(
@@ -57,9 +69,10 @@ test('the second target makes a chain for two, and the place is drawn from then 
 });
 
 test('a chain that was made is not made again', () => {
-  const [one, two] = [rules(entry(7000, [target(2)])), rules(entry(7000, [target(2), target(3)]))];
-  const now = afterChange(afterChange(one, two), one);
-  assert.doesNotMatch(changeText('t', now, two, STAMP) ?? '', /add chain/);
+  const nine = Array.from({ length: 9 }, (_, n) => target(2 + n));
+  const [one, more] = [rules(entry(7000, [target(2)])), rules(entry(7000, nine))];
+  const now = afterChange(afterChange(one, more), one);
+  assert.doesNotMatch(changeText('t', now, more, STAMP) ?? '', /add chain/);
 });
 
 test('weights are drawn in the smallest whole numbers', () => {
