@@ -71,9 +71,11 @@ export class Crew {
 
   /** Gives each the listening sockets that it has not got and whose table it follows. */
   share(): void {
-    for (const member of this.#members.values())
-      if (member.isReady && this.#options.elders.follows(member.pid))
-        member.give(this.#options.plane.listening);
+    const { elders, plane } = this.#options;
+    for (const [place, member] of this.#members) {
+      if (!member.isReady || !elders.follows(member.pid)) continue;
+      if (member.give(plane.listening)) void this.#serves(place, member);
+    }
   }
 
   /** Resolves when none of them listens in these places, or does not answer. */
@@ -128,11 +130,18 @@ export class Crew {
   }
 
   async #join(place: number, member: Member): Promise<void> {
-    const { elders, log } = this.#options;
+    const { elders } = this.#options;
     member.tell({ kind: 'share', share: { of: this.#wanted, at: place } });
     await elders.add(member.pid);
-    if (this.#members.get(place) !== member) return elders.retired(member.pid);
-    this.share();
+    // One that was dismissed or has ended meanwhile.
+    if (this.#members.get(place) !== member) elders.retired(member.pid);
+  }
+
+  async #serves(place: number, member: Member): Promise<void> {
+    const { elders, log } = this.#options;
+    await member.settled();
+    if (this.#members.get(place) !== member) return;
+    elders.works(member.pid);
     log.info('a worker serves', { worker: member.pid });
   }
 
@@ -187,6 +196,7 @@ class Member {
   readonly #late: NodeJS.Timeout;
   readonly #withdrawn = new Map<number, () => void>();
   #given = new WeakSet<Door>();
+  #hasDoors = false;
   #asked = 0;
   #isReady = false;
 
@@ -219,24 +229,29 @@ class Member {
     return performance.now() - this.#startedAt;
   }
 
-  give(doors: readonly Door[]): void {
+  /** Whether these are its first. */
+  give(doors: readonly Door[]): boolean {
+    const isFirst = !this.#hasDoors;
+    this.#hasDoors = true;
     for (const door of doors) {
       if (this.#given.has(door)) continue;
       this.#given.add(door);
       this.tell({ kind: 'door', address: door.address, port: door.port }, door);
     }
+    return isFirst;
   }
 
   /** One that does not answer is not waited for. */
   async withdraw(places: readonly Place[]): Promise<void> {
-    const id = ++this.#asked;
     const done = new AbortController();
-    const answered = new Promise<void>((resolve) => this.#withdrawn.set(id, resolve));
-    this.tell({ kind: 'withdraw', id, places });
     const late = sleep(WITHDRAW_MS, undefined, { signal: done.signal }).catch(() => undefined);
-    await Promise.race([answered, late]);
+    await Promise.race([this.#ask(places), late]);
     done.abort();
-    this.#withdrawn.delete(id);
+  }
+
+  /** Resolves when it has taken all that it was told before, or has ended. */
+  async settled(): Promise<void> {
+    await this.#ask([]);
   }
 
   tell(message: FromProxy, door?: Door): void {
@@ -254,8 +269,19 @@ class Member {
     this.#child.kill('SIGKILL');
   }
 
+  #ask(places: readonly Place[]): Promise<void> {
+    const id = ++this.#asked;
+    const answered = new Promise<void>((resolve) => this.#withdrawn.set(id, resolve));
+    this.tell({ kind: 'withdraw', id, places });
+    return answered;
+  }
+
   #hear(message: FromWorker): void {
-    if (message.kind === 'withdrawn') return void this.#withdrawn.get(message.id)?.();
+    if (message.kind === 'withdrawn') {
+      this.#withdrawn.get(message.id)?.();
+      this.#withdrawn.delete(message.id);
+      return;
+    }
     if (message.kind === 'idle') return void this.#events.idle();
     clearTimeout(this.#late);
     this.#isReady = true;

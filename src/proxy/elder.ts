@@ -26,8 +26,8 @@ export class Elder {
   readonly #client: ProxyClient;
   readonly #tables: () => SavedTables;
   readonly #elsewhere: (own: Elder) => readonly OpenCount[];
-  /** It accepts clients for the proxy that serves. */
-  works = false;
+  /** joins: a worker that has not got its listening sockets yet. */
+  role: 'older' | 'joins' | 'works' = 'older';
   #state: ElderState = 'follows';
   #report: GenerationReport | undefined;
   /** It may have these tables beside those that it has confirmed: they were sent, or it was never heard. */
@@ -50,6 +50,11 @@ export class Elder {
 
   get state(): ElderState {
     return this.#state;
+  }
+
+  /** It has confirmed each table in force. */
+  get isCurrent(): boolean {
+    return this.#state === 'follows' && this.#report !== undefined && this.#behind().length === 0;
   }
 
   get lastRevision(): number {
@@ -79,7 +84,7 @@ export class Elder {
   }
 
   get listeners(): readonly ListenerReport[] {
-    return this.works ? (this.#report?.listeners ?? []) : [];
+    return this.role === 'works' ? (this.#report?.listeners ?? []) : [];
   }
 
   get residentBytes(): number {

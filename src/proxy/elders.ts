@@ -83,32 +83,35 @@ export class Elders {
     await Promise.allSettled(clients.map((client) => client.follow({ lastRevision: 0, owners: [] })));
   }
 
-  /** A worker. Resolves when it follows, is silent or is gone. */
+  /** A worker that is to get the listening sockets. Resolves when it follows, is silent or is gone. */
   async add(pid: number): Promise<void> {
     const elder = this.#elderOf(pid);
-    elder.works = true;
+    elder.role = 'joins';
     this.#elders = [...this.#elders, elder];
     this.#watch();
     await elder.follow();
     await this.#settle();
   }
 
-  /** Whether it answers, by the tables in force. */
+  /** Whether it has confirmed the tables in force. */
   follows(pid: number): boolean {
-    const { lastRevision } = this.#options.plane.tables;
-    return this.#elders.some(
-      (elder) => elder.pid === pid && elder.state === 'follows' && elder.lastRevision === lastRevision,
-    );
+    return this.#elders.some((elder) => elder.pid === pid && elder.isCurrent);
+  }
+
+  /** It accepts clients. */
+  works(pid: number): void {
+    for (const elder of this.#elders) if (elder.pid === pid) elder.role = 'works';
   }
 
   /** It is a worker no more. */
   retired(pid: number): void {
-    for (const elder of this.#elders) if (elder.pid === pid) elder.works = false;
+    for (const elder of this.#elders) if (elder.pid === pid) elder.role = 'older';
   }
 
   /** Resolves when each worker that answers has told what it carries now, or a moment ago. */
   async heard(): Promise<void> {
-    if (!this.#elders.some(({ works }) => works) || performance.now() - this.#heardAt < FRESH_MS) return;
+    if (this.#elders.every(({ role }) => role === 'older') || performance.now() - this.#heardAt < FRESH_MS)
+      return;
     this.#hearing ??= this.follow().finally(() => {
       this.#hearing = undefined;
     });
@@ -141,11 +144,11 @@ export class Elders {
   }
 
   get older(): OlderGeneration[] {
-    return this.#elders.filter(({ works }) => !works).map((elder) => elder.describe());
+    return this.#elders.filter(({ role }) => role === 'older').map((elder) => elder.describe());
   }
 
   get workers(): WorkerReport[] {
-    return this.#elders.filter(({ works }) => works).map((elder) => elder.describe());
+    return this.#elders.filter(({ role }) => role === 'works').map((elder) => elder.describe());
   }
 
   /** Ours with what workers have on each. */
