@@ -63,7 +63,7 @@ export class Dispatch implements Waiter {
   /** `reuse`: an idle connection will do; otherwise the connection is always a fresh one. */
   next(reuse: boolean): void {
     const { route, containerPort } = this.#entrance;
-    if (route.backends.length === 0 && this.#wait(route.room)) return;
+    if (route.isEmpty && this.#wait(route.room)) return;
     const backend = this.#dialled < MAX_DIALS ? route.pick(containerPort, this.#tried) : undefined;
     if (backend === undefined) return void this.#none(route.room);
     const hold = backend.hold(this.#kind, this.#client);

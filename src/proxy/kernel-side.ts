@@ -16,6 +16,8 @@ import { UdpSeats } from './udp-seats.ts';
 
 /** While an unrouted backend is held by what the kernel carries. */
 const POLL_MS = 250;
+/** Reading ten thousand connections takes a while: so many times as long passes until they are read again. */
+const POLL_SHARE = 10;
 /** What was read so long ago is good enough for who only asks. */
 const FRESH_MS = 100;
 /** Between two tries of what could not be put in force. */
@@ -54,6 +56,7 @@ export class KernelSide {
   #appliedAt = 0;
   #reading: Reading | undefined;
   #poll: NodeJS.Timeout | undefined;
+  #pollMs = POLL_MS;
   #failure: string | undefined;
   #retryAt = Number.POSITIVE_INFINITY;
   #closed = false;
@@ -63,9 +66,9 @@ export class KernelSide {
   }
 
   /**
-   * Puts these tables in force, and reads what the kernel carries by then. Rejects and leaves all as it was with
-   * plane-unavailable when `owner`'s table asks for what cannot be had, port-taken, or proxy-failed. Other owners' are
-   * led as far as it goes.
+   * Puts these tables in force. Who is led to no more counts as held until what the kernel carries has been read. Rejects
+   * and leaves all as it was with plane-unavailable when `owner`'s table asks for what cannot be had, port-taken, or
+   * proxy-failed. Other owners' are led as far as it goes.
    */
   async change(tables: readonly OwnedTable[], owner?: string): Promise<void> {
     const wanted = tables.flatMap(kernelListeners);
@@ -216,15 +219,20 @@ export class KernelSide {
   async #apply(plane: KernelPlane, entries: readonly KernelEntry[]): Promise<void> {
     await plane.apply(entries);
     this.#appliedAt = performance.now();
-    try {
-      await this.#read(this.#appliedAt, true);
-    } catch (error) {
-      // Nobody may leave uncounted.
-      if (this.#isLed) await plane.apply(this.#entries);
-      throw error;
-    }
+    this.#expectOf(this.#entries, entries);
     this.#entries = entries;
     this.#isLed = true;
+    if (this.#isExpecting()) void this.#read(this.#appliedAt);
+  }
+
+  /** Reading takes long where there are many connections: nobody who puts a table waits for it, and nobody leaves uncounted. */
+  #expectOf(before: readonly KernelEntry[], now: readonly KernelEntry[]): void {
+    const ids = (entries: readonly KernelEntry[]) =>
+      new Set(entries.flatMap(({ targets }) => targets.map(({ id }) => id)));
+    const led = ids(now);
+    const left = ids(before);
+    for (const { name, carried } of this.#options.backends())
+      if (left.has(name.id) && !led.has(name.id)) carried.expected = true;
   }
 
   /** Whether a proxy before this one has left something behind that only a reading tells of. */
@@ -239,7 +247,7 @@ export class KernelSide {
   }
 
   /** Of a reading that began by then or later; one that is under way is awaited. */
-  async #read(notBefore: number, mustSucceed = false): Promise<void> {
+  async #read(notBefore: number): Promise<void> {
     if (this.#reading === undefined || this.#reading.begun < notBefore) {
       const before = this.#reading?.done.catch(() => undefined);
       this.#reading = { begun: performance.now(), done: this.#readAfter(before) };
@@ -247,7 +255,6 @@ export class KernelSide {
     try {
       await this.#reading.done;
     } catch (error) {
-      if (mustSucceed) throw error;
       // What was read last counts: of who left the table it can only be too much.
       this.#options.log.warn('what the kernel carries cannot be read', { why: messageOf(error) });
     }
@@ -259,6 +266,7 @@ export class KernelSide {
     if (plane === undefined || this.#closed) return;
     const begun = performance.now();
     const flows = await plane.flows();
+    this.#pollMs = Math.max(POLL_MS, (performance.now() - begun) * POLL_SHARE);
     // A connection may have come to who left the table after it was looked for.
     if (begun < this.#appliedAt || this.#closed) return;
     const byHost = grouped(flows);
@@ -280,7 +288,7 @@ export class KernelSide {
     if (this.#poll !== undefined || this.#closed) return;
     for (const { routed, carried } of this.#options.backends()) {
       if (carried.open === 0 || (routed && !carried.gone)) continue;
-      this.#poll = setTimeout(() => void this.#look(), POLL_MS);
+      this.#poll = setTimeout(() => void this.#look(), this.#pollMs);
       return;
     }
   }

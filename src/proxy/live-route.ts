@@ -45,6 +45,11 @@ export class LiveRoute {
     );
   }
 
+  /** Nobody is there to be led to: no backend, or none whose process lives. */
+  get isEmpty(): boolean {
+    return this.backends.every(({ carried }) => carried.gone);
+  }
+
   /**
    * The backend with the least under way, in turns among equals; a fresh one is taken for fuller than it is, one that
    * could not be dialled comes last. With a canary, exactly its share of the clients gets one of its backends, evenly
@@ -104,7 +109,7 @@ class Group {
     let bestIsShunned = true;
     for (let step = 0, at = this.#turn; step < count; step++, at = at + 1 === count ? 0 : at + 1) {
       const backend = this.#backends[at];
-      if (backend === undefined || tried?.has(backend)) continue;
+      if (backend === undefined || backend.carried.gone || tried?.has(backend)) continue;
       const isShunned = backend.isShunned(port);
       const burden = this.#slowStart?.burden(at, backend.underWay) ?? backend.underWay;
       if (isShunned === bestIsShunned ? burden >= least : isShunned) continue;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -229,6 +229,40 @@ test('a process that has ended gets nothing until its container has another', as
   assert.deepEqual(targets(s.kernel), [['b']]);
   await s.route([A, B]);
   assert.deepEqual(targets(s.kernel), [['a', 'b']]);
+});
+
+test('who comes to a door is not led to a process that has ended, also when there is no other', async (t) => {
+  const s = await scene(t);
+  await s.route([A]);
+  const [target] = s.kernel.entries[0]?.targets ?? [];
+  assert.ok(target !== undefined);
+  s.kernel.events?.targetGone(target);
+  const began = performance.now();
+  const client = connect({ host: s.listener.address, port: s.listener.port });
+  client.on('error', () => {});
+  await once(client, 'close');
+  const tookMs = performance.now() - began;
+  assert.ok(tookMs < DEFAULT_LIMITS.connectTimeoutMs / 2, `refused after ${tookMs} ms`);
+});
+
+test('a put does not wait until the kernel is read, and who left counts as held until then', async (t) => {
+  const s = await scene(t);
+  await s.route([A]);
+  const { flows } = s.kernel;
+  let read: () => void = () => {};
+  s.kernel.flows = async () => {
+    await new Promise<void>((resolve) => {
+      read = resolve;
+    });
+    return flows();
+  };
+  await s.route([B]);
+  assert.equal(s.open('a'), 1);
+  assert.deepEqual(s.idle, []);
+  s.kernel.flows = flows;
+  read();
+  await until('it is known that nothing holds it', () => s.idle.includes('a'));
+  assert.equal(s.open('a'), undefined);
 });
 
 test('the next proxy leads by the tables on disk, and still holds what the kernel carries', async (t) => {
