@@ -88,6 +88,8 @@ export interface RecordFile {
 export function recordFile(stateDir: string, project: string, component: string): RecordFile {
   const path = join(stateDir, 'components', project, `${component}.json`);
   let tidy = false;
+  /** Of this process: a clock that is coarse, and the number of a file used again, may hide one of them. */
+  let writes = 0;
   return {
     path,
     lockPath: join(stateDir, 'components', project, `${component}.lock`),
@@ -97,10 +99,11 @@ export function recordFile(stateDir: string, project: string, component: string)
     async read() {
       return parse(path, await readIfThere(path));
     },
-    version: () => versionOf(path),
+    version: async () => `${writes} ${await versionOf(path)}`,
     async write(record) {
       if (!tidy) await removeTemporaries(path);
       tidy = true;
+      writes += 1;
       await writeDurably(path, `${JSON.stringify(record, null, 1)}\n`);
     },
   };
