@@ -33,21 +33,25 @@ export function record(holds: Holds): Holds {
 }
 
 export function fields(shape: Shape): Holds {
-  return (v) => object(v) && hasShape(v as Readonly<Record<string, unknown>>, shape);
+  const has = shaped(shape);
+  return (v) => object(v) && has(v as Readonly<Record<string, unknown>>);
 }
 
 /** undefined for what is missing, damaged, or of another format. */
 export function reader<T>(shape: Shape): (entry: Pick<Entry, 'value'> | undefined) => T | undefined {
+  const has = shaped(shape);
   return (entry) => {
     if (entry === undefined) return undefined;
     const value = parsed(entry.value);
     if (value === undefined || value.format !== FORMAT) return undefined;
-    return hasShape(value, shape) ? (value as T) : undefined;
+    return has(value) ? (value as T) : undefined;
   };
 }
 
-function hasShape(value: Readonly<Record<string, unknown>>, shape: Shape): boolean {
-  return Object.entries(shape).every(([field, holds]) => holds(value[field]));
+/** The shape is taken apart once, and not for each of thousands of values. */
+function shaped(shape: Shape): (value: Readonly<Record<string, unknown>>) => boolean {
+  const all = Object.entries(shape);
+  return (value) => all.every(([field, holds]) => holds(value[field]));
 }
 
 function parsed(json: string): Record<string, unknown> | undefined {
