@@ -2,11 +2,20 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { until } from '../ground/harness.ts';
-import { Endings, type FleetShop, openFleetShop, PROJECT, skipWithoutFleet, WAIT_MS } from './fleet.ts';
+import {
+  type Agent,
+  Endings,
+  type FleetShop,
+  openFleetShop,
+  PROJECT,
+  skipWithoutFleet,
+  WAIT_MS,
+} from './fleet.ts';
 import { hold, letQueue, rolloutOf, untilAnswering } from './fleet-acts.ts';
-import { type Event, exitedWith, jsonLines } from './shop.ts';
+import { KEYS } from './fleet-faults.ts';
+import { type Event, exitedWith, getText, jsonLines } from './shop.ts';
 
 /** Five seconds are promised; a machine that is busy with other things takes longer. */
 const ETCD_DOWN_MS = 15_000;
@@ -23,81 +32,9 @@ describe('the commands on a fleet', { skip: skipWithoutFleet }, () => {
     shop = await openFleetShop(endings, { hosts: ['a', 'b'] });
   });
   after(() => endings.run());
-  afterEach(() => shop.clear());
 
-  test('say what is asked for and how it is, in words and for programs', async () => {
-    await shop.agents();
-    await shop.setConfig('v1');
-    const file = join(shop.first.folder, 'again.json');
-    const stored = await shop.must('getconfig');
-    await writeFile(file, stored);
-    assert.equal(await shop.must('setconfig', file), 'Configuration updated\n');
-    assert.equal(await shop.must('getconfig'), stored);
-
-    const update = await shop.must('update', '--wait', '--note', 'the first');
-    const [, id] = /^Component web -> ([0-9a-f]{12})/m.exec(update) ?? [];
-    assert.match(update, /^Updating the image IDs on components\nComponent web -> /);
-    assert.match(update, /^web: release 1 serves on all 2 hosts$/m);
-    assert.deepEqual(table(await shop.must('list')), [
-      ['COMPONENT', 'STATUS', 'IMAGE ID'],
-      ['web', 'ready', id],
-    ]);
-    const [head, ...hosts] = table(await shop.must('list', '--hosts'));
-    assert.deepEqual(head, ['COMPONENT', 'HOST', 'RELEASE', 'PHASE', 'CONNECTIONS', 'AGE', 'LAST CHECK']);
-    for (const [i, name] of ['a', 'b'].entries()) {
-      const [component, host, release, phase, , age, check] = hosts[i] ?? [];
-      assert.deepEqual([component, host, release, phase], ['web', name, '1', 'serving']);
-      assert.match(age ?? '', /^\d+ s$/);
-      assert.match(check ?? '', /answered 200/);
-    }
-    assert.match(
-      await shop.must('history', '-c', 'web'),
-      new RegExp(`^1 \\* +${id} +gantryd-e2e-fleet:app +\\S+Z +\\S+@a +completed +the first$`, 'm'),
-    );
-    const why = await shop.must('why', '-c', 'web');
-    assert.match(
-      why,
-      /^web is to run release 1 \(gantryd-e2e-fleet:app, [0-9a-f]{12}\), asked for by \S+@a /,
-    );
-    assert.match(why, /^a: serving for \d+ s, release 1 serves, as wanted$/m);
-    for (const look of LOOKS) await isOneDocument(look);
-
-    const stop = await shop.must('stop', '--wait');
-    assert.match(stop, /^Marking components as stopped\nComponent web -> stopped \(release 1 is kept\)$/m);
-    assert.match(stop, /^web: stopped on all 2 hosts$/m);
-    assert.deepEqual(table(await shop.must('list'))[1], ['web', 'stopped', id]);
-    assert.match(await shop.must('kill'), /^Component web -> killed/m);
-    assert.match(await shop.must('rollback', '-c', 'web', '--to', '1'), /^Component web -> release 1$/m);
-  });
-
-  test('tell whose turn it is and what the last check saw, and end with 3 when the time is over', async () => {
-    const agents = await shop.agents();
-    await shop.deploy('v1');
-    await shop.setConfig('v2', NEVER_READY);
-    hold(agents.slice(1));
-    const waiting = shop.gantryd('update', '--wait', '--timeout', '8');
-    await letQueue(shop, agents);
-    let why = '';
-    const isTold = async () => {
-      why = await shop.must('why', '-c', 'web');
-      return [/answered 503/, /\| example app v2 listens/, /this host is next/].every((told) =>
-        told.test(why),
-      );
-    };
-    await until(isTold, { timeoutMs: WAIT_MS, what: 'why to tell of check, log and turn' });
-    assert.match(why, /^The rollout, begun .* ago, is running\.\na has its turn; b is next\.$/m);
-    assert.match(why, /^a: starting for \d+ s, release 1 serves\n {2}release 2 is coming up\n/m);
-    assert.match(why, /^ {2}place 1 in the queue for a turn\n {2}last check: .*503.*starting/m);
-    assert.match(why, /^b: waiting for \d+ s, release 1 serves\n {2}a has its turn, this host is next$/m);
-    const only = await shop.must('why', '-c', 'web', '--host', 'b');
-    assert.doesNotMatch(only, /^a: /m);
-    const over = await waiting;
-    exitedWith(3, over);
-    assert.match(over.stderr, /The time is over\. web: release 2 serves on 0 of 2 hosts/);
-    assert.match(over.stderr, /It goes on\./);
-  });
-
-  test('end with 4 when there is no host, with 2 for what nobody knows', async () => {
+  test('end with 4 when there is no host, with 2 for what nobody knows', async (t) => {
+    t.after(() => shop.clear());
     await shop.setConfig('v1');
     const nobody = await shop.gantryd('update', '--wait');
     exitedWith(4, nobody);
@@ -113,57 +50,172 @@ describe('the commands on a fleet', { skip: skipWithoutFleet }, () => {
     }
   });
 
-  test('may be killed while they follow: the rollout goes on', async () => {
-    await shop.agents();
-    await shop.deploy('v1');
-    await shop.setConfig('v2');
-    const update = shop.begin('update', '--wait');
-    await until(() => update.events().length > 0, { timeoutMs: WAIT_MS, what: 'the update to be asked for' });
-    update.signal('SIGKILL');
-    await update.ended;
-    await untilAnswering(shop, 'v2');
-    const isDone = async () => (await rolloutOf(shop)).state === 'done';
-    await until(isDone, { timeoutMs: WAIT_MS, what: 'the rollout to be done' });
-  });
+  describe('with agents, each as the one before has left it', () => {
+    let agents: readonly Agent[];
+    before(async () => {
+      agents = await shop.agents();
+    });
+    after(() => shop.clear());
 
-  test('list --watch shows every change until it is ended', async () => {
-    await shop.agents();
-    const phases = (event: Event) =>
-      ((event.hosts ?? []) as { host: string; phase: string }[]).map((h) => `${h.host} ${h.phase}`).join();
-    await shop.setConfig('v1');
-    const watch = shop.begin('list', '--watch', '--hosts');
-    const shows = async (wanted: string) => {
-      const isShown = () => watch.events().some((event) => phases(event) === wanted);
-      await until(isShown, { timeoutMs: WAIT_MS, what: `list to show ${wanted}` });
-    };
-    await shows('a idle,b idle');
-    await shop.must('update');
-    await shows('a serving,b serving');
-    await shop.must('stop');
-    await shows('a stopped,b stopped');
-    watch.signal('SIGINT');
-    exitedWith(0, await watch.ended);
-  });
-
-  test('end with a clear message while etcd is away', async () => {
-    await shop.agents();
-    await shop.deploy('v1');
-    await shop.etcd.kill();
-    const file = join(shop.first.folder, 'shop.json');
-    const asks = ['update', 'rollback', 'stop', 'rollout pause', `setconfig ${file}`];
-    for (const action of [...LOOKS, 'list --watch', ...asks]) {
-      const startedAt = performance.now();
-      const result = await programs(action);
-      const took = performance.now() - startedAt;
-      exitedWith(1, result);
-      const { kind, code, retryable } = lastLine(result.stdout);
-      assert.deepEqual([kind, code, retryable], ['error', 'cluster-unreachable', true], action);
-      assert.ok(took < ETCD_DOWN_MS, `${action} took ${took} ms`);
+    /** The release that the next update makes. */
+    async function next(): Promise<number> {
+      return (await shop.values(KEYS.releases('web').from)).length + 1;
     }
-    const told = await shop.gantryd('list');
-    assert.match(told.stderr, /^Error: .*etcd/);
-    await shop.etcd.start();
-    await untilAnswering(shop, 'v1');
+
+    test('list --watch shows every change until it is ended', async () => {
+      const phases = (event: Event) =>
+        ((event.hosts ?? []) as { host: string; phase: string }[]).map((h) => `${h.host} ${h.phase}`).join();
+      await shop.setConfig('v1');
+      const watch = shop.begin('list', '--watch', '--hosts');
+      const shows = async (wanted: string) => {
+        const isShown = () => watch.events().some((event) => phases(event) === wanted);
+        await until(isShown, { timeoutMs: WAIT_MS, what: `list to show ${wanted}` });
+      };
+      await shows('a idle,b idle');
+      await shop.must('update');
+      await shows('a serving,b serving');
+      await shop.must('stop');
+      await shows('a stopped,b stopped');
+      watch.signal('SIGINT');
+      exitedWith(0, await watch.ended);
+    });
+
+    test('say what is asked for and how it is, in words and for programs', async () => {
+      const release = await next();
+      await shop.setConfig('v1');
+      const file = join(shop.first.folder, 'again.json');
+      const stored = await shop.must('getconfig');
+      await writeFile(file, stored);
+      assert.equal(await shop.must('setconfig', file), 'Configuration updated\n');
+      assert.equal(await shop.must('getconfig'), stored);
+
+      const update = await shop.must('update', '--wait', '--note', 'the first');
+      const [, id] = /^Component web -> ([0-9a-f]{12})/m.exec(update) ?? [];
+      assert.match(update, /^Updating the image IDs on components\nComponent web -> /);
+      assert.match(update, new RegExp(`^web: release ${release} serves on all 2 hosts$`, 'm'));
+      assert.deepEqual(table(await shop.must('list')), [
+        ['COMPONENT', 'STATUS', 'IMAGE ID'],
+        ['web', 'ready', id],
+      ]);
+      const [head, ...hosts] = table(await shop.must('list', '--hosts'));
+      assert.deepEqual(head, ['COMPONENT', 'HOST', 'RELEASE', 'PHASE', 'CONNECTIONS', 'AGE', 'LAST CHECK']);
+      for (const [i, name] of ['a', 'b'].entries()) {
+        const [component, host, number, phase, , age, check] = hosts[i] ?? [];
+        assert.deepEqual([component, host, number, phase], ['web', name, `${release}`, 'serving']);
+        assert.match(age ?? '', /^\d+ s$/);
+        assert.match(check ?? '', /answered 200/);
+      }
+      assert.match(
+        await shop.must('history', '-c', 'web'),
+        new RegExp(
+          `^${release} \\* +${id} +gantryd-e2e-fleet:app +\\S+Z +\\S+@a +completed +the first$`,
+          'm',
+        ),
+      );
+      const why = await shop.must('why', '-c', 'web');
+      assert.match(
+        why,
+        new RegExp(
+          `^web is to run release ${release} \\(gantryd-e2e-fleet:app, [0-9a-f]{12}\\), asked for by \\S+@a `,
+        ),
+      );
+      assert.match(why, new RegExp(`^a: serving for \\d+ s, release ${release} serves, as wanted$`, 'm'));
+      for (const look of LOOKS) await isOneDocument(look);
+
+      const stop = await shop.must('stop', '--wait');
+      assert.match(
+        stop,
+        new RegExp(
+          `^Marking components as stopped\nComponent web -> stopped \\(release ${release} is kept\\)$`,
+          'm',
+        ),
+      );
+      assert.match(stop, /^web: stopped on all 2 hosts$/m);
+      assert.deepEqual(table(await shop.must('list'))[1], ['web', 'stopped', id]);
+      assert.match(await shop.must('kill'), /^Component web -> killed/m);
+      const back = await shop.must('rollback', '-c', 'web', '--to', `${release}`);
+      assert.match(back, new RegExp(`^Component web -> release ${release}$`, 'm'));
+    });
+
+    test('may be killed while they follow: the rollout goes on', async () => {
+      await shop.deploy('v1');
+      await shop.setConfig('v2');
+      const update = shop.begin('update', '--wait');
+      await until(() => update.events().length > 0, {
+        timeoutMs: WAIT_MS,
+        what: 'the update to be asked for',
+      });
+      update.signal('SIGKILL');
+      await update.ended;
+      await untilAnswering(shop, 'v2');
+      const isDone = async () => (await rolloutOf(shop)).state === 'done';
+      await until(isDone, { timeoutMs: WAIT_MS, what: 'the rollout to be done' });
+    });
+
+    test('tell whose turn it is and what the last check saw, and end with 3 when the time is over', async () => {
+      await shop.deploy('v1');
+      const release = await next();
+      const now = release - 1;
+      await shop.setConfig('v2', NEVER_READY);
+      hold(agents.slice(1));
+      const waiting = shop.gantryd('update', '--wait', '--timeout', '8');
+      await letQueue(shop, agents);
+      let why = '';
+      const isTold = async () => {
+        why = await shop.must('why', '-c', 'web');
+        return [/answered 503/, /\| example app v2 listens/, /this host is next/].every((told) =>
+          told.test(why),
+        );
+      };
+      await until(isTold, { timeoutMs: WAIT_MS, what: 'why to tell of check, log and turn' });
+      assert.match(why, /^The rollout, begun .* ago, is running\.\na has its turn; b is next\.$/m);
+      assert.match(
+        why,
+        new RegExp(
+          `^a: starting for \\d+ s, release ${now} serves\n {2}release ${release} is coming up\n`,
+          'm',
+        ),
+      );
+      assert.match(why, /^ {2}place 1 in the queue for a turn\n {2}last check: .*503.*starting/m);
+      assert.match(
+        why,
+        new RegExp(
+          `^b: waiting for \\d+ s, release ${now} serves\n {2}a has its turn, this host is next$`,
+          'm',
+        ),
+      );
+      const only = await shop.must('why', '-c', 'web', '--host', 'b');
+      assert.doesNotMatch(only, /^a: /m);
+      const over = await waiting;
+      exitedWith(3, over);
+      assert.match(
+        over.stderr,
+        new RegExp(`The time is over\\. web: release ${release} serves on 0 of 2 hosts`),
+      );
+      assert.match(over.stderr, /It goes on\./);
+    });
+
+    test('end with a clear message while etcd is away', async () => {
+      const [serving = ''] = await Promise.all(
+        shop.hosts.map((host) => getText(shop.http(host), '/version')),
+      );
+      await shop.etcd.kill();
+      const file = join(shop.first.folder, 'shop.json');
+      const asks = ['update', 'rollback', 'stop', 'rollout pause', `setconfig ${file}`];
+      for (const action of [...LOOKS, 'list --watch', ...asks]) {
+        const startedAt = performance.now();
+        const result = await programs(action);
+        const took = performance.now() - startedAt;
+        exitedWith(1, result);
+        const { kind, code, retryable } = lastLine(result.stdout);
+        assert.deepEqual([kind, code, retryable], ['error', 'cluster-unreachable', true], action);
+        assert.ok(took < ETCD_DOWN_MS, `${action} took ${took} ms`);
+      }
+      const told = await shop.gantryd('list');
+      assert.match(told.stderr, /^Error: .*etcd/);
+      await shop.etcd.start();
+      await untilAnswering(shop, serving);
+    });
   });
 
   async function isOneDocument(action: string): Promise<void> {
