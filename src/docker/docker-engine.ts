@@ -200,9 +200,8 @@ export class DockerEngine implements Engine {
   async pid(id: string): Promise<number | undefined> {
     const info = await this.#inspect(id);
     const pid = info?.State.Pid ?? 0;
-    if (info === undefined || pid <= 0) return undefined;
-    // Where no cgroup tells whose a process is, its number has to do.
-    return (await processHere(pid, info.Id)) ?? pid;
+    // It may have ended before the engine knows; then its number may be somebody else's.
+    return info === undefined || pid <= 0 ? undefined : processHere(pid, info.Id);
   }
 
   async logs(id: string, lines: number): Promise<readonly string[]> {
