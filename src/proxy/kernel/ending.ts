@@ -47,7 +47,11 @@ async function forgetFlows(flows: readonly SeenFlow[]): Promise<number> {
   return forgotten;
 }
 
-/** All that is led to one target, whoever the client is. Throws GantryError proxy-failed. */
+/**
+ * Whatever asks a target that has just died and was not answered, whoever the client is. Not what is open: the reset that
+ * a dying process leaves to its clients may still be on its way, and only finds them by the entry. Throws GantryError
+ * proxy-failed.
+ */
 export function forgetTarget(target: { protocol: string; host: string; port: number }): Promise<number> {
   const { protocol, host, port } = target;
   const marked = ['--mark', `${MARK}/${MARK}`];
@@ -55,6 +59,7 @@ export function forgetTarget(target: { protocol: string; host: string; port: num
     ...familyOption(host),
     '-p',
     protocol,
+    ...(protocol === 'tcp' ? ['--state', 'SYN_SENT'] : []),
     '--reply-src',
     host,
     '--reply-port-src',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { KernelEntry, KernelTarget } from '../../../src/proxy/kernel/plane.ts';
 import { until } from '../ground.ts';
-import { BRIDGE, type Container, HOST, Host, SERVICE } from './ground.ts';
+import { Actor, BRIDGE, type Container, HOST, Host, SERVICE } from './ground.ts';
 
 const PORT = 7000;
 let host: Host;
@@ -194,6 +194,18 @@ test('a container that is killed gets no new connections, and its place goes to 
   await apply(entry([doomed.target, one.target]));
   for (let i = 0; i < 10; i++)
     assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one', 'asked for again');
+});
+
+test('what a dying container says last still reaches its clients', async () => {
+  const [dying, first] = [await host.container('dying'), await Actor.start()];
+  await apply(entry([{ ...dying.target, pid: first.pid }]));
+  assert.equal(await host.remote.do('hold', 9, HOST.ip4, PORT), 'dying');
+  await host.keeper.do('events');
+  await first.kill();
+  await told('gone dying');
+  await apply(entry([one.target]));
+  await dying.actor.kill();
+  assert.match(await host.remote.do('ended', 9), /closed|ECONNRESET/);
 });
 
 test('what is not an address is refused, and what was in force stays', async () => {
