@@ -3,7 +3,7 @@
  * never changes: that of the proxy on its own host.
  */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LABELS } from '../../src/docker/spec.ts';
 import { dockerCall, type ObservedContainer } from '../ground/docker.ts';
@@ -55,7 +55,7 @@ describe('links across hosts', { skip: skipWithoutFleet }, () => {
   let a: Host;
   let b: Host;
   let c: Host;
-  let agents: Map<string, Agent>;
+  const agents = new Map<string, Agent>();
   before(async () => {
     shop = await openFleetShop(endings);
     a = shop.fleet.host('a');
@@ -63,90 +63,92 @@ describe('links across hosts', { skip: skipWithoutFleet }, () => {
     c = shop.fleet.host('c');
   });
   after(() => endings.run());
-  beforeEach(() => {
-    agents = new Map();
-  });
-  afterEach(() => shop.clear());
 
-  test('reach an exporter on another host, through every update of it', async (t) => {
-    await opened({ a: ['db'], b: ['web'], c: ['web'] });
-    const serving = await dbOn(a);
-    for (const host of [b, c]) {
-      const { DB_CLINK: url = '', ...others } = await links(host);
-      const { protocol, hostname, port } = new URL(url);
-      const own = await gatewayOf(host, await shop.containers(host));
-      assert.deepEqual([protocol, hostname], ['http:', own], 'the proxy of its own host');
-      assert.equal(others.DB_CLINK_8080_HTTP_PORT, port);
-      assert.match(others.LINES_CLINK ?? '', new RegExp(`^tcp://${hostname}:\\d+$`));
-      assert.deepEqual(await ask(host, 'DB'), { version: 'd1', hostname: serving });
-      assert.deepEqual(await ask(host, 'LINES'), { version: 'd1' });
-    }
-    const before = await consumers();
-    const asking = [b, c].map((host) => askAlways(t, host));
-    for (const version of ['d2', 'd3']) {
-      await shop.setConfig('w1', WEB, [db(version)]);
-      await shop.must('update', '--wait', '-c', 'db');
-      for (const host of [b, c])
-        for (const link of ['DB', 'LINES']) assert.equal((await ask(host, link)).version, version);
-    }
-    for (const each of asking) await each.lostNothing();
-    assert.deepEqual(await consumers(), before);
-  });
+  describe('to one exporter, each as the one before has left them', () => {
+    before(() => opened({ a: ['db'], b: ['web'], c: ['web'] }));
+    after(() => shop.clear());
 
-  test('prefer the containers of their own host, and follow an exporter that moves', async (t) => {
-    await opened({ a: ['db'], b: ['web'], c: ['web'] }, '--stop-on-exit');
-    const before = await consumers();
-    const asking = [b, c].map((host) => askAlways(t, host));
-    await restarted(c, ['web', 'db']);
-    await untilOn(shop, c, 'serves', (s) => s.phase === 'serving', 'db');
-    const [onA, onC] = [await dbOn(a), await dbOn(c)];
-    await answeredBy(c, [onC]);
-    await answeredBy(b, [onA, onC]);
+    test('reach an exporter on another host, through every update of it', async (t) => {
+      const serving = await dbOn(a);
+      for (const host of [b, c]) {
+        const { DB_CLINK: url = '', ...others } = await links(host);
+        const { protocol, hostname, port } = new URL(url);
+        const own = await gatewayOf(host, await shop.containers(host));
+        assert.deepEqual([protocol, hostname], ['http:', own], 'the proxy of its own host');
+        assert.equal(others.DB_CLINK_8080_HTTP_PORT, port);
+        assert.match(others.LINES_CLINK ?? '', new RegExp(`^tcp://${hostname}:\\d+$`));
+        assert.deepEqual(await ask(host, 'DB'), { version: 'd1', hostname: serving });
+        assert.deepEqual(await ask(host, 'LINES'), { version: 'd1' });
+      }
+      const before = await consumers();
+      const asking = [b, c].map((host) => askAlways(t, host));
+      for (const version of ['d2', 'd3']) {
+        await shop.setConfig('w1', WEB, [db(version)]);
+        await shop.must('update', '--wait', '-c', 'db');
+        for (const host of [b, c])
+          for (const link of ['DB', 'LINES']) assert.equal((await ask(host, link)).version, version);
+      }
+      for (const each of asking) await each.lostNothing();
+      assert.deepEqual(await consumers(), before);
+    });
 
-    await ends(a, 'SIGTERM');
-    assert.deepEqual(await shop.containers(a, 'db'), [], 'the exporter has left');
-    await answeredBy(b, [onC]);
-    for (const each of asking) await each.lostNothing();
-    assert.deepEqual(await consumers(), before, 'no consumer was replaced');
-  });
+    test('come back after the proxy of a consumer was killed', async () => {
+      const before = [await links(b), await consumers()];
+      // Not the one that waits to bring it back.
+      const proxies = processesOf(b.stateDir).filter(({ command }) => /^\S*node .*proxy/.test(command));
+      assert.equal(proxies.length, 1, JSON.stringify(proxies));
+      for (const { pid } of proxies) process.kill(pid, 'SIGKILL');
+      await answeredBy(b, [await dbOn(a)]);
+      assert.deepEqual([await links(b), await consumers()], before);
+    });
 
-  test('work on while the agent of the exporter is away for longer than its lease', async (t) => {
-    await opened({ a: ['db'], b: ['web'], c: ['web'] });
-    const asking = [b, c].map((host) => askAlways(t, host));
-    const onA = await dbOn(a);
-    await ends(a, 'SIGKILL');
-    await expireKeys(shop, a, 'db');
-    await untilOffered([]);
-    await answeredBy(b, [onA]);
-    await restarted(c, ['web']);
-    await answeredBy(c, [onA]);
-    for (const each of asking) await each.lostNothing();
+    test('work on while the agent of the exporter is away for longer than its lease', async (t) => {
+      const asking = [b, c].map((host) => askAlways(t, host));
+      const onA = await dbOn(a);
+      await ends(a, 'SIGKILL');
+      await expireKeys(shop, a, 'db');
+      await untilOffered([]);
+      await answeredBy(b, [onA]);
+      await restarted(c, ['web']);
+      await answeredBy(c, [onA]);
+      for (const each of asking) await each.lostNothing();
+    });
   });
 
-  test('go to another exporter when the host of one dies', async () => {
-    await opened({ a: ['db'], b: ['web'], c: ['db'] });
-    const onC = await dbOn(c);
-    await answeredBy(b, [await dbOn(a), onC]);
-    const before = await consumers();
-    await a.kill();
-    // By a dial that fails in the end: the other one is still offered.
-    const isThere = async () => (await ask(b, 'DB')).hostname === onC;
-    await until(isThere, { timeoutMs: WAIT_MS, what: 'an answer from the one that is left' });
-    await expireKeys(shop, a, 'db');
-    await untilOffered(['c']);
-    await answeredBy(b, [onC]);
-    assert.deepEqual(await consumers(), before);
-  });
+  describe('to exporters that change', () => {
+    afterEach(() => shop.clear());
 
-  test('come back after the proxy of a consumer was killed', async () => {
-    await opened({ a: ['db'], b: ['web'], c: ['web'] });
-    const before = [await links(b), await consumers()];
-    // Not the one that waits to bring it back.
-    const proxies = processesOf(b.stateDir).filter(({ command }) => /^\S*node .*proxy/.test(command));
-    assert.equal(proxies.length, 1, JSON.stringify(proxies));
-    for (const { pid } of proxies) process.kill(pid, 'SIGKILL');
-    await answeredBy(b, [await dbOn(a)]);
-    assert.deepEqual([await links(b), await consumers()], before);
+    test('prefer the containers of their own host, and follow an exporter that moves', async (t) => {
+      await opened({ a: ['db'], b: ['web'], c: ['web'] }, '--stop-on-exit');
+      const before = await consumers();
+      const asking = [b, c].map((host) => askAlways(t, host));
+      await restarted(c, ['web', 'db']);
+      await untilOn(shop, c, 'serves', (s) => s.phase === 'serving', 'db');
+      const [onA, onC] = [await dbOn(a), await dbOn(c)];
+      await answeredBy(c, [onC]);
+      await answeredBy(b, [onA, onC]);
+
+      await ends(a, 'SIGTERM');
+      assert.deepEqual(await shop.containers(a, 'db'), [], 'the exporter has left');
+      await answeredBy(b, [onC]);
+      for (const each of asking) await each.lostNothing();
+      assert.deepEqual(await consumers(), before, 'no consumer was replaced');
+    });
+
+    test('go to another exporter when the host of one dies', async () => {
+      await opened({ a: ['db'], b: ['web'], c: ['db'] });
+      const onC = await dbOn(c);
+      await answeredBy(b, [await dbOn(a), onC]);
+      const before = await consumers();
+      await a.kill();
+      // By a dial that fails in the end: the other one is still offered.
+      const isThere = async () => (await ask(b, 'DB')).hostname === onC;
+      await until(isThere, { timeoutMs: WAIT_MS, what: 'an answer from the one that is left' });
+      await expireKeys(shop, a, 'db');
+      await untilOffered(['c']);
+      await answeredBy(b, [onC]);
+      assert.deepEqual(await consumers(), before);
+    });
   });
 
   /** Starts the agents of hosts with their components, and deploys all. */
@@ -178,10 +180,13 @@ describe('links across hosts', { skip: skipWithoutFleet }, () => {
     await until(is, { timeoutMs: WAIT_MS, what: `the link to be offered by [${hosts}]` });
   }
 
+  /** Once what was before it is gone. */
   async function dbOn(host: Host): Promise<string> {
-    const [only, ...more] = (await shop.containers(host, 'db')).filter((c) => c.state === 'running');
-    assert.ok(only !== undefined && more.length === 0, `one container of db on ${host.name}`);
-    return only.id.slice(0, 12);
+    const only = async () => {
+      const [first, ...more] = (await shop.containers(host, 'db')).filter((c) => c.state === 'running');
+      return more.length === 0 ? first?.id.slice(0, 12) : undefined;
+    };
+    return until(only, { timeoutMs: WAIT_MS, what: `one container of db on ${host.name}` });
   }
 
   /** All containers of `web`, on all hosts that are up. */
