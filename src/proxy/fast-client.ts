@@ -11,6 +11,8 @@ import { MessageParser } from './llhttp.ts';
 
 /** A head in more pieces than this is a slow client's: not worth being parsed again with each piece. */
 const MAX_HEAD_PIECES = 4;
+/** Read of requests sent ahead: who is not read from cannot be seen to leave. */
+const MOST_AHEAD_BYTES = 64 * 1024;
 
 export interface FastTerms {
   readonly headersTimeoutMs: number;
@@ -92,7 +94,7 @@ export class FastClient {
   }
 
   goOn(): void {
-    this.socket.resume();
+    if (!this.#isAheadFull) this.socket.resume();
   }
 
   /** Called by the exchange, once: the next request may come. */
@@ -102,7 +104,7 @@ export class FastClient {
     const ahead = this.#ahead;
     this.#ahead = undefined;
     if (ahead !== undefined) this.#read(ahead);
-    if (this.#ahead === undefined && this.socket.isPaused()) this.socket.resume();
+    if (this.socket.isPaused()) this.goOn();
   }
 
   #read(given: Buffer): void {
@@ -140,7 +142,11 @@ export class FastClient {
 
   #keepAhead(bytes: Buffer): void {
     this.#ahead = this.#ahead === undefined ? bytes : Buffer.concat([this.#ahead, bytes]);
-    this.socket.pause();
+    if (this.#isAheadFull) this.socket.pause();
+  }
+
+  get #isAheadFull(): boolean {
+    return this.#ahead !== undefined && this.#ahead.length >= MOST_AHEAD_BYTES;
   }
 
   /** Time runs from the first piece. */

@@ -21,6 +21,9 @@ import { Upstream, type UpstreamUser } from './upstream.ts';
 
 /** Kept shorter than the backend says, for the time a request is on its way. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
+/** Reads of a request's body while there is nobody to send it to: who is not read from cannot be seen to leave. */
+const MOST_EARLY_PARTS = 8;
+const FIRST_INTERIM = 100;
 const FIRST_FINAL = 200;
 const SWITCHING_PROTOCOLS = 101;
 
@@ -125,8 +128,8 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
   #send(part: Framed): void {
     if (part.length === 0) return;
     if (this.#hold === undefined) {
-      this.#early.push(part);
-      return void this.#client.holdBack();
+      if (this.#early.push(part) >= MOST_EARLY_PARTS) this.#client.holdBack();
+      return;
     }
     const socket = this.#upstream?.socket;
     if (socket?.writable === true && !writeFramed(socket, part)) this.#client.holdBack();
@@ -140,7 +143,7 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
 
   /** The backend takes more of the request. */
   drained(): void {
-    if (!this.#uploaded) this.#client.goOn();
+    this.#client.goOn();
   }
 
   /** The client takes more of the answer. */
@@ -155,12 +158,12 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
       if (parser === undefined || this.#whole) return this.#unexpected();
       parser.execute(bytes);
       if (parser.failed) return this.#broken();
-      if (parser.head === undefined) return true;
+      if (parser.head === undefined) break;
       if (parser.head.status >= FIRST_FINAL) return this.#relay(parser, parser.head, owned);
       bytes = parser.rest;
       if (!this.#relayInterim(parser, parser.head)) return this.#broken();
     }
-    return true;
+    return !this.#client.socket.writableNeedDrain;
   }
 
   /** An interim answer has no body, and another one after it. */
@@ -168,7 +171,7 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
     const text = interimText(head);
     if (text !== '') this.#client.write(text);
     if (parser.done) parser.next();
-    return head.status !== SWITCHING_PROTOCOLS;
+    return head.status >= FIRST_INTERIM && head.status !== SWITCHING_PROTOCOLS;
   }
 
   /** false: the client takes no more for now. */

@@ -16,7 +16,7 @@ import type { Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import util from 'node:util';
 import type HttpProxy from 'http-proxy';
-import { hasBody, requestTarget, responseHeaders } from './headers.ts';
+import { hasBody, passedTrailers, requestTarget, responseHeaders } from './headers.ts';
 
 export const MAX_HEADER_BYTES = 64 * 1024;
 
@@ -122,7 +122,7 @@ export function relay(from: IncomingMessage, res: ServerResponse, close: boolean
   res.writeHead(from.statusCode ?? 502, from.statusMessage ?? '', responseHeaders(from, close));
   // Registered before the pipe's own listener, which ends the response.
   from.once('end', () => {
-    if (from.rawTrailers.length > 0) res.addTrailers(from.trailers);
+    if (from.rawTrailers.length > 0) res.addTrailers(passedTrailers(from.trailers));
   });
   from.pipe(res);
   process.nextTick(flushIfQuiet, from, res);
@@ -158,7 +158,7 @@ function createHardenedProxy(): HttpProxy {
 function sendTrailers(req: IncomingMessage, upstream: ClientRequest): void {
   if (req.headers.trailer === undefined) return;
   req.once('end', () => {
-    if (req.rawTrailers.length > 0 && !upstream.destroyed) upstream.addTrailers(req.trailers);
+    if (req.rawTrailers.length > 0 && !upstream.destroyed) upstream.addTrailers(passedTrailers(req.trailers));
   });
 }
 

@@ -109,6 +109,17 @@ export function isResponseDropped(
   return RESPONSE_DROPPED.has(name) || (listed?.has(name) ?? false);
 }
 
+/** Not what only a head may say (RFC 9110, section 6.5.1): somebody behind us may take them for parts of one. */
+export function isTrailer(name: string): boolean {
+  const lower = name.toLowerCase();
+  return !REQUEST_DROPPED.has(lower) && !FRAMING.has(lower);
+}
+
+/** Those of them that go along, in Node's form. */
+export function passedTrailers(trailers: NodeJS.Dict<string>): NodeJS.Dict<string> {
+  return Object.fromEntries(Object.entries(trailers).filter(([name]) => isTrailer(name)));
+}
+
 export function connectionListed(connection: string | undefined): Set<string> | undefined {
   if (connection === undefined || /^(keep-alive|close)$/i.test(connection)) return undefined;
   return new Set(connection.split(',').map((name) => name.trim().toLowerCase()));

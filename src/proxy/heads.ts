@@ -5,6 +5,7 @@
 import {
   connectionListed,
   isResponseDropped,
+  isTrailer,
   keepAliveMs,
   plainAddress,
   REQUEST_DROPPED,
@@ -152,7 +153,8 @@ export function interimText({ status, fields }: MessageHead): string {
 
 export function trailerText(trailers: readonly string[]): string {
   let text = '';
-  for (let at = 0; at + 1 < trailers.length; at += 2) text += `${trailers[at]}: ${trailers[at + 1]}\r\n`;
+  for (let at = 0; at + 1 < trailers.length; at += 2)
+    if (isTrailer(trailers[at] ?? '')) text += `${trailers[at]}: ${trailers[at + 1]}\r\n`;
   return text;
 }
 
