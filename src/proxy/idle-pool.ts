@@ -115,6 +115,8 @@ export class RestingSocket implements Restful {
 
 const IDLE_EVENTS = ['data', 'end', 'error', 'close'] as const;
 
+/** What was sent is taken (a server may answer before it has read all), and nothing is there that nobody asked for. */
 function isUsable(socket: Socket): boolean {
-  return !socket.destroyed && socket.writable && socket.readable && socket.readableLength === 0;
+  const { destroyed, writable, readable, writableLength, readableLength } = socket;
+  return !destroyed && writable && readable && writableLength === 0 && readableLength === 0;
 }
