@@ -128,7 +128,7 @@ export function steps(input: StepsInput): Steps {
       const { kind, generation: its } = wanted.rollout?.value ?? {};
       const returns = kind === 'rollback' && its === generation;
       preparing.start(releaseIn(wanted), { generation, attempt: attemptOf(wanted), returns });
-      return RESTS_MS;
+      return 0; // so that what it waits for is told
     },
 
     async queue(_, { wanted, here }) {
