@@ -15,6 +15,9 @@ import { start } from './processes.ts';
 
 const START_MS = 20_000;
 const ASK_MS = 1_000;
+const MOVE_MS = 20_000;
+/** What engines push; https://distribution.github.io/distribution/spec/manifest-v2-2/ */
+const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 const CONTENT_BYTES = 3 * 1024 * 1024;
 
 export interface User {
@@ -32,6 +35,8 @@ export interface RegistryPlace {
 export interface Registry {
   /** `host:port` */
   readonly address: string;
+  /** The folder with all it holds, which another one may serve as well. */
+  readonly data: string;
   /**
    * Makes an image `address/name:tag`, pushes it and takes it away from the engine; answers its id. `t` removes
    * what was pulled of it: open what makes containers of it first, for it is taken down first.
@@ -52,13 +57,19 @@ export const skipWithoutRegistry: string | false =
     ? `not installed: ${missing.join(', ')} (docker-registry, apache2-utils)`
     : skipWithoutEngine;
 
-/** With `user`, nobody else is let in. Without a `place`, on the loopback. */
-export async function registry(t: Cleanup, user?: User, place = loopback()): Promise<Registry> {
+/** With `user`, nobody else is let in. Without a `place`, on the loopback; without `shared`, with data of its own. */
+export async function registry(
+  t: Cleanup,
+  user?: User,
+  place = loopback(),
+  shared?: string,
+): Promise<Registry> {
   const folder = await tempFolder(t);
+  const data = shared ?? join(folder, 'data');
   const { docker, prefix } = place;
   const address = `${place.address}:${await freePort()}`;
   const file = join(folder, 'registry.yml');
-  await writeFile(file, await settings(folder, address, user));
+  await writeFile(file, await settings({ folder, data, address, user }));
   const [program = '', ...args] = [...prefix, 'docker-registry', 'serve', file];
   const server = start(t, program, args);
   const what = `a registry at ${address}`;
@@ -67,6 +78,7 @@ export async function registry(t: Cleanup, user?: User, place = loopback()): Pro
   });
   return {
     address,
+    data,
     async publish(t, name, tag) {
       const id = await makeImage(docker, `${address}/${name}`, tag);
       t.after(() => removeImage(docker, id));
@@ -105,11 +117,18 @@ function loopback(): RegistryPlace {
   return { address: '127.0.0.1', prefix: [], docker: engineAddress() };
 }
 
-async function settings(folder: string, address: string, user: User | undefined): Promise<string> {
+interface Settings {
+  readonly folder: string;
+  readonly data: string;
+  readonly address: string;
+  readonly user: User | undefined;
+}
+
+async function settings({ folder, data, address, user }: Settings): Promise<string> {
   const lines = [
     'version: 0.1',
     'log: {level: error}',
-    `storage: {filesystem: {rootdirectory: ${join(folder, 'data')}}}`,
+    `storage: {filesystem: {rootdirectory: ${data}}}`,
     `http: {addr: "${address}"}`,
   ];
   if (user !== undefined) {
@@ -153,6 +172,17 @@ export async function withOwnLayer(docker: string, base: string, repo: string, t
 export async function push(docker: string, repo: string, tag: string, user?: User): Promise<void> {
   const auth = Buffer.from(JSON.stringify(user ?? {})).toString('base64url');
   await succeeds(docker, 'POST', `/images/${repo}/push?tag=${tag}`, undefined, { 'x-registry-auth': auth });
+}
+
+/** Gives a tag to the image of another one of its repository, as somebody else's push does. */
+export async function moveTag(address: string, name: string, from: string, to: string): Promise<void> {
+  const at = (tag: string) => `http://${address}/v2/${name}/manifests/${tag}`;
+  const signal = AbortSignal.timeout(MOVE_MS);
+  const found = await fetch(at(from), { headers: { accept: MANIFEST }, signal });
+  assert.equal(found.status, 200, from);
+  const body = await found.text();
+  const put = { method: 'PUT', headers: { 'content-type': MANIFEST }, body, signal };
+  assert.equal((await fetch(at(to), put)).status, 201, to);
 }
 
 /** Also the engine's answers that begin as a success and end with an error. */
