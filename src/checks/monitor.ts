@@ -129,8 +129,9 @@ export class Monitor {
   /** From the beginning of one probe to that of the next. */
   #periodMs(check: Check, round: number): number {
     if (this.#options.ramp) return Math.min(RAMP_START_MS * 2 ** round, check.intervalMs);
-    const period = check.intervalMs * (1 + JITTER * (2 * Math.random() - 1));
     const apart = check.intervalMs / MOMENTS;
+    const [least, most] = [check.intervalMs * (1 - JITTER) + apart, check.intervalMs * (1 + JITTER)];
+    const period = least + Math.random() * (most - least);
     return period - ((this.#clock.now() + period) % apart);
   }
 
