@@ -144,7 +144,8 @@ export class Elders {
   }
 
   get older(): OlderGeneration[] {
-    return this.#elders.filter(({ role }) => role === 'older').map((elder) => elder.describe());
+    const older = this.#elders.filter(({ role }) => role === 'older').map((elder) => elder.describe());
+    return older.sort((a, b) => a.startedAt.localeCompare(b.startedAt));
   }
 
   get workers(): WorkerReport[] {
