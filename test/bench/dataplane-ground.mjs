@@ -22,6 +22,8 @@ export const ECHO_PORT = 8081;
 /** Of this host, as the other machine sees it. */
 export const HOST = '198.51.100.1';
 const MACHINE = '198.51.100.2';
+/** As Docker does: a bridge without an address of its own takes another one when a container goes. */
+const BRIDGE_MAC = '02:42:ac:1f:00:01';
 const BRIDGE = 'br-bench';
 const GATEWAY = '172.30.0.1';
 /** Of containers; a second address and so on of one of them is outside the range of first ones. */
@@ -83,7 +85,11 @@ class Ground {
   /** Also when an earlier section has had one in the same namespace. */
   async open() {
     spawnSync('ip', ['link', 'delete', BRIDGE]);
-    ip(`link add ${BRIDGE} type bridge`, `link set ${BRIDGE} up`, `address add ${GATEWAY}/16 dev ${BRIDGE}`);
+    ip(
+      `link add ${BRIDGE} address ${BRIDGE_MAC} type bridge`,
+      `link set ${BRIDGE} up`,
+      `address add ${GATEWAY}/16 dev ${BRIDGE}`,
+    );
     this.#ends.after(() => void spawnSync('ip', ['link', 'delete', BRIDGE]));
     await writeFile('/proc/sys/net/ipv4/ip_forward', '1');
     this.#machine = await this.#network('machine', ['sleep', 'infinity']);

@@ -13,6 +13,8 @@ import type { Deeds } from './actor.ts';
 
 const ACTOR = fileURLToPath(new URL('./actor.js', import.meta.url));
 export const BRIDGE = 'br-shop';
+/** As with Docker: a bridge without an address of its own may take another when a container goes. */
+const BRIDGE_MAC = '02:42:ac:1f:00:01';
 export const HOST = { ip4: '198.51.100.1', ip6: 'fd00:51::1' };
 export const SERVICE = 8080;
 
@@ -106,7 +108,7 @@ export class Host {
     const [local, remote] = await Promise.all([Actor.start(), Actor.start()]);
     await batch(local, [
       'link set lo up',
-      `link add ${BRIDGE} type bridge`,
+      `link add ${BRIDGE} address ${BRIDGE_MAC} type bridge`,
       `link set ${BRIDGE} up`,
       `address add 172.30.0.1/24 dev ${BRIDGE}`,
       `address add fd00:30::1/64 dev ${BRIDGE} nodad`,
