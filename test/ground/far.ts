@@ -3,7 +3,8 @@
  * way for it than for clients on the host.
  */
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { type Cleanup, until } from './harness.ts';
 import { type Running, start } from './processes.ts';
@@ -23,21 +24,29 @@ const FAR_CLIENT = `
 /** For the `skip` option of tests that need the kernel plane, or a far host. */
 export const skipWithoutKernel: string | false = withoutKernel();
 
-/** A host of its own, behind a wire: a network namespace. */
+/** A host of its own, behind a wire: a network namespace, which goes with this process, however that ends. */
 export async function farHost(t: Cleanup) {
   const name = `gantryd${Math.random().toString(36).slice(2, 7)}`;
   const [here, there] = ['198.18.77.1', '198.18.77.2'];
   const ip = (...words: string[]) => run('ip', words);
-  t.after(async () => void (await ip('netns', 'del', name)));
-  await ip('netns', 'add', name);
-  await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'far', 'netns', name);
+  // It ends with its standard input, and the namespace and both ends of the wire with it.
+  const holder = spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const within = ['--net', `--target=${holder.pid}`];
+  const ended = once(holder, 'exit');
+  t.after(async () => {
+    holder.stdin.end();
+    await ended;
+  });
+  holder.stdin.write('ready');
+  await Promise.race([once(holder.stdout, 'data'), ended]);
+  await ip('link', 'add', name, 'type', 'veth', 'peer', 'name', 'far', 'netns', `${holder.pid}`);
   await ip('addr', 'add', `${here}/24`, 'dev', name);
   await ip('link', 'set', name, 'up');
-  await ip('-n', name, 'addr', 'add', `${there}/24`, 'dev', 'far');
-  await ip('-n', name, 'link', 'set', 'far', 'up');
+  await run('nsenter', [...within, 'ip', 'addr', 'add', `${there}/24`, 'dev', 'far']);
+  await run('nsenter', [...within, 'ip', 'link', 'set', 'far', 'up']);
   const client = (port: number): FarClient => {
-    const words = ['netns', 'exec', name, process.execPath, '-e', FAR_CLIENT, here, String(port)];
-    return farClient(start(t, 'ip', words));
+    const words = [...within, process.execPath, '-e', FAR_CLIENT, here, String(port)];
+    return farClient(start(t, 'nsenter', words));
   };
   return {
     client,
