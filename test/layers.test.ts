@@ -56,8 +56,8 @@ const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = {
 /** The one folder or file of src that may import a package. Packages not named here: anywhere in src. */
 const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   dockerode: 'src/docker/',
-  'http-proxy': 'src/proxy/hardening.ts',
-  undici: 'src/proxy/llhttp.ts',
+  'http-proxy': 'src/proxy/http/hardening.ts',
+  undici: 'src/proxy/http/llhttp.ts',
   got: 'src/checks/',
   yargs: 'src/cli/',
   ajv: 'src/config/',

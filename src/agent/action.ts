@@ -1,5 +1,5 @@
 /** The steps a plan is made of: one union, every kind with its executor, its words and its effect in a forecast. */
-import type { CanarySplit, Listener } from '../proxy/routes.ts';
+import type { CanarySplit, Listener } from '../proxy/tables/routes.ts';
 import type { ContainerId } from './state.ts';
 
 export type Action =

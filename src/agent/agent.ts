@@ -12,7 +12,7 @@ import type { Tell } from '../events.ts';
 import { withLock } from '../lock.ts';
 import { type Metrics, NO_METRICS } from '../metrics/metrics.ts';
 import { Poke } from '../poke.ts';
-import type { ProxyLimits } from '../proxy/routes.ts';
+import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import { decides, inGroups } from './action.ts';
 import { type Executors, executors, type Round, TurnLost, tidied } from './execute.ts';
 import { Observer } from './observe.ts';

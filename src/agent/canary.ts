@@ -3,10 +3,10 @@
  * and of the release before say. Pure; what follows from it is the plan's business (trying.ts).
  */
 import type { CanaryTerms } from '../config/project.ts';
-import { mergedAnswers } from '../proxy/answers.ts';
-import { percentileMs } from '../proxy/latency.ts';
-import type { AnswerCounts, BackendReport } from '../proxy/protocol.ts';
-import type { CanarySplit } from '../proxy/routes.ts';
+import { mergedAnswers } from '../proxy/backends/answers.ts';
+import { percentileMs } from '../proxy/backends/latency.ts';
+import type { AnswerCounts, BackendReport } from '../proxy/control/protocol.ts';
+import type { CanarySplit } from '../proxy/tables/routes.ts';
 import { count } from './action.ts';
 import { isLeaving } from './standing.ts';
 import type { Desired, Observed, ObservedContainer, Release } from './state.ts';

@@ -11,7 +11,7 @@ import type { Engine } from '../docker/engine.ts';
 import { containerSpec, withBinds } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
-import { type CanarySplit, type ProxyLimits, planeOf, type Route } from '../proxy/routes.ts';
+import { type CanarySplit, type ProxyLimits, planeOf, type Route } from '../proxy/tables/routes.ts';
 import { type Action, short } from './action.ts';
 import { withCanary, withPromoted } from './canary-mark.ts';
 import type { ProxyPort } from './proxy-port.ts';

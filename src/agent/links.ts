@@ -3,7 +3,7 @@
  * proxy's, so an importer survives every update of the exporter. Pure.
  */
 import type { Component, Project } from '../config/project.ts';
-import type { Listener } from '../proxy/routes.ts';
+import type { Listener } from '../proxy/tables/routes.ts';
 
 export interface LinkAddress {
   readonly host: string;

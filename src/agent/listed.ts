@@ -2,7 +2,7 @@
  * A component's containers as `list` shows them: from what the engine, the proxy and the record say of each. Pure.
  */
 import type { Container } from '../docker/engine.ts';
-import type { BackendReport, ProxyStatus } from '../proxy/protocol.ts';
+import type { BackendReport, ProxyStatus } from '../proxy/control/protocol.ts';
 import type { ComponentRecord } from './record.ts';
 
 export interface ListedContainer {

@@ -7,7 +7,7 @@ import type { Component, Project } from '../config/project.ts';
 import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
-import type { ProxyStatus } from '../proxy/protocol.ts';
+import type { ProxyStatus } from '../proxy/control/protocol.ts';
 import { Agent, type View } from './agent.ts';
 import { isOnTrial } from './canary-mark.ts';
 import { follow, type Outcome, superseded } from './deployment.ts';

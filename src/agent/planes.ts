@@ -1,5 +1,5 @@
 /** Which ports the kernel leads, and why not those that are to be led, in words. Pure. */
-import type { ListenerReport, ProxyStatus } from '../proxy/protocol.ts';
+import type { ListenerReport, ProxyStatus } from '../proxy/control/protocol.ts';
 import type { Observed } from './state.ts';
 
 /** [] when all are left to the proxy. */

@@ -4,10 +4,10 @@
  */
 import { GantryError, isGantryError } from '../errors.ts';
 import { pause } from '../poke.ts';
-import { ProxyClient } from '../proxy/client.ts';
-import { ensureProxy } from '../proxy/launch.ts';
-import { type OwnedTable, PROTOCOL_VERSION, type ProxyStatus } from '../proxy/protocol.ts';
-import { type ProxyLimits, type Route, withBackends, withRoute } from '../proxy/routes.ts';
+import { ProxyClient } from '../proxy/control/client.ts';
+import { type OwnedTable, PROTOCOL_VERSION, type ProxyStatus } from '../proxy/control/protocol.ts';
+import { ensureProxy } from '../proxy/generations/launch.ts';
+import { type ProxyLimits, type Route, withBackends, withRoute } from '../proxy/tables/routes.ts';
 
 /** Tries against other commands that write the same owner's table at the same moment. */
 const WRITE_TRIES = 20;

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import type { Component, Project } from '../config/project.ts';
 import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError } from '../errors.ts';
-import type { Listener } from '../proxy/routes.ts';
+import type { Listener } from '../proxy/tables/routes.ts';
 import { exporterOf, linkListeners, linkVariables } from './links.ts';
 import { type ComponentRecord, newestNumber, type RecordFile } from './record.ts';
 import type { Release } from './state.ts';

@@ -1,5 +1,5 @@
 /** Who serves: which containers the proxy should use now, and the step that makes it so. Pure. */
-import { type Listener, sameListeners } from '../proxy/routes.ts';
+import { type Listener, sameListeners } from '../proxy/tables/routes.ts';
 import { count, type Plan } from './action.ts';
 import { sameSplit, splitOf } from './canary.ts';
 import { isHopeful, isLeaving, isReady, isUnwell } from './standing.ts';

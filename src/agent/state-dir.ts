@@ -15,7 +15,7 @@ import {
   writeSynced,
 } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
-import { PROXY_SOCKET } from '../proxy/protocol.ts';
+import { PROXY_SOCKET } from '../proxy/control/protocol.ts';
 import { defaultStateDir } from './state-path.ts';
 
 export interface StateDir {

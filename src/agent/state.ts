@@ -4,7 +4,7 @@
  * record.ts (desired) and observe.ts (observed).
  */
 import type { Component, HealthPolicy } from '../config/project.ts';
-import type { CanarySplit, Listener } from '../proxy/routes.ts';
+import type { CanarySplit, Listener } from '../proxy/tables/routes.ts';
 import type { CanaryAnswers } from './canary.ts';
 
 export type ContainerId = string;

@@ -2,8 +2,8 @@
 import { GantryError, isGantryError } from '../errors.ts';
 import type { OpenMetrics } from '../metrics/open.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
-import { ProxyClient } from '../proxy/client.ts';
-import type { ProxyMetrics } from '../proxy/protocol.ts';
+import { ProxyClient } from '../proxy/control/client.ts';
+import type { ProxyMetrics } from '../proxy/control/protocol.ts';
 import type { Call, Caller, Reply, Route } from './route.ts';
 
 /** Less than a scraper waits, and far more than a proxy needs. */

@@ -2,8 +2,8 @@
 import { openStateDir } from '../agent/state-dir.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { duration } from '../fleet/why.ts';
-import { ProxyClient } from '../proxy/client.ts';
-import type { BackendReport, CutRequest, HoldReport } from '../proxy/protocol.ts';
+import { ProxyClient } from '../proxy/control/client.ts';
+import type { BackendReport, CutRequest, HoldReport } from '../proxy/control/protocol.ts';
 import type { DrainsArguments } from './drains-options.ts';
 import { type Output, outputOf } from './output.ts';
 import { table } from './render.ts';

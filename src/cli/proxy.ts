@@ -7,9 +7,14 @@ import { codeOf, GantryError, isGantryError } from '../errors.ts';
 import { withLock } from '../lock.ts';
 import { SILENT } from '../log.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
-import { ProxyClient } from '../proxy/client.ts';
-import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/launch.ts';
-import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus, type StopRequest } from '../proxy/protocol.ts';
+import { ProxyClient } from '../proxy/control/client.ts';
+import {
+  PROXY_LOCK,
+  type ProxyMetrics,
+  type ProxyStatus,
+  type StopRequest,
+} from '../proxy/control/protocol.ts';
+import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/generations/launch.ts';
 import type { CommonArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { bringHome } from './own-unit.ts';

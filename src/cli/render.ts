@@ -5,7 +5,7 @@ import { notLedWords, planeWords } from '../agent/planes.ts';
 import type { GantryError } from '../errors.ts';
 import { short, shortImage } from '../event-words.ts';
 import type { AgentEvent } from '../events.ts';
-import type { ListenerReport, ProxyStatus } from '../proxy/protocol.ts';
+import type { ListenerReport, ProxyStatus } from '../proxy/control/protocol.ts';
 
 export { isBadNews, printable, renderEvent, shortImage } from '../event-words.ts';
 

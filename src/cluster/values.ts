@@ -4,7 +4,7 @@
  * somebody damaged by hand is as good as none, and none never means stop. Pure.
  */
 import type { Component } from '../config/project.ts';
-import type { ProxyLimits } from '../proxy/routes.ts';
+import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import { SCALE, type ScaleValue } from './scale-values.ts';
 import { count, each, fields, object, oneOf, optional, reader, text } from './value-reader.ts';
 

@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import type { Check } from '../checks/check.ts';
-import type { Listener } from '../proxy/routes.ts';
+import type { Listener } from '../proxy/tables/routes.ts';
 import { isRecord } from './problems.ts';
 import type { CanaryTerms, Component, Project, Signal } from './project.ts';
 import { parseBytes } from './quantities.ts';

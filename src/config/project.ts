@@ -3,7 +3,7 @@
  * Durations are milliseconds and say so in their names. Types only.
  */
 import type { Check } from '../checks/check.ts';
-import type { Listener, ProxyLimits } from '../proxy/routes.ts';
+import type { Listener, ProxyLimits } from '../proxy/tables/routes.ts';
 
 export interface Signal {
   readonly kind: 'http' | 'https' | 'exec';

@@ -13,7 +13,7 @@ import type { StatusValue } from '../cluster/values.ts';
 import { completed } from '../config/normalise.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import { Poke } from '../poke.ts';
-import type { ProxyLimits } from '../proxy/routes.ts';
+import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';

@@ -19,7 +19,7 @@ import type { AgentEvent } from '../events.ts';
 import { withLock } from '../lock.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { pause } from '../poke.ts';
-import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/routes.ts';
+import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/tables/routes.ts';
 import { VERSION } from '../version.ts';
 import { Answer } from './answer.ts';
 import { FleetComponent } from './component.ts';

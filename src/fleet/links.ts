@@ -22,7 +22,7 @@ import {
   type Route,
   type RouteTable,
   routeOf,
-} from '../proxy/routes.ts';
+} from '../proxy/tables/routes.ts';
 
 export interface LinkRoutesInput {
   readonly project: string;

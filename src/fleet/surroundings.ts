@@ -7,7 +7,7 @@ import type { ReleaseValue } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { ProxyLimits } from '../proxy/routes.ts';
+import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import type { LeasedKeys } from './leased.ts';
 import type { LinkRoutes } from './links.ts';
 import type { Presence } from './presence.ts';

@@ -1,6 +1,6 @@
 /** What a proxy has counted, in Prometheus' text format. Loads prom-client with the first call. */
 import type { Metric, Registry } from 'prom-client';
-import type { ProxyMetrics, TrafficReport } from '../proxy/protocol.ts';
+import type { ProxyMetrics, TrafficReport } from '../proxy/control/protocol.ts';
 import { PROXY_METRICS, type ProxyMetric } from './catalogue.ts';
 
 /** By the place in TrafficReport.answers. */

@@ -3,14 +3,14 @@
  * change at any time without the socket being closed; connections keep the kind they came with.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import type { LiveBackend } from './backend.ts';
-import { TCP_KEEPALIVE_MS } from './dispatch.ts';
-import { type HttpPath, HttpSide } from './http.ts';
-import type { HttpEntrance } from './http-client.ts';
-import type { LiveRoute } from './live-route.ts';
-import type { RoutedListener } from './routes.ts';
-import { acceptTcp } from './tcp.ts';
-import type { TrafficTally } from './traffic.ts';
+import type { LiveBackend } from './backends/backend.ts';
+import { TCP_KEEPALIVE_MS } from './backends/dispatch.ts';
+import type { LiveRoute } from './backends/live-route.ts';
+import type { TrafficTally } from './backends/traffic.ts';
+import { type HttpPath, HttpSide } from './http/http.ts';
+import type { HttpEntrance } from './http/http-client.ts';
+import type { RoutedListener } from './tables/routes.ts';
+import { acceptTcp } from './tcp/tcp.ts';
 
 const BACKLOG = 1_024;
 

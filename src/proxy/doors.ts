@@ -5,10 +5,10 @@
 import type { Server } from 'node:net';
 import { setImmediate as acceptsTaken } from 'node:timers/promises';
 import { GantryError } from '../errors.ts';
+import type { ListenerReport } from './control/protocol.ts';
 import { Door, type DoorEvents } from './door.ts';
 import { findPortHolder } from './port-holder.ts';
-import type { ListenerReport } from './protocol.ts';
-import { type Place, placeKey, placesOverlap, type RoutedListener } from './routes.ts';
+import { type Place, placeKey, placesOverlap, type RoutedListener } from './tables/routes.ts';
 
 export class Doors {
   readonly #events: DoorEvents;

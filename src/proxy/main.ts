@@ -9,13 +9,13 @@ import { messageOf } from '../errors.ts';
 import { type Log, type LogLevel, openLog } from '../log.ts';
 import { VERSION } from '../version.ts';
 import { keepYoungHeapSmall } from '../young-heap.ts';
-import { ProxyClient } from './client.ts';
-import { Generation } from './generation.ts';
+import { ProxyClient } from './control/client.ts';
+import { PROXY_TABLES } from './control/protocol.ts';
+import { Generation } from './generations/generation.ts';
+import { Succession } from './generations/successor.ts';
+import { countBytes } from './kernel/bytes.ts';
 import type { KernelEvents } from './kernel/plane.ts';
-import { countBytes } from './kernel-bytes.ts';
-import { PROXY_TABLES } from './protocol.ts';
 import { DataPlane } from './proxy.ts';
-import { Succession } from './successor.ts';
 
 /** The log tells transitions only; what an earlier run left is dropped when it is longer. */
 const MAX_LOG_BYTES = 8 * 1024 * 1024;

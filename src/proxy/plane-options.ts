@@ -1,8 +1,8 @@
 /** What a data plane is made with, and whom it shares its sockets with. */
 import type { Log } from '../log.ts';
-import type { HttpPath } from './http.ts';
+import type { HttpPath } from './http/http.ts';
 import type { KernelEvents, KernelPlane } from './kernel/plane.ts';
-import type { Place } from './routes.ts';
+import type { Place } from './tables/routes.ts';
 
 export interface ProxyOptions {
   readonly tablesPath: string;

@@ -6,17 +6,30 @@
 import type { Server } from 'node:net';
 import { GantryError, messageOf } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { LiveBackend } from './backend.ts';
-import { Backends } from './backends.ts';
-import { countsIn } from './counts.ts';
+import type { LiveBackend } from './backends/backend.ts';
+import { Backends } from './backends/backends.ts';
+import { cutHolds } from './backends/holds.ts';
+import { LiveRoute } from './backends/live-route.ts';
+import { joiningAt, SETTLED } from './backends/slow-start.ts';
+import { Traffic } from './backends/traffic.ts';
+import { roomsOf, sumWaiting, WaitingRooms } from './backends/waiting.ts';
+import { countsIn } from './control/counts.ts';
+import type {
+  Change,
+  CutRequest,
+  OwnedTable,
+  Peer,
+  ProxyCounts,
+  ProxyStatus,
+  PutTable,
+} from './control/protocol.ts';
 import type { Door } from './door.ts';
 import { Doors } from './doors.ts';
-import { cutHolds } from './holds.ts';
-import { KernelSide } from './kernel-side.ts';
-import { LiveRoute } from './live-route.ts';
-import type { SavedTables } from './persist.ts';
+import { divided, type Share, WHOLE } from './generations/share.ts';
+import { KernelSide } from './kernel/side.ts';
+import { LateDoors } from './late-doors.ts';
 import { ALONE, type ProxyOptions, type Sharing } from './plane-options.ts';
-import type { Change, CutRequest, OwnedTable, Peer, ProxyCounts, ProxyStatus, PutTable } from './protocol.ts';
+import type { SavedTables } from './tables/persist.ts';
 import {
   diffListeners,
   ledRoutes,
@@ -27,12 +40,8 @@ import {
   type RouteTable,
   routeOf,
   summaryOf,
-} from './routes.ts';
-import { divided, type Share, WHOLE } from './share.ts';
-import { joiningAt, SETTLED } from './slow-start.ts';
-import { Tables } from './tables.ts';
-import { Traffic } from './traffic.ts';
-import { roomsOf, sumWaiting, WaitingRooms } from './waiting.ts';
+} from './tables/routes.ts';
+import { Tables } from './tables/tables.ts';
 
 const TICK_MS = 1_000;
 
@@ -53,9 +62,7 @@ export class DataPlane {
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
   #handedOver = false;
-  /** Owners with a table in force of which a port could not be bound yet. */
-  readonly #missing = new Set<string>();
-  #missedWhy = '';
+  readonly #late: LateDoors;
 
   constructor(options: ProxyOptions) {
     this.#log = options.log;
@@ -72,6 +79,7 @@ export class DataPlane {
       acceptFailed: (door, error) =>
         this.#log.warn('a connection could not be accepted', { place: placeKey(door), why: error.message }),
     });
+    this.#late = new LateDoors(this.#doors, options.log);
   }
 
   get stopping(): boolean {
@@ -222,7 +230,7 @@ export class DataPlane {
   /** Another process listens on these sockets from now on: accepts nothing more here, and clients may stay. */
   handOver(): void {
     this.#handedOver = true;
-    this.#missing.clear();
+    this.#late.forget();
     for (const door of this.#doors.open) door.handOver();
     this.kernel.leave().catch((error) => this.#log.error('cannot leave', { why: messageOf(error) }));
   }
@@ -259,7 +267,7 @@ export class DataPlane {
     const next = listenersOf(table);
     this.#tables.refuseClaimed(owner, next);
     const diff = diffListeners(listenersOf(present.table), next);
-    const missing = next.filter((listener) => this.#lacks(listener));
+    const missing = next.filter((listener) => this.#late.lacks(listener));
     if (dryRun === true) return this.#rehearse(present, table, missing);
     const doors = await this.#doors.bindInstead(missing, diff.close, {
       clear: (places) => this.sharing.withdraw(places),
@@ -333,30 +341,10 @@ export class DataPlane {
     this.tell(name.owner, { kind: 'idle', backend: name.id });
   }
 
-  /** A udp port has no door. */
-  #lacks(listener: RoutedListener): boolean {
-    return listener.kind !== 'udp' && this.#doors.at(listener) === undefined;
-  }
-
   /** Of a table in force; whatever cannot be bound now is tried again at the next tick. */
   async #bindMissing(owned: OwnedTable): Promise<void> {
-    for (const listener of listenersOf(owned.table)) {
-      if (!this.#lacks(listener)) continue;
-      const doors = await this.#doors.bindAll([listener]).catch((error) => {
-        this.#missed(owned.owner, messageOf(error));
-        return [];
-      });
-      for (const door of doors) this.#doors.add(door);
-      this.#lead(owned);
-    }
+    await this.#late.bind(owned, () => this.#lead(owned));
     this.#lead(owned);
-  }
-
-  #missed(owner: string, why: string): void {
-    this.#missing.add(owner);
-    if (this.#missedWhy === why) return;
-    this.#missedWhy = why;
-    this.#log.error('a listener of the table in force could not be bound', { owner, why });
   }
 
   /** Of what the listeners cannot see here. */
@@ -374,7 +362,7 @@ export class DataPlane {
   #tick(now: number): void {
     this.#doors.tick(now);
     for (const backend of this.backends) this.#tellSilent(backend, backend.tick(now));
-    if (this.#missing.size > 0) this.#retryMissing();
+    this.#retryMissing();
     if (this.kernel.isDue(now)) this.#turn = this.#turn.then(() => this.leadKernel());
   }
 
@@ -384,8 +372,8 @@ export class DataPlane {
   }
 
   #retryMissing(): void {
-    const owners = [...this.#missing];
-    this.#missing.clear();
+    const owners = this.#late.due();
+    if (owners.length === 0) return;
     this.#turn = this.#turn.then(async () => {
       for (const owner of this.#stopping || this.#handedOver ? [] : owners)
         await this.#bindMissing(this.table(owner));

@@ -4,7 +4,7 @@
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { bindError } from './doors.ts';
-import { placeKey, type RoutedListener } from './routes.ts';
+import { placeKey, type RoutedListener } from './tables/routes.ts';
 
 export class UdpSeats {
   readonly #open = new Map<string, { readonly listener: RoutedListener; readonly socket: Socket }>();

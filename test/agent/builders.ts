@@ -16,7 +16,7 @@ import type {
 } from '../../src/agent/state.ts';
 import type { Check } from '../../src/checks/check.ts';
 import type { Component } from '../../src/config/project.ts';
-import type { Listener } from '../../src/proxy/routes.ts';
+import type { Listener } from '../../src/proxy/tables/routes.ts';
 import { componentOf } from '../docker/components.ts';
 
 /** Epoch milliseconds at which every test takes place. */

@@ -6,7 +6,7 @@ import { Observer } from '../../src/agent/observe.ts';
 import { type ComponentRecord, desiredOf, type Mark } from '../../src/agent/record.ts';
 import { NOT_ASKED } from '../../src/agent/state.ts';
 import type { Tell } from '../../src/events.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import { specOf } from '../docker/components.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { FakeProxy } from '../fleet/fake-proxy.ts';

@@ -6,8 +6,8 @@ import { explain } from '../../src/agent/explain.ts';
 import { forecast } from '../../src/agent/forecast.ts';
 import type { Desired, Observed, ObservedContainer, Release } from '../../src/agent/state.ts';
 import type { CanaryTerms } from '../../src/config/project.ts';
-import { bucketOf } from '../../src/proxy/latency.ts';
-import type { AnswerCounts } from '../../src/proxy/protocol.ts';
+import { bucketOf } from '../../src/proxy/backends/latency.ts';
+import type { AnswerCounts } from '../../src/proxy/control/protocol.ts';
 import {
   component,
   draining,

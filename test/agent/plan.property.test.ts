@@ -9,7 +9,7 @@ import { explain, explainAction } from '../../src/agent/explain.ts';
 import { forecast } from '../../src/agent/forecast.ts';
 import { type Action, type Plan, plan } from '../../src/agent/plan.ts';
 import type { Desired, Observed, ObservedContainer } from '../../src/agent/state.ts';
-import { sameListeners } from '../../src/proxy/routes.ts';
+import { sameListeners } from '../../src/proxy/tables/routes.ts';
 import { type SimContainer, seeded, servingWorld, World } from './world.ts';
 
 const WORLDS = Number(process.env.GANTRYD_WORLDS ?? 2000);

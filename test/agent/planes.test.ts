@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { planesOf, planeWords } from '../../src/agent/planes.ts';
-import type { ListenerReport } from '../../src/proxy/protocol.ts';
+import type { ListenerReport } from '../../src/proxy/control/protocol.ts';
 
 const port = (more: Partial<ListenerReport>): ListenerReport => ({
   ...{ owner: 'shop', component: 'db', address: '0.0.0.0', port: 5432, kind: 'tcp', connections: 0 },

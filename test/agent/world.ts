@@ -13,7 +13,7 @@ import type {
   ObservedContainer,
   Release,
 } from '../../src/agent/state.ts';
-import type { CanarySplit, Listener } from '../../src/proxy/routes.ts';
+import type { CanarySplit, Listener } from '../../src/proxy/tables/routes.ts';
 import { PORT_80, PORT_81, proven, release } from './builders.ts';
 
 /** Answers [0, 1); the same seed, the same answers (mulberry32). */

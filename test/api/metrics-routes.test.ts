@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { openMetrics } from '../../src/metrics/open.ts';
-import { ensureProxy } from '../../src/proxy/launch.ts';
+import { ensureProxy } from '../../src/proxy/generations/launch.ts';
 import { tempFolder, until } from '../ground/harness.ts';
 import { parseExposition, seriesSum } from '../metrics/exposition.ts';
 import { ask } from '../proxy/ground.ts';

@@ -4,8 +4,8 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ensureProxy } from '../../dist/src/proxy/launch.js';
-import { DEFAULT_LIMITS } from '../../dist/src/proxy/routes.js';
+import { ensureProxy } from '../../dist/src/proxy/generations/launch.js';
+import { DEFAULT_LIMITS } from '../../dist/src/proxy/tables/routes.js';
 import { caddyConfig, haproxyConfig, nginxConfig } from './dataplane-configs.mjs';
 import { ECHO_PORT, HOST, isUp, mostFiles, PROXY_CPU, scriptPath, WEB_PORT } from './dataplane-ground.mjs';
 import { AGENT, CADDY, DIRECT, HAPROXY_HTTP, HAPROXY_TCP, NAIVE, NGINX, OURS } from './dataplane-names.mjs';

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ContainerSpec } from '../../src/docker/spec.ts';
-import type { RouteTable } from '../../src/proxy/routes.ts';
+import type { RouteTable } from '../../src/proxy/tables/routes.ts';
 import type { Cleanup } from '../ground/harness.ts';
 import type { SelfTimes } from './self-times.ts';
 

@@ -3,7 +3,7 @@ import { keys as keysOf, type ProjectKeys } from '../../src/cluster/keys.ts';
 import type { Store, Write } from '../../src/cluster/store.ts';
 import type { DesiredValue, ReleaseValue, RolloutValue } from '../../src/cluster/values.ts';
 import type { Component } from '../../src/config/project.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import { componentOf } from '../docker/components.ts';
 
 export const PROJECT = 'bench';

@@ -7,8 +7,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ensureProxy } from '../../dist/src/proxy/launch.js';
-import { DEFAULT_LIMITS } from '../../dist/src/proxy/routes.js';
+import { ensureProxy } from '../../dist/src/proxy/generations/launch.js';
+import { DEFAULT_LIMITS } from '../../dist/src/proxy/tables/routes.js';
 
 const START_MS = 15_000;
 const END_MS = 5_000;

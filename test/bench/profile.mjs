@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ProxyClient } from '../../dist/src/proxy/client.js';
+import { ProxyClient } from '../../dist/src/proxy/control/client.js';
 import { selfTimes } from '../../dist/test/bench/self-times.js';
 import { startBackend, TABLE, URLS, until } from './fronts.mjs';
 import { prepareNetwork } from './network.mjs';

@@ -6,8 +6,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ProxyClient } from '../../src/proxy/client.ts';
-import type { ProxyStatus } from '../../src/proxy/protocol.ts';
+import { ProxyClient } from '../../src/proxy/control/client.ts';
+import type { ProxyStatus } from '../../src/proxy/control/protocol.ts';
 import type { FleetShop } from '../e2e/fleet.ts';
 import { getText } from '../e2e/shop.ts';
 import { dockerCall } from '../ground/docker.ts';

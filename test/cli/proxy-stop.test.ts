@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { ProxyClient } from '../../src/proxy/client.ts';
+import { ProxyClient } from '../../src/proxy/control/client.ts';
 import { type Cleanup, freePort, skipWithoutEngine, until } from '../ground/harness.ts';
 import { type Sandbox, sandbox } from '../ground/sandbox.ts';
 import { dial, tableOf } from '../proxy/ground.ts';

@@ -5,7 +5,7 @@ import { completed } from '../../src/config/normalise.ts';
 import { parseProject } from '../../src/config/parse.ts';
 import type { Component, Project } from '../../src/config/project.ts';
 import { EXAMPLE } from '../../src/config/reference.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 
 function parsed(document: unknown): Project {
   const result = parseProject(JSON.stringify(document), { file: 'shop.json', folder: '/srv' });

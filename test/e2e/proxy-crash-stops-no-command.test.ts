@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { PROXY_TABLES } from '../../src/proxy/protocol.ts';
+import { PROXY_TABLES } from '../../src/proxy/control/protocol.ts';
 import { skipWithoutEngine, until } from '../ground/harness.ts';
 import { openTcp } from '../ground/streams.ts';
 import {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ProxyStatus } from '../../src/proxy/protocol.ts';
+import type { ProxyStatus } from '../../src/proxy/control/protocol.ts';
 import { PACKAGE_ROOT, VERSION } from '../../src/version.ts';
 import { type Cleanup, freePort, skipWithoutEngine, until } from '../ground/harness.ts';
 import { startLoad } from '../ground/load.ts';

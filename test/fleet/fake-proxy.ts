@@ -5,8 +5,8 @@ import {
   type OwnedTable,
   PROTOCOL_VERSION,
   type ProxyStatus,
-} from '../../src/proxy/protocol.ts';
-import { EMPTY_TABLE, type RouteTable, withBackends, withRoute } from '../../src/proxy/routes.ts';
+} from '../../src/proxy/control/protocol.ts';
+import { EMPTY_TABLE, type RouteTable, withBackends, withRoute } from '../../src/proxy/tables/routes.ts';
 
 export class FakeProxy implements ProxyPort {
   readonly #tables = new Map<string, OwnedTable>();

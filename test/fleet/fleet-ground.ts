@@ -22,7 +22,7 @@ import {
 import type { Component } from '../../src/config/project.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { runHost } from '../../src/fleet/host.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
 import { MemoryStore } from '../cluster/memory-store.ts';
 import { componentOf } from '../docker/components.ts';

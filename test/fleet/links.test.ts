@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { Entry } from '../../src/cluster/store.ts';
 import { GantryError, isGantryError } from '../../src/errors.ts';
 import { LinkRoutes } from '../../src/fleet/links.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { type Cleanup, tempFolder } from '../ground/harness.ts';
 import { FakeProxy } from './fake-proxy.ts';

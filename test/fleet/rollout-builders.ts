@@ -8,7 +8,7 @@ import type { FleetMemory } from '../../src/agent/record.ts';
 import type { DesiredValue, ReleaseValue, RolloutValue } from '../../src/cluster/values.ts';
 import type { Component } from '../../src/config/project.ts';
 import { type Here, nextStep, type Preparation, type Turn, type Wanted } from '../../src/fleet/rollout.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import { componentOf } from '../docker/components.ts';
 
 /** Epoch milliseconds at which every test takes place. */

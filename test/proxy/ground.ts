@@ -14,7 +14,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { SILENT } from '../../src/log.ts';
-import type { HttpPath } from '../../src/proxy/http.ts';
+import type { HttpPath } from '../../src/proxy/http/http.ts';
 import { DataPlane } from '../../src/proxy/proxy.ts';
 import {
   DEFAULT_LIMITS,
@@ -22,7 +22,7 @@ import {
   type Route,
   type RouteKind,
   type RouteTable,
-} from '../../src/proxy/routes.ts';
+} from '../../src/proxy/tables/routes.ts';
 import { NO_KERNEL } from './memory-kernel.ts';
 
 export const OWNER = 'shop';

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { isGantryError } from '../../src/errors.ts';
 import { SILENT } from '../../src/log.ts';
-import type { BackendReport } from '../../src/proxy/protocol.ts';
+import type { BackendReport } from '../../src/proxy/control/protocol.ts';
 import { DataPlane } from '../../src/proxy/proxy.ts';
 import {
   type Backend,
@@ -18,7 +18,7 @@ import {
   linkRouteName,
   type RouteKind,
   type RouteTable,
-} from '../../src/proxy/routes.ts';
+} from '../../src/proxy/tables/routes.ts';
 import {
   ask,
   dial,

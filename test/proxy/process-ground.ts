@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isGantryError } from '../../src/errors.ts';
-import { ProxyClient } from '../../src/proxy/client.ts';
-import type { RouteTable } from '../../src/proxy/routes.ts';
+import { ProxyClient } from '../../src/proxy/control/client.ts';
+import type { RouteTable } from '../../src/proxy/tables/routes.ts';
 import { ask, dial, freePort, heard, ownAddress, tableOf, until } from './ground.ts';
 
 /** A state directory whose proxy is gone after the test, whatever became of it. */

@@ -19,7 +19,7 @@ import {
   type RouteTable,
   withBackends,
   withRoute,
-} from '../../src/proxy/routes.ts';
+} from '../../src/proxy/tables/routes.ts';
 import type { SimView } from './agent.ts';
 import { askProxy, type SimObserver } from './observer.ts';
 import { joinAll, type Life, type Proc, pause, settled, type Task } from './schedule.ts';

@@ -15,7 +15,7 @@ import {
   type Release,
 } from '../../src/agent/state.ts';
 import type { Check } from '../../src/checks/check.ts';
-import type { Route } from '../../src/proxy/routes.ts';
+import type { Route } from '../../src/proxy/tables/routes.ts';
 import type { SimContainer } from './engine.ts';
 import type { Life, Proc } from './schedule.ts';
 import type { SimHost } from './world.ts';

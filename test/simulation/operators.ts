@@ -20,7 +20,7 @@ import { type ComponentLook, type Fleet, projectLook } from '../../src/fleet/loo
 import { rollbackTo } from '../../src/fleet/releases.ts';
 import { paused, resumed } from '../../src/fleet/steer.ts';
 import type { Step } from '../../src/fleet/transact.ts';
-import { DEFAULT_LIMITS } from '../../src/proxy/routes.ts';
+import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import type { Image, SimContainer } from './engine.ts';
 import type { SimEtcd } from './etcd.ts';
 import { KEYS } from './fleet-agent.ts';

@@ -4,7 +4,7 @@
  */
 import type { ComponentRecord } from '../../src/agent/record.ts';
 import type { Release } from '../../src/agent/state.ts';
-import type { Route } from '../../src/proxy/routes.ts';
+import type { Route } from '../../src/proxy/tables/routes.ts';
 import type { Ending, SimContainer } from './engine.ts';
 import type { SimHost, World } from './world.ts';
 

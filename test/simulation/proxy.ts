@@ -4,7 +4,7 @@
  */
 import type { ContainerId } from '../../src/agent/state.ts';
 import { GantryError } from '../../src/errors.ts';
-import { EMPTY_TABLE, type Route, type RouteTable, routeOf } from '../../src/proxy/routes.ts';
+import { EMPTY_TABLE, type Route, type RouteTable, routeOf } from '../../src/proxy/tables/routes.ts';
 
 export class SimProxy {
   up = true;
