@@ -15,6 +15,8 @@ const TCP_PORT = Number(process.env.TCP_PORT ?? 9000);
 const READY_AFTER_MS = Number(process.env.READY_AFTER_MS ?? 0);
 /** Of so many requests one is answered with 500, its health aside; 0: none. */
 const FAIL_EVERY = Number(process.env.FAIL_EVERY ?? 0);
+/** How much later it answers whatever is asked, its health aside. */
+const LATE_MS = Number(process.env.LATE_MS ?? 0);
 /** With SAY_HOST the lines' first one also says in which container. */
 const HELLO_MORE = process.env.SAY_HOST === undefined ? '' : ` ${hostname()}`;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
@@ -68,8 +70,10 @@ function serveHttp() {
     response.setHeader('x-container', hostname());
     const route = ROUTES[pathname];
     if (route === undefined) return text(response, 'not found\n', 404);
-    if (pathname !== '/health' && failsNow()) return text(response, 'FAIL_EVERY\n', 500);
-    route(request, response, searchParams);
+    if (pathname === '/health') return route(request, response, searchParams);
+    if (failsNow()) return text(response, 'FAIL_EVERY\n', 500);
+    if (LATE_MS === 0) return route(request, response, searchParams);
+    setTimeout(() => route(request, response, searchParams), LATE_MS);
   });
   server.requestTimeout = 0; // an upload may take as long as it takes
   server.on('upgrade', upgrade);
