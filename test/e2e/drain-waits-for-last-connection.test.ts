@@ -1,6 +1,10 @@
 /** A container that is to go must stay until its last connection has closed, and not longer. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { connect } from 'node:net';
 import { test } from 'node:test';
+import WebSocket from 'ws';
 import { freePort, skipWithoutEngine, until } from '../ground/harness.ts';
 import { openTcp, openWebSocket } from '../ground/streams.ts';
 import { carriesOn, exitedWith, getText, opened, openShop, tells, version, WAIT_MS, waits } from './shop.ts';
@@ -71,6 +75,33 @@ test('drainTimeout cuts what is still open and says how many', { skip }, async (
   assert.ok(drained >= 1_500, `cut after ${drained} ms`);
   for (const stream of streams) await until(() => stream.cutAt, { timeoutMs: WAIT_MS, what: 'the cut' });
   assert.equal(await getText(shop.http, '/version'), 'v2');
+});
+
+test('closeSpread asks its clients to leave, idleTimeout ends who says nothing, and so its drain', {
+  skip,
+}, async (t) => {
+  const shop = await openShop(t, { web: { closeSpread: 300, idleTimeout: 1_500 } });
+  await shop.must('start', ...version('v1'));
+  const socket = new WebSocket(`ws://${shop.http.host}:${shop.http.port}/ws`);
+  t.after(() => socket.terminate());
+  await once(socket, 'message');
+  const silent = connect(shop.tcp);
+  t.after(() => void silent.destroy());
+  await once(silent, 'data');
+  const late = request({ ...shop.http, path: '/echo', method: 'POST', agent: false });
+  const answered = once(late, 'response') as Promise<[IncomingMessage]>;
+  late.write('begun');
+  const [left, ended] = [once(socket, 'close'), once(silent, 'end')];
+  const update = shop.begin('update', ...version('v2'));
+  await tells(update, 'switched');
+  late.end();
+  const [answer] = await answered;
+  assert.deepEqual([answer.headers['x-version'], answer.headers.connection], ['v1', 'close']);
+  answer.resume();
+  assert.deepEqual((await left)[0], 1012);
+  await ended;
+  exitedWith(0, await update.ended);
+  assert.deepEqual(update.events('drain-cut'), [], 'nobody held it to its end');
 });
 
 test('stopTimeout ends a container that does not heed SIGTERM', { skip }, async (t) => {
