@@ -139,7 +139,10 @@ describe('gantryd run', { skip: skipWithoutFleet }, () => {
       const now = (await answering(shop, a).catch(() => undefined))?.id;
       if (now !== undefined) await kill(a, now).catch(() => undefined); // it may have gone by itself
       why = await shop.must('why', '-c', 'web', '--host', 'a');
-      return /failure in a row, next try in/.test(why) && /\| example app v1 listens/.test(why);
+      return (
+        /failure in a row, next try in .* doubles up to 60 s/.test(why) &&
+        /\| example app v1 listens/.test(why)
+      );
     };
     await until(isTold, { timeoutMs: WAIT_MS, what: 'why to tell of the backoff and of the last lines' });
     assert.match(why, /next step (in \d+ s|now)/);
