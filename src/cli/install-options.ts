@@ -3,14 +3,18 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 import { type CommonArguments, refuseOdd } from './options.ts';
 
-export interface UninstallArguments extends CommonArguments {
+interface PlaceArguments extends CommonArguments {
   /** []: all. */
   readonly project: readonly string[];
   /** undefined: this host, as it runs. */
   readonly root: string | undefined;
 }
 
-export interface InstallArguments extends UninstallArguments {
+export interface UninstallArguments extends PlaceArguments {
+  readonly purge: boolean;
+}
+
+export interface InstallArguments extends PlaceArguments {
   readonly print: boolean;
   readonly start: boolean;
   readonly etcd: string | undefined;
@@ -35,6 +39,14 @@ const install = {
   start: { type: 'boolean', default: true, description: 'Start them now; --no-start only enables' },
 } as const;
 
+const uninstall = {
+  purge: {
+    type: 'boolean',
+    default: false,
+    description: 'End the proxy too, if it carries nothing, and take its rules out of the kernel',
+  },
+} as const;
+
 /** Without defaults: what is not given stays as the settings have it. */
 const etcd = {
   etcd: { type: 'string', description: 'Addresses of etcd members, for the agents', requiresArg: true },
@@ -56,7 +68,7 @@ const SETTINGS = [
 const PATHS = /_(DIR|CA|CERT|KEY|FILE)$/;
 
 /** For "did you mean". */
-export const INSTALL_OPTION_NAMES: readonly string[] = [place, install].flatMap((group) =>
+export const INSTALL_OPTION_NAMES: readonly string[] = [place, install, uninstall].flatMap((group) =>
   Object.keys(group),
 );
 
@@ -68,7 +80,7 @@ export function withInstall<T>(parser: Argv<T>): Argv<InstallArguments> {
 }
 
 export function withUninstall<T>(parser: Argv<T>): Argv<UninstallArguments> {
-  return projects(parser) as unknown as Argv<UninstallArguments>;
+  return projects(parser).options(uninstall) as unknown as Argv<UninstallArguments>;
 }
 
 /** The settings that the options give. */

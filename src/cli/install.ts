@@ -5,14 +5,14 @@
 import { access, stat } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { defaultStateDir } from '../agent/state-path.ts';
-import { codeOf, GantryError, isGantryError } from '../errors.ts';
+import { codeOf, GantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
-import type { ProxyStatus } from '../proxy/control/protocol.ts';
 import { PACKAGE_ROOT, VERSION } from '../version.ts';
 import { refuseName } from './etcd.ts';
 import { type InstallArguments, settingsFrom, settingsOf } from './install-options.ts';
 import { type Placed, place, refuseForeign, textAt, unitPath } from './installed.ts';
 import { outputOf } from './output.ts';
+import { statusIfAny } from './proxy-end.ts';
 import { Systemd } from './systemd.ts';
 import { agentOf, PROXY_UNIT, type Program, SETTINGS, settingIn, unitFiles, withSettings } from './units.ts';
 
@@ -109,27 +109,20 @@ async function placeAll(
   return placed;
 }
 
-function stateDirIn(settings: string | undefined): string {
+/** Of the services, as their settings have it. */
+export function stateDirIn(settings: string | undefined): string {
   return settingIn(settings ?? '', 'GANTRYD_STATE_DIR') ?? defaultStateDir();
 }
 
 async function bringUp(systemd: Systemd, stateDir: string): Promise<ProxyEnd> {
-  const before = await statusIfAny(stateDir);
+  const proxy = new ProxyClient({ stateDir });
+  const before = await statusIfAny(proxy);
   await systemd.act('start', [PROXY_UNIT]);
-  const now = await statusIfAny(stateDir);
+  const now = await statusIfAny(proxy);
   // The unit was active though its proxy had been stopped, or the proxy is of another version.
   if (now?.version !== VERSION) await systemd.act('reload', [PROXY_UNIT]);
   if (before === undefined) return 'started';
   return before.version === VERSION ? 'running' : 'upgraded';
-}
-
-async function statusIfAny(stateDir: string): Promise<ProxyStatus | undefined> {
-  try {
-    return await new ProxyClient({ stateDir }).status();
-  } catch (error) {
-    if (isGantryError(error, 'proxy-unreachable')) return undefined;
-    throw error;
-  }
 }
 
 async function words(

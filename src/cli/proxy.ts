@@ -3,26 +3,17 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { placeOf } from '../agent/planes.ts';
 import { openStateDir } from '../agent/state-dir.ts';
-import { codeOf, GantryError, isGantryError } from '../errors.ts';
+import { type GantryError, isGantryError } from '../errors.ts';
 import { withLock } from '../lock.ts';
-import { SILENT } from '../log.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
-import {
-  PROXY_LOCK,
-  type ProxyMetrics,
-  type ProxyStatus,
-  type StopRequest,
-} from '../proxy/control/protocol.ts';
+import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus } from '../proxy/control/protocol.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/generations/launch.ts';
 import type { CommonArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { bringHome } from './own-unit.ts';
+import { endProxy, LEAVE_MS, POLL_MS, purgeKernel, statusIfAny } from './proxy-end.ts';
 import { renderProxy } from './render.ts';
-
-/** How long a proxy without connections, or told to cut them, may take to leave. */
-const LEAVE_MS = 15_000;
-const POLL_MS = 25;
 
 export async function runProxy(
   args: CommonArguments & {
@@ -54,9 +45,7 @@ export async function runProxy(
   } else if (args.action === 'status') {
     output.document({ running: true, ...status }, renderProxy(status));
   } else {
-    if (args.within !== undefined) await leave(status.pid, proxy, args.within * 1000);
-    await stop(proxy, { force: args.force || args.within !== undefined, purge: args.purge }, status.pid);
-    const left = args.purge ? [] : status.listeners.filter(({ plane }) => plane === 'kernel');
+    const left = await endProxy(stateDir.path, status, args);
     output.document({ running: false, stopped: status.pid }, stoppedWords(left));
   }
   if (args.action === 'start' || args.action === 'upgrade') {
@@ -97,61 +86,9 @@ async function isLocked(path: string): Promise<boolean> {
   }
 }
 
-/** It accepts nothing more and ends with its last connection; resolves when it has, or when the time is over. */
-async function leave(pid: number, proxy: ProxyClient, withinMs: number): Promise<void> {
-  const end = performance.now() + withinMs;
-  try {
-    process.kill(pid, 'SIGTERM');
-  } catch (error) {
-    if (codeOf(error) !== 'ESRCH') throw error;
-  }
-  while (performance.now() < end && (await isThere(proxy, pid))) await delay(POLL_MS);
-}
-
-/** Whatever a proxy of this state directory has left in the kernel. */
-async function purgeKernel(stateDir: string): Promise<void> {
-  const { openKernelPlane } = await import('../proxy/kernel/open.ts');
-  const plane = openKernelPlane({ stateDir, log: SILENT, events: { targetGone() {}, restored() {} } });
-  try {
-    if ((await plane.ability('tcp')).can) await plane.purge();
-  } finally {
-    await plane.close();
-  }
-}
-
 function stoppedWords(led: ProxyStatus['listeners']): string {
   const stopped = 'The proxy has stopped; its ports are closed until a command starts it again.';
   if (led.length === 0) return stopped;
   return `${stopped}
 The kernel leads ${led.map(placeOf).join(', ')} on, and nobody watches it: with --purge it would not.`;
-}
-
-async function stop(proxy: ProxyClient, { force, purge }: Required<StopRequest>, pid: number): Promise<void> {
-  await proxy.stop(force, purge).catch((error) => {
-    // It has left meanwhile.
-    if (!isGantryError(error, 'proxy-unreachable')) throw error;
-  });
-  const end = performance.now() + LEAVE_MS;
-  while (await isThere(proxy, pid)) {
-    if (performance.now() >= end) {
-      throw new GantryError('proxy-failed', `The proxy (process ${pid}) agreed to stop and is still there`, {
-        hint: 'A connection may have come in between; gantryd proxy status shows it, stop --force cuts it.',
-        retryable: true,
-      });
-    }
-    await delay(POLL_MS);
-  }
-}
-
-async function isThere(proxy: ProxyClient, pid: number): Promise<boolean> {
-  return (await statusIfAny(proxy))?.pid === pid;
-}
-
-async function statusIfAny(proxy: ProxyClient): Promise<ProxyStatus | undefined> {
-  try {
-    return await proxy.status();
-  } catch (error) {
-    if (isGantryError(error, 'proxy-unreachable')) return undefined;
-    throw error;
-  }
 }

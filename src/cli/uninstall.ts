@@ -1,14 +1,21 @@
-/** `gantryd uninstall`: what install wrote and enabled goes again. The proxy and all containers stay. */
+/**
+ * `gantryd uninstall`: what install wrote and enabled goes again. A proxy that runs serves on, with its rules in the kernel; where
+ * none runs nobody would look after the rules, and they go. `--purge` ends the proxy too. All containers stay.
+ */
 import { join } from 'node:path';
+import { GantryError } from '../errors.ts';
+import { ProxyClient } from '../proxy/control/client.ts';
 import { refuseName } from './etcd.ts';
+import { stateDirIn } from './install.ts';
 import type { UninstallArguments } from './install-options.ts';
 import { removeOurs, textAt, unitPath } from './installed.ts';
 import { outputOf } from './output.ts';
+import { endProxy, purgeKernel, statusIfAny } from './proxy-end.ts';
 import { Systemd } from './systemd.ts';
 import { AGENT_UNIT, agentOf, isOurs, PROXY_UNIT, SETTINGS } from './units.ts';
 
 export async function runUninstall(args: UninstallArguments): Promise<number> {
-  for (const project of args.project) refuseName(project);
+  refuseOdd(args);
   const systemd = new Systemd(args.root);
   await systemd.refuseUnfit();
   const isThere = async (unit: string) => isOurs((await textAt(unitPath(args.root, unit))) ?? '');
@@ -23,11 +30,36 @@ export async function runUninstall(args: UninstallArguments): Promise<number> {
     ...removed.map((path) => `${path}: removed`),
   ];
   if (removed.length > 0) lines.push(...(await whatStays(args)));
+  if (args.root === undefined && args.project.length === 0) lines.push(...(await endOrTell(args)));
   outputOf(args).result(
     { kind: 'uninstalled', agents, removed },
     lines.length === 0 ? 'Nothing of it is installed.' : lines.join('\n'),
   );
   return 0;
+}
+
+function refuseOdd({ project, root, purge }: UninstallArguments): void {
+  for (const name of project) refuseName(name);
+  if (!purge || (root === undefined && project.length === 0)) return;
+  throw new GantryError('usage', '--purge ends the proxy of this host, which serves all projects', {
+    hint: 'Leave out --root and the projects: gantryd uninstall --purge',
+  });
+}
+
+async function endOrTell({ purge, stateDir }: UninstallArguments): Promise<readonly string[]> {
+  const place = stateDir ?? stateDirIn(await textAt(join('/', SETTINGS)));
+  const status = await statusIfAny(new ProxyClient({ stateDir: place }));
+  if (status === undefined) {
+    await purgeKernel(place);
+    return ['No proxy runs; the kernel has no rules of it'];
+  }
+  if (!purge) {
+    return [
+      'The proxy goes on serving; gantryd proxy stop --purge ends it, when it is idle, and takes its rules out of the kernel',
+    ];
+  }
+  await endProxy(place, status, { force: false, purge });
+  return ['The proxy has stopped; the kernel has no rules of it'];
 }
 
 async function agentsOf(args: UninstallArguments, systemd: Systemd): Promise<readonly string[]> {
@@ -51,12 +83,5 @@ async function removeUnits(
 
 async function whatStays({ root }: UninstallArguments): Promise<readonly string[]> {
   const settings = join(root ?? '/', SETTINGS);
-  return [
-    ...((await textAt(settings)) === undefined ? [] : [`${settings} stays: it is yours to remove`]),
-    ...(root === undefined
-      ? [
-          'A proxy that runs goes on serving; gantryd proxy stop --purge ends it, when it is idle, and takes its rules out of the kernel',
-        ]
-      : []),
-  ];
+  return (await textAt(settings)) === undefined ? [] : [`${settings} stays: it is yours to remove`];
 }

@@ -54,6 +54,8 @@ describe('gantryd install', () => {
     await refuses(['install', '--root', join(folder, 'none')], 2, 'is no folder');
     await refuses(['install', '--root', ''], 2, '--root needs a value');
     await refuses(['install', '--prnt'], 2, 'did you mean "--print"?');
+    await refuses(['uninstall', 'shop', '--purge'], 2, '--purge ends the proxy', 'gantryd uninstall --purge');
+    await refuses(['uninstall', '--purge', '--root', folder], 2, '--purge ends the proxy');
     await refuses(['uninstal'], 2, 'did you mean "uninstall"?');
     if (isBooted) return;
     for (const command of ['install', 'uninstall'])
