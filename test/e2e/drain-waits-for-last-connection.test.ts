@@ -1,7 +1,7 @@
 /** A container that is to go must stay until its last connection has closed, and not longer. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
+import { Agent, type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import WebSocket from 'ws';
@@ -88,10 +88,13 @@ test('closeSpread asks its clients to leave, idleTimeout ends who says nothing, 
   const silent = connect(shop.tcp);
   t.after(() => void silent.destroy());
   await once(silent, 'data');
-  const late = request({ ...shop.http, path: '/echo', method: 'POST', agent: false });
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const late = request({ ...shop.http, path: '/echo', method: 'POST', agent });
   const answered = once(late, 'response') as Promise<[IncomingMessage]>;
   late.write('begun');
-  const [left, ended] = [once(socket, 'close'), once(silent, 'end')];
+  const soon = { signal: AbortSignal.timeout(WAIT_MS) };
+  const [left, ended] = [once(socket, 'close', soon), once(silent, 'end', soon)];
   const update = shop.begin('update', ...version('v2'));
   await tells(update, 'switched');
   late.end();
