@@ -3,7 +3,7 @@
  * generation as well; that one ends by itself with its last client.
  */
 import assert from 'node:assert/strict';
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ProxyStatus } from '../../src/proxy/control/protocol.ts';
@@ -18,14 +18,15 @@ const NEWER = '99.0.0';
 
 test('a newer version takes over under load, and loses nothing', { skip: skipWithoutEngine }, async (t) => {
   const shop = await openShop(t, { led: true });
-  await shop.must('start', ...version('v1'));
+  const installed = await install(t, shop.box);
+  exitedWith(0, await installed.ends('gantry', shop.file, 'start', 'web', ...version('v1')));
   const [first] = await shop.containers();
-  const newer = await newerVersion(t, shop.box);
   const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, led: shop.led, slowMs: 1_000 });
   const elder = await proxyOf(shop.box);
   assert.equal(elder.version, VERSION);
 
-  exitedWith(0, await newer.ends('gantryd', 'proxy', 'upgrade'));
+  await installed.becomes(NEWER);
+  exitedWith(0, await installed.ends('gantryd', 'proxy', 'upgrade'));
   const proxy = await proxyOf(shop.box);
   assert.equal(proxy.version, NEWER);
   assert.deepEqual(
@@ -33,7 +34,8 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
     [[elder.pid, VERSION]],
   );
 
-  exitedWith(0, await newer.ends('gantry', shop.file, 'update', 'web', '--detach', ...version('v2')));
+  const update = ['update', 'web', '--detach', ...version('v2')];
+  exitedWith(0, await installed.ends('gantry', shop.file, ...update));
   assert.equal(await getText(shop.http, '/version'), 'v2');
   const held = async () => (await shop.list()).find((row) => row.id === first?.id);
   await until(async () => (await held())?.connections?.open === (shop.led === undefined ? 3 : 4), {
@@ -53,9 +55,10 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
 
 test('an agent of a newer version brings the proxy along', async (t) => {
   const box = await sandbox(t);
-  exitedWith(0, await box.gantryd(['proxy', 'start']));
-  const newer = await newerVersion(t, box);
-  const agent = newer.stays('gantryd', 'run', 'shop', '--etcd', `http://127.0.0.1:${await freePort()}`);
+  const installed = await install(t, box);
+  exitedWith(0, await installed.ends('gantryd', 'proxy', 'start'));
+  await installed.becomes(NEWER);
+  const agent = installed.stays('gantryd', 'run', 'shop', '--etcd', `http://127.0.0.1:${await freePort()}`);
   await until(async () => (await proxyOf(box)).version === NEWER, {
     timeoutMs: WAIT_MS,
     what: 'the newer proxy',
@@ -64,15 +67,10 @@ test('an agent of a newer version brings the proxy along', async (t) => {
   exitedWith(0, await agent.ended);
 });
 
-/** This program once more, as a version of its own in a folder of its own. */
-async function newerVersion(t: Cleanup, box: Sandbox) {
-  const folder = join(box.folder, 'newer');
-  await mkdir(join(folder, 'dist'), { recursive: true });
-  await cp(join(PACKAGE_ROOT, 'bin'), join(folder, 'bin'), { recursive: true });
-  await cp(join(PACKAGE_ROOT, 'dist', 'src'), join(folder, 'dist', 'src'), { recursive: true });
-  await symlink(join(PACKAGE_ROOT, 'node_modules'), join(folder, 'node_modules'));
-  const about = JSON.parse(await readFile(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
-  await writeFile(join(folder, 'package.json'), JSON.stringify({ ...about, version: NEWER }));
+/** This program once more, in a folder of its own, which may become that of another version. */
+async function install(t: Cleanup, box: Sandbox) {
+  const folder = join(box.folder, 'installed');
+  await place(folder, VERSION);
   const line = (program: string, args: readonly string[]) => [join(folder, 'bin', `${program}.js`), ...args];
   const options = { env: box.env };
   return {
@@ -80,7 +78,22 @@ async function newerVersion(t: Cleanup, box: Sandbox) {
       run(t, process.execPath, line(program, args), options),
     stays: (program: 'gantry' | 'gantryd', ...args: readonly string[]) =>
       start(t, process.execPath, line(program, args), options),
+    /** As `npm install --global` does it: the files of what runs go, and others take their place. */
+    async becomes(version: string) {
+      await rename(folder, `${folder}-before`);
+      await place(folder, version);
+      await rm(`${folder}-before`, { recursive: true });
+    },
   };
+}
+
+async function place(folder: string, version: string): Promise<void> {
+  await mkdir(join(folder, 'dist'), { recursive: true });
+  await cp(join(PACKAGE_ROOT, 'bin'), join(folder, 'bin'), { recursive: true });
+  await cp(join(PACKAGE_ROOT, 'dist', 'src'), join(folder, 'dist', 'src'), { recursive: true });
+  await symlink(join(PACKAGE_ROOT, 'node_modules'), join(folder, 'node_modules'));
+  const about = JSON.parse(await readFile(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
+  await writeFile(join(folder, 'package.json'), JSON.stringify({ ...about, version }));
 }
 
 async function proxyOf(box: Sandbox): Promise<ProxyStatus> {
