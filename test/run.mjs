@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { installPackages, refuseOldNode } from './ground/checkout.mjs';
 import { GROUND_VARIABLE } from './ground/leftovers.mjs';
 import { closing, readResults } from './ground/results.mjs';
-import { ensureEngine, runCommand, runInside, stopRequest } from './ground/setup.mjs';
+import { anotherGround, ensureEngine, runCommand, runInside, stopRequest } from './ground/setup.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** One after the other. */
@@ -18,19 +18,30 @@ const STAGES = [
 ];
 const UNIT = { concurrency: 3, timeoutMs: 120_000 };
 const END_TO_END = { concurrency: 1, timeoutMs: 300_000 };
-/** The others use the engine of the ground, one after the other; these make hosts of their own, and mostly wait. */
+/** Fleets make hosts of their own, and mostly wait. The others use the engine of a ground, one after the other. */
 const FLEET_LANES = 2;
 /** Begun first, so that no lane is left with one of them at the end. */
 const LONG = [
-  'etcd-faults',
-  'images',
-  'jobs',
-  'killed-at-every-stage',
-  'links',
-  'output',
-  'run',
-  'bad-release',
-  'stop-kill',
+  'fleet-etcd-faults',
+  'fleet-images',
+  'fleet-jobs',
+  'fleet-partition',
+  'fleet-agent-killed-at-every-stage',
+  'fleet-stop-kill',
+  'fleet-bad-release',
+  'fleet-faults-campaign',
+  'fleet-scale',
+  'fleet-joins-late',
+  'fleet-output',
+  'fleet-run',
+  'updates-lose-nothing',
+  'bad-days',
+  'interrupted-update',
+  'job-run',
+  'monitor-heals',
+  'a-release-may-change',
+  'bad-updates',
+  'commands-at-the-same-time',
 ];
 
 process.chdir(ROOT);
@@ -104,25 +115,41 @@ function runSideBySide(ground, files, results, stop) {
   return runTests(ground, UNIT, files, { told: 'stdout', result, stop });
 }
 
-/** Each file is told when it is done. A lane that has nothing left to do for the ground's engine helps with fleets. */
+/** Each file is told when it is done. Whatever lane has nothing left to do helps with what there is. */
 async function runInLanes(ground, files, results, stop) {
-  const fleets = files.filter(isOfFleet).sort((a, b) => rank(a) - rank(b));
+  const fleets = longestFirst(files.filter(isOfFleet));
+  const others = longestFirst(files.filter((file) => !isOfFleet(file)));
   if (fleets.length > 0) await makeDisk(ground, stop);
-  const others = files.filter((file) => !isOfFleet(file));
-  const lane = async (...queues) => {
+  const lane = async (within, ...queues) => {
     let worst = 0;
     for (;;) {
       const file = queues.find((queue) => queue.length > 0)?.shift();
       if (file === undefined || stop.code !== undefined) return worst;
-      const code = await runFile(ground, file, results, stop);
+      const code = await runFile(within, file, nextPlaces(ground, results), stop);
       worst = worst || code;
     }
   };
+  const fleetLane = async () => {
+    const code = await lane(ground, fleets);
+    if (!ground.own || others.length === 0) return code;
+    const helped = await beside((other) => lane(other, others));
+    return code || helped;
+  };
   const codes = await Promise.all([
-    lane(others, fleets),
-    ...Array.from({ length: FLEET_LANES }, () => lane(fleets)),
+    lane(ground, others, fleets),
+    ...Array.from({ length: FLEET_LANES }, fleetLane),
   ]);
   return codes.find((code) => code !== 0) ?? 0;
+}
+
+/** On an engine that nobody else uses. */
+async function beside(use) {
+  const ground = await anotherGround();
+  try {
+    return await use(ground);
+  } finally {
+    await ground.close();
+  }
 }
 
 /** What the hosts of fleets begin with. They do without, so that one that fails fails no run. */
@@ -130,8 +157,7 @@ function makeDisk(ground, stop) {
   return runInside(ground, [process.execPath, join('test', 'ground', 'hosts-disk-make.mjs')], { stop });
 }
 
-async function runFile(ground, file, results, stop) {
-  const { result, told } = nextPlaces(ground, results);
+async function runFile(ground, file, { result, told }, stop) {
   const code = await runTests(ground, END_TO_END, [file], { told, result, stop });
   const lines = existsSync(told) ? readFileSync(told, 'utf8').split('\n') : [];
   console.log(lines.filter((line) => line !== '' && !line.startsWith('ℹ ')).join('\n'));
@@ -139,9 +165,12 @@ async function runFile(ground, file, results, stop) {
 }
 
 /** In the order of LONG; then all others, as they come. */
-function rank(file) {
-  const at = LONG.findIndex((name) => file.includes(`fleet-${name}`));
-  return at === -1 ? LONG.length : at;
+function longestFirst(files) {
+  const rank = (file) => {
+    const at = LONG.findIndex((name) => file.includes(name));
+    return at === -1 ? LONG.length : at;
+  };
+  return files.sort((a, b) => rank(a) - rank(b));
 }
 
 /** Where a run of tests writes. */

@@ -40,6 +40,17 @@ export async function ensureEngine({ tests = false, say = tell } = {}) {
   }
 }
 
+/** The same with a private engine of its own, whatever engines there are, and nothing installed: for a second one beside a first. */
+export async function anotherGround() {
+  const folder = openFolder();
+  try {
+    return ground(folder, { own: true, ...(await startEngine(folder)) });
+  } catch (error) {
+    await removeGround(folder);
+    throw error;
+  }
+}
+
 /** Runs one command in a ground. `stop`: from stopRequest. */
 export function runInside(made, command, { stop } = {}) {
   const [file, ...args] = made.enter(command);
