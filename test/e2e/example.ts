@@ -10,8 +10,7 @@ import type { Cleanup } from '../ground/harness.ts';
 import type { Running } from '../ground/processes.ts';
 import type { Place } from '../ground/requests.ts';
 import { type Sandbox, sandbox } from '../ground/sandbox.ts';
-
-const REQUEST_TIMEOUT_MS = 10_000;
+import { getText } from './shop.ts';
 
 export interface Example {
   readonly box: Sandbox;
@@ -74,9 +73,5 @@ export async function endedWell(running: Running): Promise<string> {
 
 /** The whole JSON answer to a GET. Any other status than 200 throws. */
 export async function getJson(place: Place, path: string): Promise<Record<string, unknown>> {
-  const url = `http://${place.host}:${place.port}${path}`;
-  const answer = await fetch(url, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
-  const text = await answer.text();
-  if (answer.status !== 200) throw new Error(`${url} answered ${answer.status}: ${text}`);
-  return JSON.parse(text);
+  return JSON.parse(await getText(place, path));
 }

@@ -8,6 +8,7 @@ import { LABELS } from '../../src/docker/spec.ts';
 import { PACKAGE_ROOT } from '../../src/version.ts';
 import { buildAppImage, dockerCall, type ObservedContainer, removeAppImages } from '../ground/docker.ts';
 import { skipWithoutKernel } from '../ground/far.ts';
+import { get } from '../ground/get.ts';
 import { type Cleanup, freePort, until } from '../ground/harness.ts';
 import type { LedPlaces, Load } from '../ground/load.ts';
 import { type Running, type RunResult, start } from '../ground/processes.ts';
@@ -103,12 +104,12 @@ export function releaseOf(container: ObservedContainer): number {
 }
 
 /** The whole text answer to a GET; any other status than 200 throws. */
-export async function getText({ host, port }: Place, path: string): Promise<string> {
-  const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-  const answer = await fetch(`http://${host}:${port}${path}`, { signal, headers: { connection: 'close' } });
-  const text = await answer.text();
-  if (answer.status !== 200) throw new Error(`${path} answered ${answer.status}: ${text}`);
-  return text.trim();
+export async function getText(place: Place, path: string): Promise<string> {
+  const got = await get(place, path, REQUEST_TIMEOUT_MS);
+  if (got.kind !== 'answered') throw new Error(`${place.host}:${place.port}${path}: ${got.why}`);
+  if (got.status !== 200)
+    throw new Error(`${place.host}:${place.port}${path} answered ${got.status}: ${got.text}`);
+  return got.text.trim();
 }
 
 /** Where a container is reached past the proxy. */
