@@ -100,14 +100,6 @@ export async function allAnswering(shop: FleetShop): Promise<Readonly<Record<str
   return Object.fromEntries(await Promise.all(told));
 }
 
-/** Waits until a request to `web` is not answered on any of these hosts. */
-export async function untilRefused(shop: FleetShop, hosts: readonly Host[] = shop.hosts): Promise<void> {
-  for (const host of hosts) {
-    const isRefused = async () => !(await getText(shop.http(host), '/version').catch(() => ''));
-    await until(isRefused, { timeoutMs: WAIT_MS, what: `${host.name} to take no requests` });
-  }
-}
-
 /** Waits until every host answers with this version. */
 export async function untilAnswering(shop: FleetShop, version: string): Promise<void> {
   for (const host of shop.hosts) {

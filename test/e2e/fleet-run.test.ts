@@ -13,7 +13,8 @@ import { until } from '../ground/harness.ts';
 import type { Host } from '../ground/hosts.ts';
 import { openTcp } from '../ground/streams.ts';
 import { APP, Endings, type FleetShop, openFleetShop, PROJECT, skipWithoutFleet, WAIT_MS } from './fleet.ts';
-import { answering, containerIds, untilGone, untilOn, untilRefused } from './fleet-acts.ts';
+import { answering, containerIds, untilGone, untilOn } from './fleet-acts.ts';
+import { untilRefused } from './fleet-refused.ts';
 import { carriesOn, exitedWith, getText, jsonLines, lostNothing, opened } from './shop.ts';
 
 /** A second is promised; a machine that is busy with other things takes longer. */
@@ -90,7 +91,7 @@ describe('gantryd run', { skip: skipWithoutFleet }, () => {
     await shop.deploy('v1');
     const stream = await opened(t, openTcp(shop.tcp(a)));
     agent.signal('SIGTERM');
-    await untilRefused(shop, [a]);
+    await untilRefused(shop, { hosts: [a], agents: [agent] });
     await carriesOn(stream);
     await stream.stop();
     exitedWith(0, await agent.ended);
