@@ -31,9 +31,9 @@ async function main(): Promise<void> {
   process.chdir(folder);
   // Few hosts need it.
   const openKernel = async (events: KernelEvents) => {
-    const { openKernelPlane } = await import('./kernel/open.ts');
+    const { openKernelThread } = await import('./kernel/thread.ts');
     await countBytes(log);
-    return openKernelPlane({ stateDir: folder, events, log });
+    return openKernelThread({ stateDir: folder, events, log });
   };
   const plane = new DataPlane({ tablesPath: join(folder, PROXY_TABLES), log, openKernel });
   const generation = new Generation({ folder, level, plane, log });

@@ -66,6 +66,9 @@ class Kernel implements KernelPlane {
   #leadsLoopback = true;
   #looks: NodeJS.Timeout | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  /** What starts processes, and so takes longer than a dead container may wait to leave the map. */
+  #beside: Promise<unknown> = Promise.resolve();
+  #looksAround = false;
 
   constructor({ stateDir, events, log }: KernelOptions) {
     const name = tableNameOf(stateDir);
@@ -104,6 +107,7 @@ class Kernel implements KernelPlane {
   purge(): Promise<void> {
     return this.#inTurn(async () => {
       this.#rest();
+      await this.#beside;
       this.#entries = [];
       await this.#table.remove();
       await this.#forwarding.remove();
@@ -116,6 +120,7 @@ class Kernel implements KernelPlane {
     this.#rest();
     await this.#last;
     this.#rest();
+    await this.#beside;
     await this.#nft.close();
   }
 
@@ -173,7 +178,11 @@ class Kernel implements KernelPlane {
     await this.#write(this.#entries).finally(() => {
       for (const { protocol: _, ...target } of targets) this.#events.targetGone(target);
     });
-    // Those under way to it would go on asking nobody, or whoever gets its address next.
+    this.#aside(() => this.#forget(targets));
+  }
+
+  /** Those under way to them would go on asking nobody, or whoever gets their address next. */
+  async #forget(targets: readonly (KernelTarget & { readonly protocol: KernelProtocol })[]): Promise<void> {
     if ((await this.ability('udp')).can) for (const target of targets) await forgetTarget(target);
   }
 
@@ -199,8 +208,14 @@ class Kernel implements KernelPlane {
       await this.#write(this.#entries);
       return sight === 'missing';
     });
+    if (!this.#looksAround) this.#aside(() => this.#lookAround());
+    this.#looksAround = true;
+  }
+
+  async #lookAround(): Promise<void> {
     await this.#restore('the rule in DOCKER-USER', () => this.#forwarding.renew());
     await this.#restore('route_localnet', async () => (await this.#loopback.renew()).length > 0);
+    this.#looksAround = false;
   }
 
   /** Tells what was missing unless `again` answers that nothing was; of a failure once, until it is another one. */
@@ -231,9 +246,16 @@ class Kernel implements KernelPlane {
 
   /** For what nobody waits for. */
   #queue(task: () => Promise<void>): void {
-    this.#inTurn(task).catch((error: unknown) =>
-      this.#log.error('the kernel rules could not be looked after', { why: messageOf(error) }),
-    );
+    this.#inTurn(task).catch((error: unknown) => this.#told(error));
+  }
+
+  /** For what may go on beside changes of the table, one after another. */
+  #aside(task: () => Promise<void>): void {
+    this.#beside = this.#beside.then(task).catch((error: unknown) => this.#told(error));
+  }
+
+  #told(error: unknown): void {
+    this.#log.error('the kernel rules could not be looked after', { why: messageOf(error) });
   }
 }
 

@@ -8,13 +8,13 @@ import { readFileSync } from 'node:fs';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { SILENT } from '../../../src/log.ts';
 import { forgetTarget } from '../../../src/proxy/kernel/ending.ts';
-import { openKernelPlane } from '../../../src/proxy/kernel/open.ts';
 import type {
   KernelEntry,
   KernelFlow,
   KernelPlane,
   KernelProtocol,
 } from '../../../src/proxy/kernel/plane.ts';
+import { openKernelThread } from '../../../src/proxy/kernel/thread.ts';
 
 const ANSWER_MS = 4_000;
 const held = new Map<number, { socket: Socket; lines: AsyncIterator<string>; closed: Promise<string> }>();
@@ -116,7 +116,7 @@ const deeds = {
   },
 
   async open(stateDir: string): Promise<void> {
-    plane = openKernelPlane({
+    plane = openKernelThread({
       stateDir,
       log: SILENT,
       events: {
@@ -150,6 +150,11 @@ const deeds = {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     return times;
+  },
+
+  /** Does nothing at all for so long, as a process that is busy with something else. */
+  async freeze(ms: number): Promise<void> {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   },
 
   flows: async () => kept().flows(),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -31,6 +32,13 @@ async function told(...events: string[]): Promise<void> {
     return heard.length >= events.length;
   });
   assert.deepEqual(heard.sort(), events);
+}
+
+/** The policy SCHED_FIFO, as sched(7) numbers it; the 41st field of proc_pid_stat(5). */
+const FIFO = 1;
+function policyOf(path: string): number {
+  const text = readFileSync(path, 'latin1');
+  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[38]);
 }
 
 const over6 = ({ target, ip6 }: Container): KernelTarget => ({ ...target, host: ip6 });
@@ -194,6 +202,35 @@ test('a container that is killed gets no new connections, and its place goes to 
   await apply(entry([doomed.target, one.target]));
   for (let i = 0; i < 10; i++)
     assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one', 'asked for again');
+});
+
+test('a container that is killed leaves the map also while the keeper is busy', async () => {
+  const doomed = await host.container('doomed too');
+  await apply(entry([doomed.target]));
+  const frozen = host.keeper.do('freeze', 1_500);
+  await doomed.actor.kill();
+  const answers: string[] = [];
+  await until('nobody is led there', async () => {
+    answers.push(await host.remote.do('ask', HOST.ip4, PORT));
+    return answers.at(-1) === 'ECONNREFUSED';
+  });
+  assert.equal(await Promise.race([frozen, 'still busy']), 'still busy');
+  await frozen;
+});
+
+test('the thread and nft run ahead of the usual processes, the keeper itself and what they start do not', async (t) => {
+  const allowed = await host.local.run('chrt', '--fifo', '1', 'true').catch(() => undefined);
+  if (allowed === undefined) return t.skip('this host gives nobody a real-time priority');
+  await apply(entry([one.target]));
+  const { pid } = host.keeper;
+  const threads = readdirSync(`/proc/${pid}/task`).map((id) => policyOf(`/proc/${pid}/task/${id}/stat`));
+  assert.equal(threads.filter((policy) => policy === FIFO).length, 1);
+  assert.notEqual(policyOf(`/proc/${pid}/stat`), FIFO);
+  const children = (await host.local.run('pgrep', '--parent', `${pid}`)).trim().split('\n');
+  assert.deepEqual(
+    children.map((child) => policyOf(`/proc/${child}/stat`)),
+    [FIFO],
+  );
 });
 
 test('what a dying container says last still reaches its clients', async () => {
