@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
 import type { Component } from '../../src/config/project.ts';
-import type { Engine } from '../../src/docker/engine.ts';
+import type { Engine, EngineEvent } from '../../src/docker/engine.ts';
 import type { ContainerSpec, SpecInput } from '../../src/docker/spec.ts';
 import { specOf } from './components.ts';
 import { fails } from './contract.ts';
@@ -106,15 +106,21 @@ describe('on a real engine', { skip: NO_ENGINE ?? false }, () => {
     assert.equal(HostConfig.NanoCpus, 5e8);
   });
 
-  test('a program that takes too much memory is reported as killed for it', async () => {
+  test('a program that takes too much memory is told of at once, and reported as killed for it', async () => {
+    const told: EngineEvent[] = [];
+    const stop = new AbortController();
+    engine.watch((event) => told.push(event), stop.signal);
+    await until('the watch stands', () => told[0]?.kind === 'reconnected');
     // The shell outlives it for a moment: the engine may miss the kill of a container's only process.
     const id = await run({
       memoryBytes: 8 * 2 ** 20,
       command: shell('sleep 0.2; dd if=/dev/zero of=/dev/null bs=64M count=1; code=$?; sleep 1; exit $code'),
     });
+    await until('it is told', () => told.some((event) => event.kind === 'oom' && event.container === id));
     const report = await ended(id);
     assert.equal(report.exitCode, 137);
     assert.equal(report.oomKilled, true);
+    stop.abort();
   });
 
   test("bindings: the container's name is filled in, and read-only ones are", async () => {
