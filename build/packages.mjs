@@ -1,22 +1,30 @@
 /**
  * `node build/packages.mjs`, the last step of the build: makes one file of each package that takes long to load,
- * without what gantryd does not use of it. src/packages.ts loads what is made here.
+ * without what gantryd does not use of it, and beside it what V8 makes of it when it is loaded. src/packages.ts loads
+ * what is made here.
  */
-import { rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import Module, { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Script } from 'node:vm';
 import { build } from 'esbuild';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(dirname(HERE), 'dist', 'packages');
 const require = createRequire(import.meta.url);
 
+/** A port that is reserved, and nobody listens on. */
+const NOBODY = 'http://127.0.0.1:1';
+
 /** What stands in a package for what is not needed of it. */
 const NOTHING = join(HERE, 'nothing.cjs');
-/** `exports`: as src expects them. `instead`: modules of the package, and what is taken in their place. */
+/**
+ * `exports`: as src expects them. `instead`: modules of the package, and what is taken in their place. `use`: calls
+ * what nearly every command calls, which is compiled with it.
+ */
 const PACKAGES = {
-  yargs: { exports: `require('yargs/yargs')` },
+  yargs: { exports: `require('yargs/yargs')`, use: parseWords },
   etcd3: {
     exports: `{
       Etcd3: require('etcd3').Etcd3,
@@ -24,6 +32,7 @@ const PACKAGES = {
       noop: require('cockatiel').noop,
     }`,
     instead: { '@grpc/proto-loader': join(HERE, 'etcd-services.cjs') },
+    use: askNobody,
   },
   dockerode: {
     exports: `require('dockerode')`,
@@ -39,13 +48,14 @@ const PACKAGES = {
 };
 
 rmSync(OUT, { recursive: true, force: true });
-await Promise.all(Object.entries(PACKAGES).map(([name, made]) => bundle(name, made)));
+await Promise.all(Object.entries(PACKAGES).map(([name, made]) => bundle(join(OUT, `${name}.cjs`), made)));
+for (const [name, { use }] of Object.entries(PACKAGES)) await keepCompiled(join(OUT, `${name}.cjs`), use);
 
-function bundle(name, { exports, instead = {} }) {
+function bundle(outfile, { exports, instead = {} }) {
   return build({
     stdin: { contents: `module.exports = ${exports};`, resolveDir: HERE },
     absWorkingDir: dirname(HERE),
-    outfile: join(OUT, `${name}.cjs`),
+    outfile,
     bundle: true,
     platform: 'node',
     target: 'node20',
@@ -53,6 +63,32 @@ function bundle(name, { exports, instead = {} }) {
     logLevel: 'warning',
     plugins: [etcdProtocol(), taking(instead)],
   });
+}
+
+/** With the functions that loading and using it has called; V8 compiles the others when they are called. */
+async function keepCompiled(file, use = () => {}) {
+  const script = new Script(Module.wrap(readFileSync(file, 'utf8')), { filename: file });
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(file), module, file, OUT);
+  await use(module.exports);
+  writeFileSync(`${file}.v8`, script.createCachedData());
+}
+
+function parseWords(yargs) {
+  const options = { json: { type: 'boolean', describe: 'as JSON' }, etcd: { type: 'string' } };
+  const words = yargs(['list', 'shop', '--json']).options(options);
+  return words
+    .command('list <project>', 'lists', {}, () => {})
+    .strict()
+    .parseAsync();
+}
+
+/** The call fails, and has gone most of its way then. */
+async function askNobody({ Etcd3 }) {
+  const etcd = new Etcd3({ hosts: NOBODY });
+  const written = etcd.if('key', 'Create', '==', 0).then(etcd.put('key').value('value')).commit();
+  await Promise.allSettled([etcd.get('key').string(), written]);
+  etcd.close();
 }
 
 /** Throws unless each is met: a package that is laid out otherwise is not to be loaded whole in silence. */

@@ -1,10 +1,11 @@
 /**
- * Packages of many files, half of what a command took to start: the build makes one file of each
- * (build/packages.mjs). After the compiler alone there is none, and they are loaded as they are.
+ * Packages of many files, half of what a command took to start: the build makes one file of each, and keeps what V8
+ * made of it (build/packages.mjs). After the compiler alone there is none, and they are loaded as they are.
  */
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import Module, { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { Script } from 'node:vm';
 import { PACKAGE_ROOT } from './version.ts';
 
 const FOLDER = join(PACKAGE_ROOT, 'dist', 'packages');
@@ -13,5 +14,16 @@ const FOLDER = join(PACKAGE_ROOT, 'dist', 'packages');
 export function loadPackage<T>(name: string, whole: (require: NodeJS.Require) => T): T {
   const require = createRequire(import.meta.url);
   const file = join(FOLDER, `${name}.cjs`);
-  return existsSync(file) ? require(file) : whole(require);
+  return existsSync(file) ? (exportsOf(file) as T) : whole(require);
+}
+
+/** As `require` would, but without compiling what was compiled. A Node of another version refuses that, and compiles. */
+function exportsOf(file: string): unknown {
+  const kept = `${file}.v8`;
+  const cachedData = existsSync(kept) ? readFileSync(kept) : undefined;
+  const code = Module.wrap(readFileSync(file, 'utf8'));
+  const script = new Script(code, { filename: file, ...(cachedData && { cachedData }) });
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(file), module, file, dirname(file));
+  return module.exports;
 }
