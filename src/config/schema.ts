@@ -203,7 +203,7 @@ const component = {
     holdTimeout: durationMs(
       0,
       0,
-      'How long new requests and connections wait in the proxy while no container can take them, instead of being refused. 0: they are refused at once.',
+      'How long new requests and connections wait in the proxy while no container can take them, instead of being refused; at most 1000 at a time, then 503. 0: they are refused at once.',
     ),
     slowStart: durationMs(
       0,

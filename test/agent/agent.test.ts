@@ -277,6 +277,23 @@ describe('an agent that stays', () => {
     assert.equal(await staying, undefined);
   });
 
+  test('tells the proxy how long clients wait and how many, and how they leave', async (t) => {
+    const shop = await host(t);
+    const made = shop.release(1);
+    const terms = { holdTimeoutMs: 5_000, idleTimeoutMs: 6_000, closeSpreadMs: 7_000 };
+    const agent = shop.agent();
+    await agent.change(adopt({ ...made, component: { ...made.component, ...terms } }), NEVER);
+    await agent.run(serves(1), NEVER);
+    const [route] = (await shop.client.table(PROJECT)).table.routes;
+    assert.deepEqual(
+      [route?.hold, route?.leave],
+      [
+        { timeoutMs: 5_000, max: 1_000 },
+        { idleTimeoutMs: 6_000, closeSpreadMs: 7_000 },
+      ],
+    );
+  });
+
   test('lets no release wait for what the one before it failed of', async (t) => {
     const shop = await host(t);
     const agent = shop.agent({ random: () => 1 });
