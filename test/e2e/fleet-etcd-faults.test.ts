@@ -14,7 +14,7 @@ import {
   WAIT_MS,
 } from './fleet.ts';
 import { hold, letQueue } from './fleet-acts.ts';
-import { endsWhole, GATED, setGate, steps, tells } from './fleet-faults.ts';
+import { endsWhole, GATED, KEYS, setGate, steps, tells } from './fleet-faults.ts';
 import { exitedWith } from './shop.ts';
 
 /** Longer than a lease, so that all turns are lost; 60000 is a full minute. */
@@ -38,68 +38,33 @@ describe('a fleet whose etcd has trouble', { skip: skipWithoutFleet }, () => {
   let shop: FleetShop;
   let agents: readonly Agent[];
   let loads: readonly Load[];
+  /** The one that the test's update makes. */
+  let release: number;
+  /** One fleet for all: each test goes on from the release that the one before has left. */
   before(async () => {
     shop = await openFleetShop(endings, { etcd: { members: 3 } });
+    agents = await shop.agents();
+    await shop.deploy('v1', {}, [STORE]);
   });
   after(() => endings.run());
   beforeEach(async () => {
-    agents = await shop.agents();
-    await shop.deploy('v1', {}, [STORE]);
     loads = await shop.loads(endings);
+    release = (await shop.values(KEYS.releases('web').from)).length + 1;
   });
   afterEach(async () => {
     await Promise.all(loads.map((load) => load.stop()));
-    await shop.clear();
   });
 
   test('its leader is killed during a rollout: it finishes, and nothing is lost', async () => {
     await shop.setConfig('v2', { update: { monitor: 1_000, keepOld: 0 } }, [STORE]);
     const update = shop.begin('update', '-c', 'web', '--wait');
-    await Promise.any(agents.map((agent) => steps(agent, 'adopt')));
+    await Promise.any(agents.map((agent) => steps(agent, 'adopt', release)));
     const leader = await shop.etcd.leader();
     await shop.etcd.kill(leader);
     exitedWith(0, await update.ended);
     await shop.etcd.start(leader);
-    await endsWhole(shop, { release: 2, version: 'v2', loads });
+    await endsWhole(shop, { release, version: 'v2', loads });
     madeOnce(agents);
-  });
-
-  test('it is away for long: traffic and healing go on, orders are refused, and then all goes on by itself', async () => {
-    const [a, b, c] = agents as [Agent, Agent, Agent];
-    const stores = await Promise.all(shop.hosts.map((host) => shop.containers(host, 'store')));
-    for (const host of shop.hosts) await setGate(host, false);
-    await shop.setConfig('v2', { ...GATED, update: { monitor: 0, keepOld: 0 } }, [STORE]);
-    hold(agents);
-    const update = shop.begin('update', '-c', 'web', '--wait');
-    await letQueue(shop, [b, a, c]);
-    await tells(b, 'container-started', (e) => e.component === 'web' && e.release === 2);
-
-    const since = performance.now();
-    await Promise.all([0, 1, 2].map((member) => shop.etcd.kill(member)));
-    const orders = [['update'], ['stop', '-c', 'store'], ['rollback'], ['rollout pause', '-c', 'web']];
-    for (const [action = '', ...args] of orders) await isRefused(action, ...args);
-    const [killed] = stores[2] ?? [];
-    await dockerCall('POST', `/containers/${killed?.id}/kill`, undefined, [204], c.host.docker);
-    const healed = async () => {
-      const [store, ...more] = await shop.containers(c.host, 'store');
-      return store?.state === 'running' && store.id !== killed?.id && more.length === 0;
-    };
-    await until(healed, { timeoutMs: WAIT_MS, what: 'the store to be healed' });
-    await steps(b, 'take-back');
-    for (const host of shop.hosts) await setGate(host, true);
-    await until(() => performance.now() - since > OUTAGE_MS, {
-      timeoutMs: 2 * OUTAGE_MS,
-      what: 'the outage',
-    });
-    for (const agent of agents) assert.ok(!agent.events('switched').some((e) => e.release === 2));
-    await Promise.all([0, 1, 2].map((member) => shop.etcd.start(member)));
-
-    exitedWith(0, await update.ended);
-    await endsWhole(shop, { release: 2, version: 'v2', loads });
-    const after = await Promise.all(shop.hosts.map((host) => shop.containers(host, 'store')));
-    const ids = (all: typeof after) => all.map((on) => on.map((c) => c.id));
-    assert.deepEqual(ids(after).slice(0, 2), ids(stores).slice(0, 2), 'nothing is replaced without need');
-    madeOnce([a, c]);
   });
 
   test('it hangs: orders are refused in time, traffic goes on, and then all goes on', async () => {
@@ -113,9 +78,47 @@ describe('a fleet whose etcd has trouble', { skip: skipWithoutFleet }, () => {
     await until(there, { timeoutMs: WAIT_MS, what: 'all hosts to tell how they are' });
     const after = await Promise.all(shop.hosts.map((host) => shop.containers(host)));
     assert.deepEqual(after, before);
-    await shop.setConfig('v2', { update: { monitor: 0, keepOld: 0 } }, [STORE]);
+    await shop.setConfig('v3', { update: { monitor: 0, keepOld: 0 } }, [STORE]);
     await shop.must('update', '-c', 'web', '--wait');
-    await endsWhole(shop, { release: 2, version: 'v2', loads });
+    await endsWhole(shop, { release, version: 'v3', loads });
+  });
+
+  test('it is away for long: traffic and healing go on, orders are refused, and then all goes on by itself', async () => {
+    const [a, b, c] = agents as [Agent, Agent, Agent];
+    const stores = await Promise.all(shop.hosts.map((host) => shop.containers(host, 'store')));
+    for (const host of shop.hosts) await setGate(host, false);
+    await shop.setConfig('v4', { ...GATED, update: { monitor: 0, keepOld: 0 } }, [STORE]);
+    hold(agents);
+    const update = shop.begin('update', '-c', 'web', '--wait');
+    await letQueue(shop, [b, a, c]);
+    await tells(b, 'container-started', (e) => e.component === 'web' && e.release === release);
+
+    const since = performance.now();
+    await Promise.all([0, 1, 2].map((member) => shop.etcd.kill(member)));
+    const orders = [['update'], ['stop', '-c', 'store'], ['rollback'], ['rollout pause', '-c', 'web']];
+    for (const [action = '', ...args] of orders) await isRefused(action, ...args);
+    const [killed] = stores[2] ?? [];
+    await dockerCall('POST', `/containers/${killed?.id}/kill`, undefined, [204], c.host.docker);
+    const healed = async () => {
+      const [store, ...more] = await shop.containers(c.host, 'store');
+      return store?.state === 'running' && store.id !== killed?.id && more.length === 0;
+    };
+    await until(healed, { timeoutMs: WAIT_MS, what: 'the store to be healed' });
+    await steps(b, 'take-back', release);
+    for (const host of shop.hosts) await setGate(host, true);
+    await until(() => performance.now() - since > OUTAGE_MS, {
+      timeoutMs: 2 * OUTAGE_MS,
+      what: 'the outage',
+    });
+    for (const agent of agents) assert.ok(!agent.events('switched').some((e) => e.release === release));
+    await Promise.all([0, 1, 2].map((member) => shop.etcd.start(member)));
+
+    exitedWith(0, await update.ended);
+    await endsWhole(shop, { release, version: 'v4', loads });
+    const after = await Promise.all(shop.hosts.map((host) => shop.containers(host, 'store')));
+    const ids = (all: typeof after) => all.map((on) => on.map((c) => c.id));
+    assert.deepEqual(ids(after).slice(0, 2), ids(stores).slice(0, 2), 'nothing is replaced without need');
+    madeOnce([a, c]);
   });
 
   async function isRefused(action: string, ...args: readonly string[]): Promise<void> {
@@ -129,7 +132,9 @@ describe('a fleet whose etcd has trouble', { skip: skipWithoutFleet }, () => {
   /** None of them made a second container of the release. */
   function madeOnce(by: readonly Agent[]): void {
     for (const agent of by) {
-      const made = agent.events('container-created').filter((e) => e.component === 'web' && e.release === 2);
+      const made = agent
+        .events('container-created')
+        .filter((e) => e.component === 'web' && e.release === release);
       assert.equal(made.length, 1, agent.host.name);
     }
   }
