@@ -50,6 +50,7 @@ async function connected(t: Cleanup, box: Sandbox, backend: number): Promise<Soc
 async function silentServer(t: Cleanup): Promise<number> {
   const server: Server = createServer((socket) => socket.on('error', () => socket.destroy()).resume());
   await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
+  server.unref(); // so that a test without an engine ends
   t.after(() => void server.close());
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;

@@ -8,11 +8,12 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LABELS } from '../../src/docker/spec.ts';
+import { ProxyClient } from '../../src/proxy/control/client.ts';
 import { containersWith, type ObservedContainer, removeContainer } from './docker.ts';
 import { type Cleanup, skipWithoutEngine, until } from './harness.ts';
-import { type Cli, cli, type RunResult } from './processes.ts';
+import { type Cli, cli } from './processes.ts';
 
-const PROXY_END_MS = 5_000;
+const PROXY_END_MS = 15_000;
 
 export interface Sandbox extends Cli {
   readonly folder: string;
@@ -72,26 +73,18 @@ async function takeDown(
 /** The proxy may run; when told to end, every process of the state directory must be gone. */
 async function proxyLeak(stateDir: string): Promise<string[]> {
   if (processesOf(stateDir).length === 0) return [];
-  const stopped = await stopProxy(stateDir);
-  const ended = until(() => processesOf(stateDir).length === 0, {
-    timeoutMs: stopped.code === 0 ? PROXY_END_MS : 0,
-    what: 'the proxy to end',
-  });
-  const left = await ended.then(
+  const proxy = new ProxyClient({ stateDir });
+  let said = '';
+  const ended = async () => {
+    said = await proxy.stop(true).then(() => 'it would', String);
+    return processesOf(stateDir).length === 0;
+  };
+  const left = await until(ended, { timeoutMs: PROXY_END_MS, what: 'the proxy to end' }).then(
     () => [],
     () => processesOf(stateDir),
   );
   for (const { pid } of left) process.kill(pid, 'SIGKILL');
-  const said = `${stopped.stdout}${stopped.stderr}`.trim();
-  return left.map(({ pid, command }) => `process ${pid}: ${command} (proxy stop said: ${said})`);
-}
-
-async function stopProxy(stateDir: string): Promise<RunResult> {
-  const cleanups: (() => Promise<void> | void)[] = [];
-  const commands = cli({ after: (clean) => cleanups.push(clean) }, stateDir);
-  const stopped = await commands.gantryd(['proxy', 'stop', '--force']);
-  for (const clean of cleanups) await clean();
-  return stopped;
+  return left.map(({ pid, command }) => `process ${pid}: ${command} (told to stop, the proxy said: ${said})`);
 }
 
 function temporaryFiles(stateDir: string): string[] {
