@@ -29,6 +29,9 @@ type Family = 4 | 6;
 /** Places of all addresses, and of one, of IPv4 and of IPv6. */
 type Group = 'any4' | 'any6' | 'at4' | 'at6';
 const GROUPS: readonly Group[] = ['at4', 'any4', 'at6', 'any6'];
+const READY_SPLITS: ReadonlySet<string> = new Set(
+  GROUPS.flatMap((group) => Array.from({ length: READY_PARTS }, (_, n) => `${group}_by${n + 1}`)),
+);
 
 /** An interface behind which targets are, and its network: clients from there need replies to come back by us. */
 export interface Near {
@@ -69,7 +72,7 @@ export function rulesetOf({ entries, near, loopback }: Wanted): Ruleset {
 
 /** Replaces whatever a table of that name holds, in one transaction. */
 export function wholeText(table: string, ruleset: Ruleset, stamp: string): string {
-  const chains = [...allSplits(ruleset.splits)].map(
+  const chains = [...new Set([...READY_SPLITS, ...ruleset.splits])].map(
     (split) => `chain ${split} { ${splitRules(split).join('; ')}; }`,
   );
   return [
@@ -99,8 +102,7 @@ export function changeText(table: string, now: Ruleset, next: Ruleset, stamp: st
   if (now.loopback !== next.loopback) return undefined;
   const elements = changes(table, now, next);
   if (elements.length === 0) return '';
-  const present = allSplits(now.splits);
-  const chains = [...next.splits].filter((split) => !present.has(split));
+  const chains = [...next.splits].filter((split) => !READY_SPLITS.has(split) && !now.splits.has(split));
   return [
     ...chains.map((split) => `add chain inet ${table} ${split}`),
     ...chains.flatMap((split) => splitRules(split).map((rule) => `add rule inet ${table} ${split} ${rule}`)),
@@ -202,11 +204,6 @@ function endOf(target: KernelTarget | undefined): string {
   return `${target?.host} . ${target?.port}`;
 }
 
-function allSplits(splits: ReadonlySet<string>): Set<string> {
-  const parts = Array.from({ length: READY_PARTS }, (_, n) => n + 1);
-  return new Set([...GROUPS.flatMap((group) => parts.map((n) => `${group}_by${n}`)), ...splits]);
-}
-
 function mapsOf(group: Group): string[] {
   const address = `ipv${familyOfGroup(group)}_addr`;
   const packet = familyOfGroup(group) === 4 ? 'ip daddr' : 'ip6 daddr';
@@ -266,8 +263,9 @@ function baseChains(loopback: boolean): string[] {
     `${ours} oifname . ip6 saddr @near6 masquerade`,
     '}',
     `chain martians { type filter hook prerouting priority ${FIRST_PRIORITY};`,
-    'iifname != "lo" ip daddr 127.0.0.0/8 drop',
-    'iifname != "lo" ip saddr 127.0.0.0/8 drop',
+    // The only rules that each packet meets: first what next to none has, and no name of an interface.
+    'ip daddr 127.0.0.0/8 iif != "lo" drop',
+    'ip saddr 127.0.0.0/8 iif != "lo" drop',
     '}',
   ];
 }

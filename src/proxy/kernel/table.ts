@@ -21,6 +21,7 @@ export class Table {
   readonly #log: Log;
   /** undefined: nobody knows, and only the whole of it can be written. */
   #present: Ruleset | undefined;
+  readonly #stamps = stamps();
   #stamp = '';
 
   constructor(name: string, nft: Nft, log: Log) {
@@ -36,7 +37,7 @@ export class Table {
   /** In one transaction. Throws GantryError proxy-failed; the table is then what it was. */
   async write(next: Ruleset): Promise<void> {
     const present = this.#present;
-    const stamp = newStamp();
+    const stamp = this.#stamps.next().value;
     const line = present === undefined ? undefined : changeText(this.name, present, next, stamp);
     if (line === '') return;
     this.#present = undefined;
@@ -107,6 +108,8 @@ function stampIn(answer: string): string | undefined {
   return /elements = \{ (0x[0-9a-f]{8}) \}/.exec(answer)?.[1];
 }
 
-function newStamp(): string {
-  return `0x${randomInt(MAX_STAMP).toString(16).padStart(8, '0')}`;
+/** Begins by chance, so that no two processes write the same. */
+function* stamps(): Generator<string, never> {
+  for (let next = randomInt(MAX_STAMP); ; next = (next + 1) % MAX_STAMP)
+    yield `0x${next.toString(16).padStart(8, '0')}`;
 }
