@@ -217,8 +217,7 @@ export function executors(input: ExecutionInput): Executors {
     },
 
     async 'remove-container'(action, round) {
-      await remove(action.container, round);
-      tell({ kind: 'container-removed', container: action.container, why: action.why });
+      await remove(action, round);
     },
 
     async 'remove-failed'(action, round) {
@@ -228,8 +227,7 @@ export function executors(input: ExecutionInput): Executors {
         why: action.why,
         lastWords: await lastWordsOf(action.container),
       });
-      await remove(action.container, round);
-      tell({ kind: 'container-removed', container: action.container, why: action.why });
+      await remove(action, round);
     },
 
     async wait() {
@@ -251,10 +249,15 @@ export function executors(input: ExecutionInput): Executors {
     tell({ kind: 'container-started', container: id, release });
   }
 
-  async function remove(id: ContainerId, { observed }: Round): Promise<void> {
-    await engine.remove(id);
+  /** Another process may have started it since the look: then it stays, and the next look says what it is. */
+  async function remove(
+    { container: id, why }: { readonly container: ContainerId; readonly why: string },
+    { observed }: Round,
+  ): Promise<void> {
+    if (!(await engine.removeStopped(id))) return;
     const name = observed.containers.find((c) => c.id === id)?.name;
     if (name !== undefined) await secrets.remove(name);
+    tell({ kind: 'container-removed', container: id, why });
   }
 
   /** Called right before what cannot be taken back: this process may have been stopped since the look. */

@@ -179,16 +179,28 @@ export class DockerEngine implements Engine {
   }
 
   async remove(id: string): Promise<void> {
+    await this.#remove(id, true);
+  }
+
+  removeStopped(id: string): Promise<boolean> {
+    return this.#remove(id, false);
+  }
+
+  /** Answers whether it is gone. */
+  async #remove(id: string, force: boolean): Promise<boolean> {
     const own = await this.#own(id, 'remove');
-    if (own === undefined) return;
+    if (own === undefined) return true;
     const call = {
       name: 'remove',
       what: `remove the container ${short(id)}`,
       timeoutMs: DEADLINES.removeMs,
       slow: true,
     };
-    await this.#connection.call(call, (docker, abortSignal) =>
-      docker.getContainer(own).remove({ v: true, force: true, abortSignal }).catch(alreadyDone),
+    return this.#connection.call(call, (docker, abortSignal) =>
+      docker
+        .getContainer(own)
+        .remove({ v: true, force, abortSignal })
+        .then(() => true, force ? goneAlready : goneUnlessRunning),
     );
   }
 
@@ -322,6 +334,17 @@ function alreadyDone(error: unknown): void {
   const done =
     statusOf(error) === 304 || isNoSuchContainer(error) || isBeingRemoved(error) || isNotRunning(error);
   if (!done) throw error;
+}
+
+function goneAlready(error: unknown): true {
+  alreadyDone(error);
+  return true;
+}
+
+/** What conflicts with a removal that is not forced is that it runs. */
+function goneUnlessRunning(error: unknown): boolean {
+  if (statusOf(error) === 409 && !isBeingRemoved(error)) return false;
+  return goneAlready(error);
 }
 
 function createFailure(error: unknown, spec: ContainerSpec): unknown {

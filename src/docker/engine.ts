@@ -126,6 +126,8 @@ export interface Engine {
   kill(id: string): Promise<void>;
   /** Removes a container of ours and its anonymous volumes; running: killed first. Gone is success. Refuses one without our labels. */
   remove(id: string): Promise<void>;
+  /** As remove, but one that runs is left alone: false. Somebody may have started it since it was looked at. */
+  removeStopped(id: string): Promise<boolean>;
   /** undefined: gone. */
   exit(id: string): Promise<ExitReport | undefined>;
   /** Number of its first process, as the host of the engine numbers it. undefined: it does not run. */

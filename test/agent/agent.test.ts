@@ -23,6 +23,7 @@ import { stay } from '../../src/agent/stay.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { ProxyClient } from '../../src/proxy/control/client.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
+import { specOf } from '../docker/components.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
 import { freePort, ownAddress, until } from '../proxy/ground.ts';
 import { component, PORT_80, release } from './builders.ts';
@@ -292,6 +293,29 @@ describe('an agent that stays', () => {
         { idleTimeoutMs: 6_000, closeSpreadMs: 7_000 },
       ],
     );
+  });
+
+  test('removes nothing that somebody has started since it was looked at', async (t) => {
+    const shop = await host(t);
+    const agent = shop.agent();
+    await agent.change(adopt(shop.release(2)), NEVER);
+    await agent.run(serves(2), NEVER);
+    const { engine } = shop;
+    const { id: imageId } = engine.addImage('example/web:1', 'sha256:1');
+    await engine.create(
+      specOf({ name: COMPONENT }, { project: PROJECT, imageId, release: 1, host: 'h1', suffix: '0001' }),
+    );
+    const removeStopped = engine.removeStopped.bind(engine);
+    let began = 0;
+    engine.removeStopped = async (asked) => {
+      if (began++ === 0) await engine.start(asked);
+      return removeStopped(asked);
+    };
+    await agent.run(({ observed }) => observed.containers.length === 1, NEVER);
+    const ends = calls(engine, 'stop', 'remove').map((call) => call.split(' ').slice(0, 2).join(' '));
+    assert.deepEqual(ends, ['stop shop-web-r1-0001', 'remove shop-web-r1-0001'], 'in an orderly way');
+    const told = shop.told.filter((e) => e.kind === 'container-removed');
+    assert.equal(told.length, 1);
   });
 
   test('lets no release wait for what the one before it failed of', async (t) => {

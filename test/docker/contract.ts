@@ -215,6 +215,20 @@ export function engineContract(name: string, ground: Ground): void {
       assert.deepEqual(await engine.logs(id, 5), []);
     });
 
+    test('removeStopped leaves one that runs alone, and takes away what was created, has ended or is gone', async () => {
+      const created = await engine.create(spec({ command: ground.commands.polite }));
+      assert.equal(await engine.removeStopped(created), true);
+      assert.equal(await find(created), undefined);
+      const id = await started({ command: ground.commands.stubborn });
+      assert.equal(await engine.removeStopped(id), false);
+      assert.equal((await find(id))?.state, 'running');
+      await engine.kill(id);
+      await exited(id);
+      assert.equal(await engine.removeStopped(id), true);
+      assert.equal(await engine.removeStopped(id), true);
+      assert.equal(await find(id), undefined);
+    });
+
     test('pid: that of a container that runs, and none afterwards', async () => {
       const id = await started({ command: ground.commands.polite });
       const first = await engine.pid(id);

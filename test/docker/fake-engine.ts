@@ -241,6 +241,12 @@ export class FakeEngine implements Engine {
     this.#emit({ kind: 'destroy', container: box.id });
   }
 
+  async removeStopped(id: string): Promise<boolean> {
+    if (this.#enterOwn('removeStopped', id)?.state === 'running') return false;
+    await this.remove(id);
+    return true;
+  }
+
   async exit(id: string): Promise<ExitReport | undefined> {
     const box = this.#enterBox('exit', id);
     if (box === undefined) return undefined;

@@ -18,7 +18,7 @@ export interface Image {
   readonly stubborn: boolean;
 }
 
-export type Ending = 'died' | 'stopped' | 'killed' | 'removed';
+export type Ending = 'died' | 'stopped' | 'killed';
 
 export interface SimContainer {
   readonly id: ContainerId;
@@ -132,10 +132,9 @@ export class SimEngine {
     if (c !== undefined) this.end(c, 'killed');
   }
 
-  remove(id: ContainerId): void {
+  removeStopped(id: ContainerId): void {
     const c = this.containers.get(id);
-    if (c === undefined) return;
-    this.end(c, 'removed');
+    if (c === undefined || c.state === 'running') return;
     this.containers.delete(id);
     this.#input.changed(c.component);
   }

@@ -196,7 +196,7 @@ export class SimExecutors {
   }
 
   *#remove(id: ContainerId): Proc {
-    yield* this.#engine(`removes ${id}`, () => this.#input.host.engine.remove(id));
+    yield* this.#engine(`removes ${id}`, () => this.#input.host.engine.removeStopped(id));
   }
 
   /** lastWordsOf() */
