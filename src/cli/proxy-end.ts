@@ -43,7 +43,8 @@ async function leave(pid: number, proxy: ProxyClient, withinMs: number): Promise
 /** Whatever a proxy of this state directory has left in the kernel. */
 export async function purgeKernel(stateDir: string): Promise<void> {
   const { openKernelPlane } = await import('../proxy/kernel/open.ts');
-  const plane = openKernelPlane({ stateDir, log: SILENT, events: { targetGone() {}, restored() {} } });
+  const events = { targetDead() {}, targetGone() {}, restored() {} };
+  const plane = openKernelPlane({ stateDir, log: SILENT, events });
   try {
     if ((await plane.ability('tcp')).can) await plane.purge();
   } finally {

@@ -84,6 +84,16 @@ export class CarriedFlows {
   }
 }
 
+export function flowsByHost(flows: readonly KernelFlow[]): Map<string, KernelFlow[]> {
+  const byHost = new Map<string, KernelFlow[]>();
+  for (const flow of flows) {
+    const same = byHost.get(flow.host);
+    if (same === undefined) byHost.set(flow.host, [flow]);
+    else same.push(flow);
+  }
+  return byHost;
+}
+
 function keyOf({ protocol, client, listenerPort, port }: KernelFlow): string {
   return `${protocol} ${client} ${listenerPort} ${port}`;
 }

@@ -37,6 +37,8 @@ export interface KernelOptions {
   readonly log: Log;
 }
 
+type LedTarget = KernelTarget & { readonly protocol: KernelProtocol };
+
 /** Does nothing until it is asked. Whoever opens it closes it. */
 export function openKernelPlane(options: KernelOptions): KernelPlane {
   return new Kernel(options);
@@ -55,7 +57,11 @@ class Kernel implements KernelPlane {
   readonly #forwarding: Forwarding;
   readonly #loopback: Loopback;
   readonly #near = new NearHere();
-  readonly #processes = new Processes((pids) => this.#queue(() => this.#takeOut(pids)));
+  readonly #processes = new Processes((pids) => {
+    // Who comes to a door as soon as the map is changed must not be sent there either.
+    for (const target of this.#targetsOf(pids)) this.#events.targetDead(target);
+    this.#queue(() => this.#takeOut(pids));
+  });
   readonly #abilities = new Map<KernelProtocol, Promise<Ability>>();
   #entries: readonly KernelEntry[] = [];
   /** Targets whose process has ended; what is asked for later may still name them. */
@@ -168,21 +174,26 @@ class Kernel implements KernelPlane {
     for (const key of this.#gone) if (!named.has(key)) this.#gone.delete(key);
   }
 
-  async #takeOut(pids: readonly number[]): Promise<void> {
-    const targets = this.#living(this.#entries).flatMap((entry) =>
-      entry.targets
+  /** Those that are led to. */
+  #targetsOf(pids: readonly number[]): LedTarget[] {
+    return this.#living(this.#entries).flatMap(({ protocol, targets }) =>
+      targets
         .filter(({ pid }) => pid !== undefined && pids.includes(pid))
-        .map((target) => ({ ...target, protocol: entry.protocol })),
+        .map((target) => ({ ...target, protocol })),
     );
+  }
+
+  async #takeOut(pids: readonly number[]): Promise<void> {
+    const targets = this.#targetsOf(pids);
     for (const target of targets) this.#gone.add(keyOf(target));
     await this.#write(this.#entries).finally(() => {
-      for (const { protocol: _, ...target } of targets) this.#events.targetGone(target);
+      for (const target of targets) this.#events.targetGone(target);
     });
     this.#aside(() => this.#forget(targets));
   }
 
   /** Those under way to them would go on asking nobody, or whoever gets their address next. */
-  async #forget(targets: readonly (KernelTarget & { readonly protocol: KernelProtocol })[]): Promise<void> {
+  async #forget(targets: readonly LedTarget[]): Promise<void> {
     if ((await this.ability('udp')).can) for (const target of targets) await forgetTarget(target);
   }
 

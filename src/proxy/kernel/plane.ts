@@ -49,7 +49,9 @@ export type Ability =
 
 /** What happens to the rules while nobody asks for anything. */
 export interface KernelEvents {
-  /** The process of a target has ended; new connections do not go there any more. */
+  /** The process of a target has ended; the kernel leads there for a moment yet. */
+  targetDead(target: KernelTarget): void;
+  /** And now new connections do not go there any more. */
   targetGone(target: KernelTarget): void;
   /** Rules of ours were missing, and are back (`error`: could not be put back; it is tried again). */
   restored(missing: string, error?: Error): void;

@@ -9,10 +9,10 @@ import type { LiveBackend } from '../backends/backend.ts';
 import type { CutRequest, ListenerReport, OwnedTable } from '../control/protocol.ts';
 import { type Backend, placeKey, planeOf, type RoutedListener } from '../tables/routes.ts';
 import { UdpSeats } from '../udp-seats.ts';
-import type { CarriedFlow } from './carried.ts';
+import { type CarriedFlow, flowsByHost } from './carried.ts';
 import { entryOf, isOfThisHost, type KernelListener, kernelListeners } from './entries.ts';
 import { KernelLeaving } from './leaving.ts';
-import type { KernelEntry, KernelEvents, KernelFlow, KernelPlane, KernelTarget } from './plane.ts';
+import type { KernelEntry, KernelEvents, KernelPlane, KernelTarget } from './plane.ts';
 
 /** While an unrouted backend is held by what the kernel carries. */
 const POLL_MS = 250;
@@ -175,6 +175,7 @@ export class KernelSide {
 
   async #opened(): Promise<KernelPlane> {
     this.#plane ??= await this.#options.open({
+      targetDead: (target) => this.#targetDead(target),
       targetGone: (target) => this.#targetGone(target),
       restored: (missing, error) => this.#restored(missing, error),
     });
@@ -269,7 +270,7 @@ export class KernelSide {
     this.#pollMs = Math.max(POLL_MS, (performance.now() - begun) * POLL_SHARE);
     // A connection may have come to who left the table after it was looked for.
     if (begun < this.#appliedAt || this.#closed) return;
-    const byHost = grouped(flows);
+    const byHost = flowsByHost(flows);
     for (const backend of this.#byRank()) {
       const { host } = backend.address;
       backend.carry(byHost.get(host) ?? [], performance.now());
@@ -322,8 +323,14 @@ export class KernelSide {
     );
   }
 
-  /** The doors prefer others at once, and what the kernel carried there is ended: nobody answers it any more. */
-  #targetGone({ id, port, pid }: KernelTarget): void {
+  /** What the kernel carried there is ended: nobody answers it any more. */
+  #targetGone(target: KernelTarget): void {
+    this.#targetDead(target);
+    void this.#read(performance.now());
+  }
+
+  /** The doors prefer others at once. */
+  #targetDead({ id, port, pid }: KernelTarget): void {
     for (const backend of this.#options.backends()) {
       const { name, address } = backend;
       if (name.id !== id || address.pid !== pid) continue;
@@ -334,7 +341,6 @@ export class KernelSide {
       backend.shun(port);
       this.#options.changed(name.owner);
     }
-    void this.#read(performance.now());
   }
 
   #restored(missing: string, error?: Error): void {
@@ -385,14 +391,4 @@ function udpOf(wanted: readonly KernelListener[], decisions: Decisions): RoutedL
 
 function keyOf({ id, pid }: Pick<Backend, 'id' | 'pid'>): string {
   return `${id} ${pid}`;
-}
-
-function grouped(flows: readonly KernelFlow[]): Map<string, KernelFlow[]> {
-  const byHost = new Map<string, KernelFlow[]>();
-  for (const flow of flows) {
-    const same = byHost.get(flow.host);
-    if (same === undefined) byHost.set(flow.host, [flow]);
-    else same.push(flow);
-  }
-  return byHost;
 }

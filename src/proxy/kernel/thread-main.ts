@@ -14,6 +14,9 @@ const plane = openKernelPlane({
   stateDir: workerData.stateDir,
   log,
   events: {
+    targetDead(target) {
+      tell({ kind: 'dead', target });
+    },
     targetGone(target) {
       tell({ kind: 'gone', target });
     },

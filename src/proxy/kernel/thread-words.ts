@@ -21,7 +21,7 @@ export type ToThread = {
 export type FromThread =
   | { readonly kind: 'answer'; readonly id: number; readonly answer: unknown }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: Failure }
-  | { readonly kind: 'gone'; readonly target: KernelTarget }
+  | { readonly kind: 'dead' | 'gone'; readonly target: KernelTarget }
   | { readonly kind: 'restored'; readonly missing: string; readonly why: string | undefined }
   | {
       readonly kind: 'log';

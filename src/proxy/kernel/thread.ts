@@ -110,6 +110,9 @@ class KernelThread implements KernelPlane {
       case 'log':
         log[words.level](words.message, words.fields);
         break;
+      case 'dead':
+        events.targetDead(words.target);
+        break;
       case 'gone':
         events.targetGone(words.target);
         break;

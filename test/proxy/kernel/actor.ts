@@ -120,6 +120,7 @@ const deeds = {
       stateDir,
       log: SILENT,
       events: {
+        targetDead: () => undefined,
         targetGone: ({ id }) => events.push(`gone ${id}`),
         restored: (missing, error) =>
           events.push(`restored ${missing}${error === undefined ? '' : ` ${error}`}`),

@@ -236,7 +236,7 @@ test('who comes to a door is not led to a process that has ended, also when ther
   await s.route([A]);
   const [target] = s.kernel.entries[0]?.targets ?? [];
   assert.ok(target !== undefined);
-  s.kernel.events?.targetGone(target);
+  s.kernel.events?.targetDead(target);
   const began = performance.now();
   const client = connect({ host: s.listener.address, port: s.listener.port });
   client.on('error', () => {});

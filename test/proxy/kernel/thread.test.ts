@@ -6,7 +6,7 @@ import { openKernelThread } from '../../../src/proxy/kernel/thread.ts';
 import { until } from '../ground.ts';
 
 const ENTRY: KernelEntry = { protocol: 'tcp', address: '0.0.0.0', port: 1, targets: [] };
-const NO_EVENTS = { targetGone() {}, restored() {} };
+const NO_EVENTS = { targetDead() {}, targetGone() {}, restored() {} };
 
 /** A thread that answers as `body` says, which has `asked` and `tell`. */
 function threadOf(body: string): URL {
