@@ -57,7 +57,7 @@ const MAY_IMPORT_TYPES: Readonly<Record<string, readonly string[]>> = {
 const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   dockerode: 'src/docker/',
   'http-proxy': 'src/proxy/http/hardening.ts',
-  undici: 'src/proxy/http/llhttp.ts',
+  undici: 'src/llhttp.ts',
   got: 'src/checks/',
   yargs: 'src/cli/',
   ajv: 'src/config/',

@@ -1,41 +1,54 @@
 /**
  * One HTTP question to a container: no retries, no redirects, no kept connection, and one deadline from the first byte
- * to the last. Never throws; what went wrong is told. Straight on node:http: a host asks this for months, many times a
- * second (docs/decisions/0001, got).
+ * to the last. Never throws; what went wrong is told. A host asks this for months, many times a second
+ * (docs/decisions/0001, got): without TLS by a socket and a parser alone.
  */
-import http, { type ClientRequest, type IncomingMessage } from 'node:http';
-import https from 'node:https';
-import { VERSION } from '../version.ts';
-import { authority, GIVEN_UP, type Seen, trouble, withExcerpt } from './saw.ts';
+import {
+  type Answer,
+  answered,
+  CLOSED,
+  failed,
+  type Hearer,
+  type HttpQuestion,
+  TIMED_OUT,
+  type Way,
+} from './http-answer.ts';
+import { askTls } from './http-tls.ts';
+import { authority, GIVEN_UP, hostInUrl, type Seen } from './saw.ts';
 
-export interface HttpQuestion {
-  readonly method: 'GET' | 'POST';
-  readonly scheme: 'http' | 'https';
-  readonly host: string;
-  readonly port: number;
-  readonly path: string;
-  /** Whether the certificate must be valid for the host. */
-  readonly verify: boolean;
-  readonly timeoutMs: number;
-}
+export type { HttpQuestion } from './http-answer.ts';
 
 /** More of an answer's body is not read: status and beginning are known, the rest proves nothing. */
 const BODY_CAP_BYTES = 64 * 1024;
+/** More of it than is ever shown is not kept. */
+const KEPT_BYTES = 1024;
+const DEFAULT_PORTS = { http: 80, https: 443 } as const;
+/** What is asked for exactly as it is written. */
+const PLAIN_PATH = /^\/(?:[\w~-][\w.~-]*\/)*(?:[\w~-][\w.~-]*)?$/;
+
+let plain: Way | undefined;
 
 /** Passes on 2xx with a body that ends (or exceeds the cap) within the deadline. */
 export function askHttp(question: HttpQuestion, signal: AbortSignal): Promise<Seen> {
-  if (signal.aborted) return Promise.resolve(GIVEN_UP);
-  return new Promise((resolve) => new Asking(question, signal, resolve).start());
+  if (question.scheme === 'https') return ask(question, askTls, signal);
+  return plain === undefined
+    ? plainWay().then((way) => ask(question, way, signal))
+    : ask(question, plain, signal);
 }
 
-interface Answer {
-  readonly chunks: Buffer[];
-  status?: number | undefined;
-  location?: string | undefined;
+/** Whoever asks nobody need not load its parser. */
+async function plainWay(): Promise<Way> {
+  plain = (await import('./http-plain.ts')).askPlain;
+  return plain;
+}
+
+function ask(question: HttpQuestion, way: Way, signal: AbortSignal): Promise<Seen> {
+  if (signal.aborted) return Promise.resolve(GIVEN_UP);
+  return new Promise((resolve) => new Asking(question, signal, resolve).start(way));
 }
 
 /** One question under way; it ends once, whatever comes first. */
-class Asking {
+class Asking implements Hearer {
   readonly #question: HttpQuestion;
   readonly #place: string;
   readonly #url: string;
@@ -44,7 +57,7 @@ class Asking {
   readonly #answer: Answer = { chunks: [] };
   readonly #began = performance.now();
   readonly #onAbort = () => this.#end(GIVEN_UP);
-  #request: ClientRequest | undefined;
+  #breakOff: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #bytes = 0;
 
@@ -56,56 +69,37 @@ class Asking {
     this.#resolve = resolve;
   }
 
-  start(): void {
-    this.#timer = setTimeout(() => this.#fail(TIMED_OUT), this.#question.timeoutMs);
+  start(way: Way): void {
+    const { scheme, method, host, port, verify, path } = this.#question;
+    this.#timer = setTimeout(() => this.fail(TIMED_OUT), this.#question.timeoutMs);
     this.#signal.addEventListener('abort', this.#onAbort);
     try {
-      this.#request = this.#send();
+      const hostField = port === DEFAULT_PORTS[scheme] ? hostInUrl(host) : this.#place;
+      const said = PLAIN_PATH.test(path) ? path : saidInHttp(this.#url);
+      this.#breakOff = way({ method, host, port, verify, path: said, hostField }, this);
     } catch (error) {
-      this.#fail(error); // a path that cannot be said in HTTP
+      this.fail(error); // a path that cannot be said in HTTP
     }
   }
 
-  #send(): ClientRequest {
-    const { method, scheme, host, port, verify } = this.#question;
-    const { pathname, search } = new URL(this.#url);
-    const client = scheme === 'https' ? https : http;
-    const headers = { 'user-agent': `gantryd/${VERSION}`, ...(method === 'POST' && { 'content-length': 0 }) };
-    const options = { method, host, port, path: `${pathname}${search}`, headers };
-    const request = client.request(
-      scheme === 'https'
-        ? { ...options, agent: TLS_AGENT, rejectUnauthorized: verify }
-        : { ...options, agent: AGENT },
-    );
-    request.on('error', (error) => this.#fail(error));
-    request.once('response', (response) => this.#read(response));
-    request.once('upgrade', ({ statusCode }) => {
-      this.#answer.status = statusCode;
-      this.#told();
-    });
-    request.once('close', () => this.#fail(CLOSED));
-    return request.end();
+  head(status: number, location?: string): void {
+    this.#answer.status = status;
+    this.#answer.location = location;
   }
 
-  #read(response: IncomingMessage): void {
-    this.#answer.status = response.statusCode;
-    this.#answer.location = response.headers.location;
-    response.on('error', (error) => this.#fail(error));
-    response.on('data', (chunk: Buffer) => this.#take(chunk));
-    response.once('end', () => this.#told());
+  body(part: Buffer): void {
+    if (this.#bytes < KEPT_BYTES) this.#answer.chunks.push(Buffer.from(part.subarray(0, KEPT_BYTES)));
+    this.#bytes += part.length;
+    if (this.#bytes >= BODY_CAP_BYTES) this.told();
   }
 
-  #take(chunk: Buffer): void {
-    this.#answer.chunks.push(chunk);
-    this.#bytes += chunk.length;
-    if (this.#bytes >= BODY_CAP_BYTES) this.#told();
-  }
-
-  #told(): void {
+  told(): void {
+    if (this.#timer === undefined) return;
     this.#end(answered(this.#url, this.#answer, performance.now() - this.#began));
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown = CLOSED): void {
+    if (this.#timer === undefined) return;
     this.#end(failed(this.#url, this.#place, this.#answer, this.#question.timeoutMs, error));
   }
 
@@ -114,37 +108,12 @@ class Asking {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#request?.destroy();
+    this.#breakOff?.();
     this.#resolve(seen);
   }
 }
 
-/** A check that found a kept connection would not ask what the next client meets. */
-const AGENT = new http.Agent({ keepAlive: false });
-const TLS_AGENT = new https.Agent({ keepAlive: false, maxCachedSessions: 0 });
-const CLOSED = Object.assign(new Error('closed'), { code: 'ECONNRESET' });
-const TIMED_OUT = Object.assign(new Error('timed out'), { code: 'ETIMEDOUT' });
-
-function answered(url: string, answer: Answer, tookMs: number): Seen {
-  const status = answer.status ?? 0;
-  const redirect =
-    status >= 300 && status < 400 && answer.location !== undefined
-      ? ` (a redirect${withExcerpt(answer.location)}, not followed)`
-      : '';
-  const body = withExcerpt(Buffer.concat(answer.chunks));
-  return {
-    ok: status >= 200 && status < 300,
-    status,
-    saw: `${url} answered ${status} in ${Math.round(tookMs)} ms${redirect}${body}`,
-  };
-}
-
-function failed(url: string, place: string, answer: Answer, timeoutMs: number, error: unknown): Seen {
-  if (answer.status === undefined) return { ok: false, saw: trouble(error, url, place, timeoutMs) };
-  const body = withExcerpt(Buffer.concat(answer.chunks));
-  return {
-    ok: false,
-    status: answer.status,
-    saw: `${url} answered ${answer.status}, but its body did not end within ${timeoutMs} ms or broke off${body}`,
-  };
+function saidInHttp(url: string): string {
+  const { pathname, search } = new URL(url);
+  return `${pathname}${search}`;
 }

@@ -2,8 +2,8 @@
  * Asks the checks of one container again and again and holds what they say together: its health.
  * Acts on nothing; it pokes whoever decides.
  */
-import { steadyNow } from '../clock.ts';
 import { type Check, type Health, judge, type Target, type Verdict } from './check.ts';
+import { type Clock, REAL_CLOCK } from './monitor-clock.ts';
 import { probe, type Surroundings } from './probes.ts';
 
 export interface MonitorOptions {
@@ -19,31 +19,22 @@ export interface MonitorOptions {
   readonly onVerdict?: (verdict: Verdict, check: Check) => void;
 }
 
-export interface Clock {
-  /** Epoch milliseconds. */
-  now(): number;
-  setTimeout(run: () => void, delayMs: number): unknown;
-  clearTimeout(timer: unknown): void;
-}
-
-/** Node turns a longer delay into 1 ms. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-export const REAL_CLOCK: Clock = {
-  now: steadyNow,
-  setTimeout: (run, delayMs) => setTimeout(run, Math.min(delayMs, LONGEST_TIMER_MS)),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
-};
-
 const RAMP_START_MS = 10;
-/** Health probes stray by this share of their interval, so that those of many containers don't align. */
-const JITTER = 0.1;
-/** They go by one of so many moments in an interval: a few probes at once cost less than each for itself. */
-const MOMENTS = 20;
+/** Health probes stray from their interval by no more than this share of it. */
+const STRAY = 0.1;
+/**
+ * Those of all containers come together at so many moments in an interval: many at once cost a fraction of as many one
+ * by one, and few enough come at once that the containers' other work is not in their way.
+ */
+const MOMENTS = 5;
 
 /** One check and what it told so far. */
 interface Course {
   readonly check: Check;
+  /** Its moments are so many milliseconds after whole intervals of the clock. */
+  readonly phaseMs: number;
+  /** Ends the pause under way, if there is one. */
+  wake: () => void;
   /** The newest last; no more than the judgement can need. */
   history: readonly Verdict[];
   health: Health;
@@ -67,6 +58,8 @@ export class Monitor {
     this.#clock = options.clock ?? REAL_CLOCK;
     this.#courses = options.checks.map((check) => ({
       check,
+      phaseMs: phaseOf(check),
+      wake: () => {},
       history: [],
       health: 'unknown',
       last: undefined,
@@ -92,19 +85,21 @@ export class Monitor {
   /** Idempotent. Probes under way are given up; none runs and nobody is poked afterwards. */
   async close(): Promise<void> {
     this.#closing.abort();
+    for (const course of this.#courses) course.wake();
     await this.#loops;
   }
 
   async #run(course: Course): Promise<void> {
     const { target, surroundings } = this.#options;
     const { signal } = this.#closing;
-    await this.#pause(this.#firstDelayMs(course.check));
+    await this.#pause(course, this.#firstDelayMs(course.check));
     for (let round = 0; !signal.aborted; round++) {
       const began = this.#clock.now();
       const verdict = await probe(course.check, target, surroundings, signal);
       if (signal.aborted) return;
       this.#take(course, verdict);
-      await this.#pause(restOf(this.#periodMs(course.check, round), this.#clock.now() - began));
+      const periodMs = this.#periodMs(course, began, round);
+      await this.#pause(course, restOf(periodMs, this.#clock.now() - began));
     }
   }
 
@@ -123,31 +118,34 @@ export class Monitor {
   }
 
   #firstDelayMs(check: Check): number {
-    return this.#options.ramp ? 0 : Math.random() * JITTER * check.intervalMs;
+    return this.#options.ramp ? 0 : Math.round(Math.random() * STRAY * check.intervalMs);
   }
 
-  /** From the beginning of one probe to that of the next. */
-  #periodMs(check: Check, round: number): number {
-    if (this.#options.ramp) return Math.min(RAMP_START_MS * 2 ** round, check.intervalMs);
-    const apart = check.intervalMs / MOMENTS;
-    const [least, most] = [check.intervalMs * (1 - JITTER) + apart, check.intervalMs * (1 + JITTER)];
-    const period = least + Math.random() * (most - least);
-    return period - ((this.#clock.now() + period) % apart);
+  /** From the beginning of one probe to that of the next: as near to a moment of its own as it may stray. */
+  #periodMs({ check: { intervalMs }, phaseMs }: Course, began: number, round: number): number {
+    if (this.#options.ramp) return Math.min(RAMP_START_MS * 2 ** round, intervalMs);
+    const late = (((began - phaseMs) % intervalMs) + intervalMs) % intervalMs;
+    const wantedMs = late > intervalMs / 2 ? intervalMs - late : -late;
+    const most = Math.floor(STRAY * intervalMs);
+    return intervalMs + Math.max(-most, Math.min(most, wantedMs));
   }
 
-  #pause(delayMs: number): Promise<void> {
-    const { signal } = this.#closing;
-    if (signal.aborted || delayMs === 0) return Promise.resolve();
+  #pause(course: Course, delayMs: number): Promise<void> {
+    if (this.#closing.signal.aborted || delayMs === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const end = () => {
+      const timer = this.#clock.setTimeout(resolve, delayMs);
+      course.wake = () => {
         this.#clock.clearTimeout(timer);
-        signal.removeEventListener('abort', end);
         resolve();
       };
-      const timer = this.#clock.setTimeout(end, delayMs);
-      signal.addEventListener('abort', end, { once: true });
     });
   }
+}
+
+/** Commands in a container cost the host too much to come together. */
+function phaseOf({ kind, intervalMs }: Check): number {
+  const at = Math.random() * MOMENTS;
+  return Math.round(((kind === 'exec' ? at : Math.floor(at)) * intervalMs) / MOMENTS);
 }
 
 /** A probe that took its whole period, or a clock that was set, still leaves a moment between two probes. */

@@ -18,12 +18,17 @@ const EXCERPT_BYTES = 256;
 
 /** `host:port`, IPv6 in brackets. */
 export function authority(host: string, port: number): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `${hostInUrl(host)}:${port}`;
+}
+
+/** IPv6 in brackets. */
+export function hostInUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** The first bytes, quoted, with control characters as escapes and `…` where it was cut; '' when there are none. */
 export function excerpt(text: string | Buffer): string {
-  const bytes = Buffer.from(text);
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   const cut = bytes.length > EXCERPT_BYTES;
   const head = bytes.subarray(0, EXCERPT_BYTES).toString('utf8');
   const whole = cut ? `${head.replace(/\uFFFD{1,3}$/, '')}…` : head.trimEnd();
@@ -47,6 +52,11 @@ export function trouble(error: unknown, asked: string, place: string, timeoutMs:
   if (code.startsWith('HPE_')) return `${place} answered, but not with HTTP (${code})`;
   if (isTls(code)) return `TLS with ${place} failed: ${oneLine(messageOf(error))}`;
   return `${asked} could not be asked: ${oneLine(messageOf(error))}`;
+}
+
+/** How long an answer took is another each time. */
+export function withoutTimes(saw: string): string {
+  return saw.replace(/ in \d+ ms\b/, '');
 }
 
 export function oneLine(text: string): string {

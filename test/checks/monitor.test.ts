@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Verdict } from '../../src/checks/check.ts';
-import { type Clock, Monitor, type MonitorOptions } from '../../src/checks/monitor.ts';
+import { Monitor, type MonitorOptions } from '../../src/checks/monitor.ts';
+import type { Clock } from '../../src/checks/monitor-clock.ts';
 import { GantryError } from '../../src/errors.ts';
 import { check, httpServer, surroundings, target, until } from './servers.ts';
 
@@ -22,27 +23,66 @@ test('ready checks run at once, then 10, 20, 40 … ms apart up to the interval'
   assert.deepEqual(times.slice(0, 7), [0, 10, 30, 70, 150, 250, 350]);
 });
 
-test('health checks keep their interval within a tenth', async (t) => {
+test('health checks keep their interval within a tenth, and come to a few moments of it', async (t) => {
   const time = new FakeTime();
-  const times: number[] = [];
-  const exec = async () => {
-    times.push(time.now());
+  const [times, at] = [new Map<string, number[]>(), (name: string) => times.get(name) ?? []];
+  const exec = async (name: string) => {
+    times.set(name, [...at(name), time.now()]);
     return { exitCode: 0, output: '' };
   };
-  const checks = [check({ kind: 'exec', intervalMs: 1000 })];
-  const { monitor } = watch(t, { checks, surroundings: surroundings({ exec }), clock: time });
-  monitor.start();
-  for (let probes = 0; probes <= 20; probes++) {
-    await until(() => times.length === probes && time.waiting === 1, `probe ${probes} is done`);
+  const connections = async (name: string) => {
+    await exec(name);
+    return 0;
+  };
+  const names = Array.from({ length: 40 }, (_, number) => `c${number}`);
+  for (const container of names) {
+    const checks = [check({ kind: 'connection', intervalMs: 1000 })];
+    const around = surroundings({ exec, connections });
+    const target = { container, host: '127.0.0.1' };
+    watch(t, { checks, target, surroundings: around, clock: time }).monitor.start();
+  }
+  for (let probes = 0; probes < 40 * 12; probes++) {
+    await until(() => time.waiting === 40, `probe ${probes} is done`);
     time.runNext();
   }
-  const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
-  assert.ok((times[0] ?? 0) <= 100, `first after ${times[0]}`);
+  const gaps = names.flatMap((name) =>
+    at(name)
+      .slice(1)
+      .map((each, before) => each - (at(name)[before] ?? 0)),
+  );
+  assert.ok(
+    names.every((name) => (at(name)[0] ?? 0) <= 100),
+    'the first within a tenth',
+  );
   assert.ok(
     gaps.every((gap) => gap >= 900 && gap <= 1100),
     gaps.join(),
   );
-  assert.ok(new Set(gaps).size > 1, 'the gaps differ');
+  const moments = new Set(names.map((name) => (at(name)[10] ?? 0) % 1000));
+  assert.deepEqual(
+    [...moments].filter((moment) => ![0, 200, 400, 600, 800].includes(moment)),
+    [],
+  );
+  assert.ok(moments.size > 1, 'not all at once');
+});
+
+test('commands in containers do not come together', async (t) => {
+  const time = new FakeTime();
+  const last = new Map<string, number>();
+  const exec = async (container: string) => {
+    last.set(container, time.now() % 60_000);
+    return { exitCode: 0, output: '' };
+  };
+  for (let number = 0; number < 20; number++) {
+    const checks = [check({ kind: 'exec', intervalMs: 60_000 })];
+    const target = { container: `c${number}`, host: '' };
+    watch(t, { checks, target, surroundings: surroundings({ exec }), clock: time }).monitor.start();
+  }
+  for (let probes = 0; probes < 20 * 8; probes++) {
+    await until(() => time.waiting === 20, `probe ${probes} is done`);
+    time.runNext();
+  }
+  assert.ok(new Set(last.values()).size > 15, [...last.values()].join());
 });
 
 test('health follows a real server down and up, with one poke per change', async (t) => {

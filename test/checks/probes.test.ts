@@ -127,6 +127,59 @@ test('http with a body that breaks off fails', async (t) => {
   assert.match(saw, /answered 200, but its body .* broke off: "half"$/);
 });
 
+test('http takes an answer as it comes: in pieces, after one that is not final, ended by the connection', async (t) => {
+  const answers = [
+    ['HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine'],
+    ['HTTP/1.0 200 OK\r\n\r\nfi', 'ne'],
+    ['HTT', 'P/1.1 200', '\r\nTransfer-Encoding: chu', 'nked\r\n\r\n2\r\nfi\r\n', '2\r\nne\r\n0\r\n\r\n'],
+    ['HTTP/1.1 204 No Content\r\n\r\n'],
+    ['HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n'],
+  ];
+  const seen: string[] = [];
+  for (const pieces of answers) {
+    const port = await tcpServer(t, (socket) => {
+      socket.setNoDelay().once('data', async () => {
+        for (const piece of pieces) await new Promise((resolve) => socket.write(piece, resolve));
+        if (pieces[0]?.startsWith('HTTP/1.0')) socket.end();
+      });
+    });
+    const { ok, saw } = await ask({ port });
+    seen.push(`${ok} ${saw.replace(/^.* answered (\d+) in \d+ ms/, '$1')}`);
+  }
+  assert.deepEqual(seen, [
+    'true 200: "fine"',
+    'true 200: "fine"',
+    'true 200: "fine"',
+    'true 204',
+    'false 101',
+  ]);
+});
+
+test('http says what was asked as it was written, or as a URL would', async (t) => {
+  const seen: string[] = [];
+  const port = await httpServer(t, (request, response) => {
+    seen.push(`${request.url} of ${request.headers.host}`);
+    response.end();
+  });
+  for (const path of ['/a-b/c_d.html', '/a/../b', '/ü?q= x', '/']) await ask({ port, path });
+  const paths = seen.map((line) => line.replace(` of 127.0.0.1:${port}`, ''));
+  assert.deepEqual(paths, ['/a-b/c_d.html', '/b', '/%C3%BC?q=%20x', '/']);
+});
+
+test('http of many at once mixes nothing up', async (t) => {
+  const port = await httpServer(t, (request, response) => {
+    response.writeHead(200 + Number(request.url?.slice(1)), { 'x-long': 'y'.repeat(4000) });
+    setImmediate(() => response.end(request.url));
+  });
+  const numbers = Array.from({ length: 40 }, (_, at) => at).filter((at) => at !== 4 && at !== 5);
+  const verdicts = await Promise.all(numbers.map((at) => ask({ port, path: `/${at}` })));
+  assert.deepEqual(
+    verdicts.map(({ status }) => status),
+    numbers.map((at) => 200 + at),
+  );
+  assert.ok(verdicts.every(({ saw }, at) => saw.endsWith(`"/${numbers[at]}"`)));
+});
+
 test('http to a port nothing listens on says so', async () => {
   const port = await freePort();
   const { ok, saw } = await ask({ port });

@@ -4,10 +4,10 @@
  * waits. Whoever asks for something out of the ordinary is declined with every byte of it, before any was answered.
  */
 import type { Socket } from 'node:net';
+import { MessageParser } from '../../llhttp.ts';
 import { FastExchange } from './fast-exchange.ts';
 import { forwardedFor, plainRequest } from './heads.ts';
 import type { HttpEntrance } from './http-client.ts';
-import { MessageParser } from './llhttp.ts';
 
 /** A head in more pieces than this is a slow client's: not worth being parsed again with each piece. */
 const MAX_HEAD_PIECES = 4;

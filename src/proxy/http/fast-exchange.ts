@@ -5,6 +5,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { Socket, TcpNetConnectOpts } from 'node:net';
+import type { MessageHead, MessageParser } from '../../llhttp.ts';
 import type { LiveBackend } from '../backends/backend.ts';
 import { Dispatch, type DispatchOutcome } from '../backends/dispatch.ts';
 import type { Carrier, Hold } from '../backends/hold.ts';
@@ -16,7 +17,6 @@ import { END_OF_HEAD, type Framed, framed, LAST_CHUNK, writeFramed } from './fra
 import { interimText, type PlainRequest, plainAnswer, trailerText } from './heads.ts';
 import type { HttpEntrance } from './http-client.ts';
 import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
-import type { MessageHead, MessageParser } from './llhttp.ts';
 import { Upstream, type UpstreamUser } from './upstream.ts';
 
 /** Kept shorter than the backend says, for the time a request is on its way. */

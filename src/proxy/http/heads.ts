@@ -2,6 +2,8 @@
  * The heads of requests and answers as text, for who writes them to a socket itself: which requests are carried that
  * way, and what both sides get to read. Pure. The rules are those of headers.ts.
  */
+
+import type { MessageHead } from '../../llhttp.ts';
 import {
   connectionListed,
   isResponseDropped,
@@ -11,7 +13,6 @@ import {
   REQUEST_DROPPED,
   requestTarget,
 } from './headers.ts';
-import type { MessageHead } from './llhttp.ts';
 
 /** A request as its backend gets it. */
 export interface PlainRequest {

@@ -3,9 +3,9 @@
  * gets what was read at once, and what it does not own goes with the next read.
  */
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
+import { MessageParser } from '../../llhttp.ts';
 import { readInto } from '../tcp/read-memory.ts';
 import type { Dropping, Restful } from './idle-pool.ts';
-import { MessageParser } from './llhttp.ts';
 
 export interface UpstreamUser {
   /** See OnBytes. */
