@@ -26,6 +26,8 @@ import type { ContainerId, Desired, Observed } from './state.ts';
 
 /** Looks again after this long even if nothing pokes: hints may be lost. At rest `idleResyncMs` may ask for less. */
 const RESYNC_MS = 1_000;
+/** However much all seems as it was, a look comes at least so often. */
+const LOOK_MS = 60_000;
 /** How long another command's round may hold the lock. */
 const LOCK_TIMEOUT_MS = 60_000;
 /** Rounds are short: who waits longer than this for another one says so. */
@@ -55,6 +57,11 @@ export interface AgentInput {
   readonly onRound?: (view: View) => void;
   /** Milliseconds after which a component at rest is looked at again even if nothing pokes. Default: 1000. */
   readonly idleResyncMs?: number;
+  /**
+   * What the next look will go by, in few words, without the record's own; equal words are equal looks. Then a component
+   * that is as wanted is not looked at. undefined: it cannot be told. Default: nobody glances.
+   */
+  readonly glance?: () => Promise<string | undefined>;
   readonly now?: () => number;
   readonly random?: () => number;
   /** Default: nobody wants numbers. */
@@ -86,6 +93,9 @@ export class Agent {
   readonly #setbacks: Setbacks;
   #known: Pick<View, 'version' | 'record'> | undefined;
   #said = '';
+  /** What the last look went by; undefined: it was taken for another reason than that something seemed to have changed. */
+  #glanced: string | undefined;
+  #lookedAt = 0;
   #followsProxy = false;
 
   constructor(input: AgentInput) {
@@ -133,12 +143,14 @@ export class Agent {
   async #run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
     this.#followProxy();
     this.#engineBack.clear();
+    this.#glanced = undefined;
     this.#trouble = undefined; // what failed since the last run is planned anew
     for (let imminent = false; ; ) {
       signal.throwIfAborted();
       this.#throwTrouble();
       this.#numbers.begin();
       this.#poke.clear();
+      this.#lookedAt = performance.now();
       const looking = this.#see();
       // Taking the lock takes as long as looking: side by side, traffic moves to a ready container that much sooner.
       const decided = imminent && (await this.#decide(looking, signal));
@@ -316,10 +328,28 @@ export class Agent {
     const atRest = waits.every((w) => w.for === 'warm' || w.for === 'turn');
     const resyncMs = atRest ? (this.#input.idleResyncMs ?? RESYNC_MS) : RESYNC_MS;
     const ms = Math.max(0, Math.min(until - this.#now(), resyncMs));
+    await this.#wait(ms, signal);
+    while (actions.length === 0 && (await this.#isAsSeen(signal)))
+      await this.#wait(this.#input.idleResyncMs ?? RESYNC_MS, signal);
+    if (this.#poke.poked) this.#glanced = undefined;
+    return this.#poke.poked && waits.some((w) => w.for === 'ready');
+  }
+
+  async #wait(ms: number, signal: AbortSignal): Promise<void> {
     const dueAt = performance.now() + ms;
     await this.#poke.wait(ms, signal);
     if (!this.#poke.poked && !signal.aborted) this.#numbers.late(dueAt);
-    return this.#poke.poked && waits.some((w) => w.for === 'ready');
+  }
+
+  /** All that the next look would go by is as it was before the last one. What goes wrong here the look meets. */
+  async #isAsSeen(signal: AbortSignal): Promise<boolean> {
+    const { glance } = this.#input;
+    if (glance === undefined || this.#poke.poked || signal.aborted) return false;
+    const before = this.#glanced;
+    const glanced = await glance().catch(() => undefined);
+    this.#glanced = glanced === undefined ? undefined : `${glanced}\n${this.#observer.words()}`;
+    if (this.#poke.poked || this.#glanced === undefined) return false;
+    return this.#glanced === before && performance.now() - this.#lookedAt < LOOK_MS;
   }
 
   #tellWaiting(waits: readonly Extract<Action, { kind: 'wait' }>[]): void {

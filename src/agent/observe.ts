@@ -10,12 +10,12 @@ import type { Component } from '../config/project.ts';
 import type { Container, Engine } from '../docker/engine.ts';
 import type { Tell } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { BackendReport, ProxyStatus } from '../proxy/control/protocol.ts';
-import { type Backend, type Route, routeOf } from '../proxy/tables/routes.ts';
-import { answersOf } from './canary.ts';
+import type { BackendReport } from '../proxy/control/protocol.ts';
+import type { Backend } from '../proxy/tables/routes.ts';
 import { isOnTrial } from './canary-mark.ts';
 import { planesOf } from './planes.ts';
 import type { ProxyPort } from './proxy-port.ts';
+import { describe, heldBy, splitSeen, tableRoute } from './proxy-seen.ts';
 import type { ComponentRecord, Mark } from './record.ts';
 import { hasFailed } from './standing.ts';
 import {
@@ -28,7 +28,7 @@ import {
   type Readiness,
   type Release,
 } from './state.ts';
-import { type Purpose, verdictHearer } from './verdicts.ts';
+import { type Purpose, verdictHearer, wordsOf } from './verdicts.ts';
 
 export interface ObserverInput {
   readonly project: string;
@@ -120,6 +120,11 @@ export class Observer {
   lastVerdict(id: ContainerId): Verdict | undefined {
     const verdicts = this.#watched.get(id)?.monitor.last ?? [];
     return verdicts.find((v) => !v.ok) ?? verdicts[0];
+  }
+
+  /** What all checks saw last, without how long it took. */
+  words(): string {
+    return [...this.#watched].map(([id, { monitor }]) => `${id} ${wordsOf(monitor.last)}`).join('\n');
   }
 
   /** Where a container was reached at the last look; undefined: nowhere. */
@@ -373,28 +378,4 @@ function releaseOf(record: ComponentRecord, number: number): Release | undefined
 function stateOf(c: Container): ObservedContainer['state'] {
   if (c.state === 'created') return 'created';
   return c.state === 'running' || c.state === 'paused' || c.state === 'restarting' ? 'running' : 'exited';
-}
-
-function tableRoute(status: ProxyStatus, owner: string, component: string) {
-  const owned = status.owners.find((o) => o.owner === owner);
-  return owned === undefined ? undefined : routeOf(owned.table, component);
-}
-
-function splitSeen(
-  { backends }: ProxyStatus,
-  component: string,
-  route: Route | undefined,
-): Pick<Observed, 'split' | 'answers'> {
-  const split = route?.canary;
-  return split === undefined ? {} : { split, answers: answersOf(backends, component, split) };
-}
-
-function heldBy(status: ProxyStatus, id: ContainerId): BackendReport | undefined {
-  return status.backends.find((b) => b.id === id);
-}
-
-function describe(held: BackendReport | undefined): string {
-  if (held === undefined) return 'nothing';
-  const noun = held.open === 1 ? 'connection' : 'connections';
-  return `${held.open} ${noun}, the oldest for ${Math.round(held.oldestMs / 1000)} s`;
 }

@@ -1,5 +1,6 @@
 /** What becomes of the verdicts of one container's checks: all are measured, and told is what changes. */
 import type { Check, Verdict } from '../checks/check.ts';
+import { withoutTimes } from '../checks/saw.ts';
 import type { Tell } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 
@@ -23,6 +24,11 @@ export function verdictHearer(input: VerdictsInput): (verdict: Verdict, check: C
     if (now !== told.get(check)) tell({ kind: 'check', container, purpose, verdict });
     told.set(check, now);
   };
+}
+
+/** Equal words: the checks saw the same. */
+export function wordsOf(verdicts: readonly Verdict[]): string {
+  return verdicts.map(({ check, ok, saw }) => `${check} ${ok} ${withoutTimes(saw)}`).join(' ');
 }
 
 function nameOf({ ok, inconclusive }: Verdict): string {

@@ -5,6 +5,7 @@
  */
 import type { CallOptions } from '@grpc/grpc-js';
 import type { Etcd3 } from 'etcd3';
+import { untilTogether } from '../clock.ts';
 import type { Members } from './etcd-members.ts';
 import type { Session, SessionOptions } from './store.ts';
 import { notify, pause, pauseMs } from './waiting.ts';
@@ -76,7 +77,7 @@ export class EtcdSession implements Session {
       failures = answered ? 0 : failures + 1;
       if (answered && this.#held === undefined) continue; // it had ended: a new one at once
       const everyMs = this.#options.ttlMs / RENEWALS;
-      const nextMs = answered ? everyMs : Math.min(everyMs, pauseMs(failures));
+      const nextMs = answered ? untilTogether(everyMs, sentAt) : Math.min(everyMs, pauseMs(failures));
       await pause(Math.max(0, sentAt + nextMs - performance.now()), stop);
     }
     if (!this.#abandoned) await this.#revoke(this.#held);

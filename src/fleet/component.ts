@@ -9,6 +9,7 @@ import { instancesOf } from '../agent/scale.ts';
 import { secretMounts } from '../agent/secret-mounts.ts';
 import type { ObservedContainer } from '../agent/state.ts';
 import { stay, troubleOf } from '../agent/stay.ts';
+import { untilTogether } from '../clock.ts';
 import type { StatusValue } from '../cluster/values.ts';
 import { completed } from '../config/normalise.ts';
 import type { AgentEvent, Tell } from '../events.ts';
@@ -17,7 +18,6 @@ import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
-import { untilTogether } from './shared-looks.ts';
 import { SharesKeeper, type Sharing } from './shares-keeper.ts';
 import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
@@ -56,6 +56,7 @@ export class FleetComponent {
   #said = '';
   #trouble: string | undefined;
   #status: StatusValue | undefined;
+  #told: readonly unknown[] = [];
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(name: string, around: Surroundings) {
@@ -79,6 +80,7 @@ export class FleetComponent {
       get idleResyncMs() {
         return untilTogether(AGENT_RESYNC_MS);
       },
+      glance: () => around.glance(name),
       fence: () => this.#mayAdvance(),
       onRound: (view) => this.#onRound(view),
     });
@@ -113,9 +115,17 @@ export class FleetComponent {
     this.#poke.poke();
   }
 
-  /** Tells again how it is: only what changes all the time has changed. */
-  refresh(): void {
+  /** Tells again how it is, if that may be another than was told. `changed`: what changes all the time has. */
+  refresh(changed: boolean): void {
+    const isTold = this.#tellable().every((part, at) => part === this.#told[at]);
+    if (isTold && !changed) return;
     if (this.#view !== undefined && this.#lastStep !== undefined) this.#publish(this.#view, this.#lastStep);
+  }
+
+  /** What is told is made of, but for what changes all the time. */
+  #tellable(): readonly unknown[] {
+    const { logs, died } = this.#postMortem;
+    return [this.#view, this.#lastStep, this.#trouble, this.#known, logs, died];
   }
 
   /** Follows the fleet no more, and offers nothing to other hosts; all serves on. */
@@ -173,7 +183,8 @@ export class FleetComponent {
     const decidesMs = await this.#shares.round(wanted, sharingOf(view, wanted, here));
     this.#trouble = undefined;
     this.#failures = 0;
-    return Math.min(restMs, decidesMs, pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS);
+    const loudMs = pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS;
+    return Math.min(restMs, decidesMs, loudMs, untilTogether(RESYNC_MS));
   }
 
   /** The agent's own last look, unless the record has changed since. */
@@ -304,6 +315,7 @@ export class FleetComponent {
 
   #publish(view: View, step: Step): void {
     const { host, keys, leased, connections } = this.#around;
+    this.#told = this.#tellable();
     const status = statusOf({
       ...{
         host,

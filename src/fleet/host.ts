@@ -5,10 +5,11 @@
  */
 
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordedComponents, recordFile } from '../agent/record.ts';
 import { troubleOf } from '../agent/stay.ts';
-import { steadyNow } from '../clock.ts';
+import { steadyNow, untilTogether } from '../clock.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
 import type { Mirror, Session, Store } from '../cluster/store.ts';
 import { type HostValue, readConfig, readHost } from '../cluster/values.ts';
@@ -24,6 +25,7 @@ import { VERSION } from '../version.ts';
 import { Answer } from './answer.ts';
 import { FleetComponent } from './component.ts';
 import { FollowedIndex } from './followed-index.ts';
+import { glances } from './glances.ts';
 import { sharedEngine, sharedProxyPort } from './hints.ts';
 import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
@@ -157,6 +159,7 @@ class FleetHost {
       presence: this.#presence,
       emit: input.emit,
       metrics: input.metrics,
+      glance: glances({ project, hostId: input.hostId, stateDir, engine: input.engine, proxy: port }),
       connections: () => this.#connections,
       wanted: (component, releaseOf) =>
         wantedOf(this.#mirror, keys, component, this.#index.turns(component), releaseOf),
@@ -314,16 +317,18 @@ class FleetHost {
     const passive = this.#input.proxy ?? passiveProxyPort(stateDir);
     if (this.#mirror.current) this.#followLinks();
     while (!signal.aborted) {
-      await pause(QUIET_MS, signal);
+      await pause(untilTogether(QUIET_MS), signal);
       try {
         const status = await passive.status(project);
+        const before = this.#connections;
         this.#connections = new Map(status.backends.map((b) => [b.id, b.open]));
+        const changed = !isDeepStrictEqual(before, this.#connections);
         const table = status.owners.find((o) => o.owner === project)?.table;
         if (table !== undefined && !this.#links.areIn(table)) {
           this.#links.forgetApplied();
           this.#followLinks();
         }
-        for (const component of this.#components.values()) component.refresh();
+        for (const component of this.#components.values()) component.refresh(changed);
       } catch (error) {
         this.#tellTrouble(error);
       }

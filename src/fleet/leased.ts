@@ -4,6 +4,7 @@
  * writes at most once in five seconds, however many components it has.
  */
 
+import { untilTogether } from '../clock.ts';
 import type { Session, Store, Write } from '../cluster/store.ts';
 import { Poke, pause } from '../poke.ts';
 
@@ -118,7 +119,7 @@ export class LeasedKeys {
   #restMs(): number {
     const quiet = this.#lastAt + QUIET_MS - performance.now();
     const something = this.#changes(this.#input.session.lease()).length > 0;
-    return Math.max(GATHER_MS, something ? quiet : QUIET_MS);
+    return Math.max(GATHER_MS, something ? quiet : untilTogether(QUIET_MS));
   }
 
   async #write(also: readonly Write[]): Promise<void> {

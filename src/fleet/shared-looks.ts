@@ -74,11 +74,3 @@ export function statusTogether(proxy: ProxyPort, owner: string): ProxyPort {
   const shared = new Shared(() => proxy.status(owner));
   return { ...proxy, status: (of) => (of === owner ? shared.ask(of) : proxy.status(of)) };
 }
-
-/**
- * Milliseconds until the next of the moments, `everyMs` apart, at which all components of this process look together:
- * a hundred looks at once cost less than a hundred looks one by one.
- */
-export function untilTogether(everyMs: number, now = performance.now()): number {
-  return everyMs - (now % everyMs);
-}

@@ -4,6 +4,7 @@ import type { View } from '../agent/agent.ts';
 import { isTried } from '../agent/canary-mark.ts';
 import { newestNumber } from '../agent/record.ts';
 import { NOT_ASKED, type ObservedContainer } from '../agent/state.ts';
+import { withoutTimes } from '../checks/saw.ts';
 import {
   type Death,
   FORMAT,
@@ -135,6 +136,7 @@ function containerOf(
     release: c.release,
     state: containerState(c, observed.now),
     connections: c.drain?.connections ?? connections.get(c.id) ?? 0,
+    // With times a host at rest would never cease to tell.
     check: c.saw === NOT_ASKED ? '' : withoutTimes(c.saw).slice(0, MOST_CHARACTERS),
     startedAt: startedAt === undefined ? since : isoOf(startedAt),
   };
@@ -150,11 +152,6 @@ function containerState(c: ObservedContainer, now: number): StatusContainer['sta
 
 function bounded(line: string): string {
   return line.slice(0, MOST_CHARACTERS);
-}
-
-/** How long an answer took is another each time: with it a host at rest would never cease to tell. */
-function withoutTimes(saw: string): string {
-  return saw.replace(/ in \d+ ms\b/, '');
 }
 
 function isoOf(epochMs: number): string {

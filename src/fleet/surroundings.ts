@@ -8,6 +8,7 @@ import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ProxyLimits } from '../proxy/tables/routes.ts';
+import type { Glance } from './glances.ts';
 import type { LeasedKeys } from './leased.ts';
 import type { LinkRoutes } from './links.ts';
 import type { Presence } from './presence.ts';
@@ -31,6 +32,7 @@ export interface Surroundings {
   readonly proxy: ProxyPort;
   /** undefined: components that have secrets cannot be started here. */
   readonly secrets: SecretPort | undefined;
+  readonly glance: Glance;
   readonly metrics: Metrics | undefined;
   readonly emit: (event: AgentEvent) => void;
   /** Epoch milliseconds. */

@@ -371,6 +371,48 @@ describe('an agent that stays', () => {
     await staying;
   });
 
+  test('is not looked at while a glance finds it as it was', async (t) => {
+    const shop = await host(t);
+    let [words, glances, looks]: [string | undefined, number, number] = ['as it is', 0, 0];
+    const glance = async () => {
+      glances += 1;
+      return words;
+    };
+    const onRound = () => {
+      looks += 1;
+    };
+    const agent = shop.agent({ idleResyncMs: 5, glance, onRound });
+    await agent.change(adopt(shop.release(1)), NEVER);
+    await agent.run((view) => view.plan.length === 0, NEVER);
+    const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, shop.ended.signal);
+    const rests = async (what: string) => {
+      const from = glances;
+      await until(`it rests ${what}`, () => glances > from + 10);
+      const [before, at] = [looks, glances];
+      await until(`it is glanced at ${what}`, () => glances > at + 10);
+      assert.equal(looks, before, what);
+    };
+    await rests('at first');
+    for (const change of ['as it is now', 'as it was before', undefined]) {
+      const before = looks;
+      words = change;
+      await until(`it is looked at when it is ${change}`, () => looks > before);
+      if (change !== undefined) await rests(change);
+    }
+    words = 'as it is';
+    await rests('when it can be told again');
+    const before = looks;
+    agent.poke();
+    await until('a poke is a look', () => looks > before);
+    await until('and another one, before it rests', () => looks > before + 1);
+    await rests('after a poke');
+    const [first = ''] = await shop.routed();
+    shop.engine.die(first);
+    await until('a death is acted on', async () => !(await shop.routed()).includes(first));
+    shop.ended.abort();
+    await staying;
+  });
+
   test('replaces at once what Docker calls unhealthy, however long a look takes', async (t) => {
     const shop = await host(t);
     let clock = Date.now();

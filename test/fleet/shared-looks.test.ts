@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { ProxyPort } from '../../src/agent/proxy-port.ts';
 import { NO_PROXY } from '../../src/agent/proxy-port.ts';
 import type { Container, ContainerFilter, Engine } from '../../src/docker/engine.ts';
-import { lookingTogether, statusTogether, untilTogether } from '../../src/fleet/shared-looks.ts';
+import { lookingTogether, statusTogether } from '../../src/fleet/shared-looks.ts';
 
 /** Answers when it is told to, with one container for each component that exists by then. */
 class SlowEngine {
@@ -115,10 +115,4 @@ test('the status of the owner is shared, that of others is not', async () => {
     proxy.status('other'),
   ]);
   assert.deepEqual(asked, ['shop', 'other', 'shop']);
-});
-
-test('all components of a process come to the same moments', () => {
-  assert.equal(untilTogether(10_000, 12_500), 7_500);
-  assert.equal(untilTogether(10_000, 19_999.5), 0.5);
-  assert.equal(untilTogether(10_000, 20_000), 10_000);
 });
