@@ -74,6 +74,8 @@ export type RunJobsHost = (input: JobsHostInput, signal: AbortSignal) => Promise
 const SESSION_TTL_MS = 15_000;
 /** How often it is looked whether nothing is to be done any more, if nothing happens. */
 const END_LOOK_MS = 1_000;
+/** Of one that does not end by itself: as long as a timer can be. */
+const NEVER_MS = 2 ** 31 - 1;
 /** The same trouble, met again and again, is told once in so long. */
 const TROUBLE_TOLD_MS = 60_000;
 /** Different ones, in that time. */
@@ -169,6 +171,7 @@ class JobsHost {
 
   /** Ends by itself, where it is to, after nothing was to be done for as long as it waits for more. */
   async #lookForEnd(): Promise<number> {
+    if (this.#input.only === undefined && this.#input.untilIdleMs === undefined) return NEVER_MS;
     const patienceMs = this.#input.only === undefined ? this.#input.untilIdleMs?.() : 0;
     const now = this.#clock.steady();
     if (patienceMs === undefined || !this.#isIdle()) this.#busyAt = now;

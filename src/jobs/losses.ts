@@ -11,6 +11,8 @@ import { spread } from './spread.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const LOOK_MS = 1_000;
+/** Where there is no run: before one that comes can have lost its claim. */
+const REST_MS = 5_000;
 /** Who did not look for so long was stopped, and what it sees may be as old. */
 const BLIND_AFTER_MS = 10_000;
 /** All see it at once: mostly one writes it. */
@@ -39,7 +41,7 @@ export class Losses {
     await settled(lost.map((run) => this.#end(run))).finally(() => {
       this.#lookedAt = clock.steady();
     });
-    return LOOK_MS;
+    return mirror.current && view.runs.size === 0 ? REST_MS : LOOK_MS;
   }
 
   /** This host's own are taken up again. */

@@ -19,6 +19,8 @@ export const LOST_AFTER_MS = 45_000;
 /** What ending a container may take, and clocks may differ: an attempt is over so long before another one may begin. */
 const FENCE_MARGIN_MS = 15_000;
 const LOOK_MS = 1_000;
+/** Where there is no run: whoever makes one pokes. */
+const REST_MS = 5_000;
 
 /** Writes a claim and the run that it is of. */
 export type CommitClaim = (writes: readonly Write[]) => Promise<Committed>;
@@ -75,7 +77,7 @@ export class OwnRuns {
   async look(): Promise<number> {
     for (const attempt of this.#attempts.values()) attempt.look();
     this.#fence();
-    const { mirror, session } = this.#around;
+    const { mirror, session, view } = this.#around;
     const lease = session.lease();
     if (!mirror.current || lease === undefined) return LOOK_MS;
     await this.#keepClaims(lease);
@@ -83,7 +85,8 @@ export class OwnRuns {
     if (this.#presence.isTaken) return LOOK_MS;
     const { runs, againInMs } = this.#chosen();
     await settled(runs.map((run) => this.#claim(run, lease)));
-    return Math.min(LOOK_MS, againInMs ?? LOOK_MS);
+    const isIdle = view.runs.size === 0 && this.size === 0;
+    return Math.min(isIdle ? REST_MS : LOOK_MS, againInMs ?? REST_MS);
   }
 
   /**

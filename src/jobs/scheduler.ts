@@ -20,6 +20,8 @@ import { type Deal, nextDeal } from './ticks.ts';
 
 /** Nobody sleeps longer, so that a clock that is set is noticed. */
 const LOOK_MS = 1_000;
+/** Where there is no schedule: whoever makes one pokes. */
+const REST_MS = 5_000;
 /** Hosts that cannot run a tick's job come to it after those that can, and one after the other. */
 const STAGGER_MS = 150;
 const HEAR_MS = 20;
@@ -68,7 +70,7 @@ export class Scheduler {
     for (const name of this.#due.keys()) if (!view.schedules.has(name)) this.#due.delete(name);
     const due: (() => Promise<void>)[] = [];
     const hosts = { me: this.#own.candidate, others: this.#presence.others() };
-    let restMs = LOOK_MS;
+    let restMs = view.schedules.size === 0 ? REST_MS : LOOK_MS;
     for (const schedule of view.schedules.values()) {
       const ahead = this.#ahead(schedule, hosts);
       if (ahead === undefined) continue;
