@@ -17,7 +17,7 @@ const STAGES = [
   { title: 'end to end', holds: isEndToEnd, run: runInLanes },
 ];
 const UNIT = { concurrency: 3, timeoutMs: 120_000 };
-const END_TO_END = { concurrency: 1, timeoutMs: 300_000 };
+const ONE_BY_ONE = { concurrency: 1, timeoutMs: 300_000 };
 /** Fleets make hosts of their own, and mostly wait. The others use the engine of a ground, one after the other. */
 const FLEET_LANES = 2;
 /** Begun first, so that no lane is left with one of them at the end. */
@@ -109,10 +109,16 @@ async function testStages(ground, files, stop) {
   return worst;
 }
 
-/** In one process for each file, as many as there may be. */
-function runSideBySide(ground, files, results, stop) {
+/** In one process for each file, as many as there may be; and beside them, since those mostly wait, what computes alone. */
+async function runSideBySide(ground, files, results, stop) {
+  const simulations = files.filter(isSimulation);
+  const others = files.filter((file) => !isSimulation(file));
   const { result } = nextPlaces(ground, results);
-  return runTests(ground, UNIT, files, { told: 'stdout', result, stop });
+  const codes = await Promise.all([
+    others.length > 0 && runTests(ground, UNIT, others, { told: 'stdout', result, stop }),
+    simulations.length > 0 && runQuietly(ground, simulations, nextPlaces(ground, results), stop),
+  ]);
+  return codes.find((code) => code > 0) ?? 0;
 }
 
 /** Each file is told when it is done. Whatever lane has nothing left to do helps with what there is. */
@@ -125,7 +131,7 @@ async function runInLanes(ground, files, results, stop) {
     for (;;) {
       const file = queues.find((queue) => queue.length > 0)?.shift();
       if (file === undefined || stop.code !== undefined) return worst;
-      const code = await runFile(within, file, nextPlaces(ground, results), stop);
+      const code = await runQuietly(within, [file], nextPlaces(ground, results), stop);
       worst = worst || code;
     }
   };
@@ -157,8 +163,9 @@ function makeDisk(ground, stop) {
   return runInside(ground, [process.execPath, join('test', 'ground', 'hosts-disk-make.mjs')], { stop });
 }
 
-async function runFile(ground, file, { result, told }, stop) {
-  const code = await runTests(ground, END_TO_END, [file], { told, result, stop });
+/** One after the other; told when all are done. */
+async function runQuietly(ground, files, { result, told }, stop) {
+  const code = await runTests(ground, ONE_BY_ONE, files, { told, result, stop });
   const lines = existsSync(told) ? readFileSync(told, 'utf8').split('\n') : [];
   console.log(lines.filter((line) => line !== '' && !line.startsWith('ℹ ')).join('\n'));
   return code;
@@ -204,6 +211,10 @@ function testFiles(patterns) {
 
 function isOfFleet(file) {
   return isEndToEnd(file) && /[\\/](fleet-|example-fleet)/.test(file);
+}
+
+function isSimulation(file) {
+  return file.startsWith(join('dist', 'test', 'simulation'));
 }
 
 function isEndToEnd(file) {
