@@ -87,9 +87,9 @@ test('a command is no longer than Linux takes, and however it is made it is read
   const priv = String.fromCharCode(...Array.from({ length: 6_000 }, (_, i) => 0xe000 + i));
   const parts = ['a', 'a ', "''", '""', '\\a', '\\"', 'a#', '$', '*', '{', '~', 'a"b"', priv];
   for (const part of parts) {
-    const began = performance.now();
+    const began = process.cpuUsage();
     const read = shellWords(`x ${part.repeat((most - 2) / part.length)}`);
-    const took = performance.now() - began;
+    const took = process.cpuUsage(began).user / 1000;
     assert.ok('words' in read && took < 1_000, `${part.slice(0, 2)} took ${took} ms`);
   }
   assert.deepEqual(shellWords('a'.repeat(most + 1)), { problem: `is longer than ${most} characters` });
