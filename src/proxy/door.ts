@@ -62,6 +62,11 @@ export class Door implements HttpEntrance {
     return this.#plan;
   }
 
+  /** Some table is, or was, about it. */
+  get isLed(): boolean {
+    return this.#plan !== undefined;
+  }
+
   get route(): LiveRoute {
     return this.plan.route;
   }

@@ -13,6 +13,8 @@ import { type Place, placeKey, placesOverlap, type RoutedListener } from './tabl
 export class Doors {
   readonly #events: DoorEvents;
   readonly #open = new Map<string, Door>();
+  /** Led nowhere, and still open because others may listen there. */
+  readonly #left = new Map<string, Door>();
   readonly #closing = new Set<Door>();
 
   constructor(events: DoorEvents) {
@@ -38,18 +40,19 @@ export class Doors {
 
   /** Open client connections, also those of closed doors. */
   get connections(): number {
-    let sum = 0;
-    for (const door of [...this.#open.values(), ...this.#closing]) sum += door.connections;
-    return sum;
+    return this.#all().reduce((sum, door) => sum + door.connections, 0);
   }
 
-  /** Binds all or none. Throws GantryError port-taken or proxy-failed. They serve once they are added. */
+  /**
+   * Binds all or none. Throws GantryError port-taken or proxy-failed. They serve once they are added, and are to be
+   * discarded otherwise.
+   */
   async bindAll(listeners: readonly RoutedListener[]): Promise<Door[]> {
-    const doors = listeners.map(({ address, port }) => new Door(address, port, this.#events));
-    const results = await Promise.allSettled(doors.map((door) => door.bind()));
+    const doors = listeners.map((listener) => this.#takeLeft(listener) ?? this.#doorAt(listener));
+    const results = await Promise.allSettled(doors.map((door) => (door.listening ? undefined : door.bind())));
     const failed = results.findIndex((result) => result.status === 'rejected');
     if (failed === -1) return doors;
-    for (const door of doors) door.close();
+    this.discard(doors);
     const [listener, result] = [listeners[failed], results[failed]];
     if (listener === undefined || result?.status !== 'rejected') throw new Error('no listener failed');
     throw await bindError(listener, result.reason);
@@ -77,7 +80,7 @@ export class Doors {
       await then.bound();
       return doors;
     } catch (error) {
-      for (const door of doors) door.close();
+      this.discard(doors);
       if (inTheWay.length > 0) await then.failed();
       throw error;
     }
@@ -86,12 +89,13 @@ export class Doors {
   /** Has these closed. Whoever has connected already is accepted first: closing would reset them. */
   async withdraw(places: readonly Place[]): Promise<void> {
     await acceptsTaken();
-    for (const door of places.flatMap((place) => this.at(place) ?? [])) this.retire(door);
+    for (const door of places.flatMap((place) => this.at(place) ?? this.#takeLeft(place) ?? []))
+      this.retire(door);
   }
 
   /** A listening socket that another process has bound. */
-  adopt({ address, port }: Place, server: Server): void {
-    const door = new Door(address, port, this.#events);
+  adopt(place: Omit<Place, 'kind'>, server: Server): void {
+    const door = this.#doorAt(place);
     door.adopt(server);
     this.add(door);
   }
@@ -107,13 +111,36 @@ export class Doors {
     door.close();
   }
 
+  /**
+   * As retire, where others listen on the same socket: until they have closed it too, whoever comes is told here that
+   * nobody serves. Accepted by nobody he would wait for as long as one of them takes, which may hang.
+   */
+  leave(door: Door): void {
+    this.#open.delete(placeKey(door));
+    this.#left.set(placeKey(door), door);
+  }
+
+  /** Nobody else listens there any more. */
+  closeLeft(): void {
+    for (const door of this.#left.values()) this.retire(door);
+    this.#left.clear();
+  }
+
+  /** What was bound and is not added. */
+  discard(doors: readonly Door[]): void {
+    for (const door of doors) {
+      if (door.isLed) this.#left.set(placeKey(door), door);
+      else door.close();
+    }
+  }
+
   /** Those of our own doors that keep the kernel from binding this place. */
   overlapping(place: Place): Door[] {
     return [...this.#open.values()].filter((door) => placesOverlap(door, place));
   }
 
   tick(now: number): void {
-    for (const door of this.#open.values()) door.tick(now);
+    for (const door of [...this.#open.values(), ...this.#left.values()]) door.tick(now);
     for (const door of this.#closing) {
       door.tick(now);
       if (door.connections > 0) continue;
@@ -123,9 +150,24 @@ export class Doors {
   }
 
   destroy(): void {
-    for (const door of [...this.#open.values(), ...this.#closing]) door.destroy();
+    for (const door of this.#all()) door.destroy();
     this.#open.clear();
+    this.#left.clear();
     this.#closing.clear();
+  }
+
+  #all(): Door[] {
+    return [...this.#open.values(), ...this.#left.values(), ...this.#closing];
+  }
+
+  #doorAt({ address, port }: Omit<Place, 'kind'>): Door {
+    return new Door(address, port, this.#events);
+  }
+
+  #takeLeft(place: Place): Door | undefined {
+    const door = this.#left.get(placeKey(place));
+    this.#left.delete(placeKey(place));
+    return door;
   }
 }
 

@@ -15,8 +15,10 @@ export interface ProxyOptions {
 
 /** Other processes that listen on the same sockets. */
 export interface Sharing {
+  /** Who is not accepted by any of us would wait for ever, as long as one of them listens. */
+  readonly mayListen: boolean;
   /** Resolves when they have closed these, or do not answer. */
   withdraw(places: readonly Place[]): Promise<void>;
 }
 
-export const ALONE: Sharing = { withdraw: async () => {} };
+export const ALONE: Sharing = { mayListen: false, withdraw: async () => {} };

@@ -191,6 +191,7 @@ export class DataPlane {
     this.#stopping = true;
     await this.#turn;
     for (const door of [...this.#doors.open]) this.#doors.retire(door);
+    this.#doors.closeLeft();
     // No table comes any more that could give them a backend.
     this.rooms.close();
     if (this.#tables.persistError !== undefined && !this.#handedOver) await this.#tables.save();
@@ -217,6 +218,11 @@ export class DataPlane {
     await this.#doors.withdraw(places);
   }
 
+  /** No other process listens where no table leads any more. */
+  closeLeft(): void {
+    this.#doors.closeLeft();
+  }
+
   /** Resolves when every put that was asked before has ended. */
   async settled(): Promise<void> {
     await this.#turn;
@@ -232,6 +238,7 @@ export class DataPlane {
     this.#handedOver = true;
     this.#late.forget();
     for (const door of this.#doors.open) door.handOver();
+    this.#doors.closeLeft();
     this.kernel.leave().catch((error) => this.#log.error('cannot leave', { why: messageOf(error) }));
   }
 
@@ -287,7 +294,7 @@ export class DataPlane {
     missing: readonly RoutedListener[],
   ): Promise<OwnedTable> {
     const free = missing.filter((listener) => this.#doors.overlapping(listener).length === 0);
-    for (const door of await this.#doors.bindAll(free)) door.close();
+    this.#doors.discard(await this.#doors.bindAll(free));
     const owned = this.#tables.next(present.owner, table);
     await this.kernel.rehearse(owned);
     return owned;
@@ -309,7 +316,8 @@ export class DataPlane {
       const door = wanted.has(placeKey(listener)) ? undefined : this.#doors.at(listener);
       if (door === undefined) continue;
       door.assign({ ...door.plan, route: new LiveRoute([], table.limits) });
-      this.#doors.retire(door);
+      if (this.sharing.mayListen) this.#doors.leave(door);
+      else this.#doors.retire(door);
     }
     this.#log.info('table in force', { owner, revision, routes: summaryOf(table) });
   }

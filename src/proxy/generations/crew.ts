@@ -47,6 +47,10 @@ export class Crew {
     this.#options = options;
   }
 
+  get mayListen(): boolean {
+    return this.#members.size > 0;
+  }
+
   /** From now on there are as many as the tables ask for. Nobody waits until they accept. */
   open(): void {
     this.#open = true;

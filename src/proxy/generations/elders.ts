@@ -93,6 +93,11 @@ export class Elders {
     await this.#settle();
   }
 
+  /** Whether each has confirmed the tables in force. */
+  get allFollow(): boolean {
+    return this.#elders.every(({ isCurrent }) => isCurrent);
+  }
+
   /** Whether it has confirmed the tables in force. */
   follows(pid: number): boolean {
     return this.#elders.some((elder) => elder.pid === pid && elder.isCurrent);

@@ -89,7 +89,7 @@ export class Generation {
     });
     this.#lock = findLock(join(options.folder, PROXY_LOCK));
     this.#standby = this.#lock === undefined ? undefined : new Standby(options);
-    this.#elders = new Elders({ ...options, settled: () => this.#crew.share() });
+    this.#elders = new Elders({ ...options, settled: () => this.#settled() });
     this.#crew = new Crew({ ...options, elders: this.#elders });
     this.plane.sharing = this.#crew;
     this.#control = new Control({ generation: this, log: options.log });
@@ -378,6 +378,11 @@ export class Generation {
 
   #self(): Pick<ProxyStatus, 'version' | 'pid' | 'startedAt'> {
     return { version: VERSION, pid: process.pid, startedAt: this.#startedAt };
+  }
+
+  #settled(): void {
+    this.#crew.share();
+    if (this.#elders.allFollow) this.plane.closeLeft();
   }
 
   #successor(): ProxyClient {

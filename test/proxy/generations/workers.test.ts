@@ -7,7 +7,7 @@ import type { ProxyClient } from '../../../src/proxy/control/client.ts';
 import type { BackendReport, ProxyStatus } from '../../../src/proxy/control/protocol.ts';
 import { ensureProxy, upgradeProxy } from '../../../src/proxy/generations/launch.ts';
 import type { RouteTable } from '../../../src/proxy/tables/routes.ts';
-import { ask, dial, until } from '../ground.ts';
+import { type Answer, ask, dial, heard, until } from '../ground.ts';
 import {
   openStreams,
   processesOf,
@@ -152,6 +152,35 @@ test('a put is in force in all processes before it answers, also one that moves 
   await assert.rejects(dial(town.address, town.httpPort), { code: 'ECONNREFUSED' });
   await route('a');
   assert.equal((await ask(town.url)).body, 'a');
+});
+
+test('who comes to a port that is given up is answered, also while a worker that listens there hangs', async (t) => {
+  const { client, town, route, serving } = await scene(t, 2);
+  const { pid } = await client.status();
+  const hung = (await serving(2)).find((other) => other !== pid) ?? assert.fail();
+  process.kill(hung, 'SIGSTOP');
+  await route('a', 2, (table) => ({ ...table, routes: [] }));
+  const answers: Answer[] = [];
+  ask(town.url).then(
+    (answer) => answers.push(answer),
+    (error: Error) => assert.fail(error),
+  );
+  const line = heard(await dial(town.address, town.tcpPort));
+  await until('a client of each kind is told that nobody serves', () => answers.length > 0 && line.ended());
+  assert.equal(answers[0]?.status, 503);
+  await route('b');
+  assert.equal((await ask(town.url)).body, 'b', 'and the port can be had again');
+  await route('a', 2, (table) => ({ ...table, routes: [] }));
+  process.kill(hung, 'SIGCONT');
+  const isClosed = (port: number) =>
+    dial(town.address, port).then(
+      (socket) => void socket.destroy(),
+      () => true,
+    );
+  await until(
+    'the ports are closed once it goes on',
+    async () => (await isClosed(town.httpPort)) === true && (await isClosed(town.tcpPort)) === true,
+  );
 });
 
 test('a worker that is killed takes its own clients along and nobody else, and is replaced', async (t) => {
