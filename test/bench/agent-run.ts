@@ -1,19 +1,21 @@
 /**
  * Part `agent`: what an agent costs while nothing happens, and what it costs to plan. `node agent-run.js OUT.json
- * ROUNDS`. The variables below make it smaller, for a trial.
+ * ROUNDS`. The variables below make it smaller, for a trial; GANTRYD_BENCH_AGENT=idle GANTRYD_BENCH_IDLE_ONLY=1 looks at
+ * the largest agent alone.
  */
 import { measureIdle } from './agent-idle.ts';
 import { measurePlans } from './agent-plan.ts';
 import { runSections, say, sizeOf } from './sections.ts';
 
 const [out = ''] = process.argv.slice(2);
+const components = sizeOf('GANTRYD_BENCH_IDLE_COMPONENTS', 100);
 
 await runSections(
   {
     plans: () => measurePlans([1, 100, 1_000]),
     idle: (t) =>
       measureIdle(t, {
-        components: sizeOf('GANTRYD_BENCH_IDLE_COMPONENTS', 100),
+        counts: process.env.GANTRYD_BENCH_IDLE_ONLY ? [components] : [0, 1, components],
         ms: 1_000 * sizeOf('GANTRYD_BENCH_IDLE_SECONDS', 120),
         say,
       }),
