@@ -20,6 +20,8 @@ export const KEYS = keys().project(PROJECT);
 /** Of each engine its own, so that every host has a gate. */
 const VOLUME = 'gantryd-e2e-gate';
 const GATE = 'open';
+/** A look starts a Node, and gates stay closed for long. */
+const GATE_LOOK_MS = 1_000;
 /** A host's turn takes ten times as long, and what it would show is the machine that looks. */
 const LOOK_EVERY_MS = 50;
 const IS_OPEN = `process.exit(require('node:fs').existsSync('/gate/${GATE}') ? 0 : 1)`;
@@ -28,7 +30,7 @@ const IS_OPEN = `process.exit(require('node:fs').existsSync('/gate/${GATE}') ? 0
 export const GATED: ComponentFile = {
   bindings: [{ external: VOLUME, volume: '/gate', readOnly: true }],
   readyChecks: [
-    { kind: 'exec', command: ['/bin/node', '-e', IS_OPEN] },
+    { kind: 'exec', command: ['/bin/node', '-e', IS_OPEN], interval: GATE_LOOK_MS },
     { kind: 'http', path: '/health', port: 8080 }, // an open gate says nothing of who listens
   ],
   readyTimeout: 120_000,
