@@ -86,14 +86,15 @@ function crowd({ connections, fronts }) {
   return `${table(['path', 'RSS before, MB', `with ${number(connections, 0)} connections`, 'PSS then, MB', 'RSS kB each', 'connections left'], rows)}\n`;
 }
 
-function switches({ wanted, proxy, driver }) {
+function switches({ wanted, proxy, driver, ahead }) {
   const row = (name, { times, connections, tracked, failed, asked, stale }) => [
     ...[name, number(times.length, 0)],
     ...[quantile(times, 0.5), quantile(times, 0.99), Math.max(...times)].map((ms) => number(ms, 2)),
     ...[connections, tracked, failed, asked, stale].map((count) => number(count, 0)),
   ];
   const met = proxy.times.length >= wanted.switches && proxy.connections >= wanted.connections;
-  const failed = proxy.failed + driver.failed;
+  const failed = proxy.failed + driver.failed + ahead.failed;
+  const stale = proxy.stale + driver.stale + ahead.stale;
   return [
     table(
       [
@@ -106,15 +107,24 @@ function switches({ wanted, proxy, driver }) {
           'led to the old one',
         ],
       ],
-      [row('PUT to the proxy, which keeps its table on disk', proxy), row('the driver alone', driver)],
+      [
+        row('PUT to the proxy, which keeps its table on disk', proxy),
+        row('the driver alone', driver),
+        row('the driver alone, asked by who does not wait for a core', ahead),
+      ],
     ),
     '',
     target(
       `${number(wanted.switches, 0)} switches and ${number(wanted.connections, 0)} new connections, none failed`,
-      met && failed === 0 && proxy.stale + driver.stale === 0,
+      met && failed === 0 && stale === 0,
       `${proxy.times.length} switches, ${number(proxy.connections, 0)} connections, ${failed} failed`,
     ),
-    atMost('a switch of the map, p99', { median: quantile(driver.times, 0.99) }, AT_MOST.switchMs, 'ms'),
+    atMost(
+      'a switch of the map, for who does not wait for a core, p99',
+      { median: quantile(ahead.times, 0.99) },
+      AT_MOST.switchMs,
+      'ms',
+    ),
   ].join('\n');
 }
 

@@ -8,13 +8,17 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { GantryError } from '../../errors.ts';
 import { runCommand, SURROUNDINGS } from './command.ts';
-import { SHELL_GOES_FIRST } from './urgency.ts';
 
 /** Of one line. */
 const DEADLINE_MS = 5_000;
 /** What one line may be answered with. */
 const MAX_ANSWER_CHARS = 1024 * 1024;
-const INTERACTIVE = ['-c', `${SHELL_GOES_FIRST} exec nft -n -i 2>&1`];
+/**
+ * The lowest real-time priority pre-empts whoever has a core, where nice counts only within a session or a cgroup. What
+ * it is not given to (no CAP_SYS_NICE, a cgroup without real time) goes on without.
+ */
+const GOES_FIRST = 'chrt --fifo --pid 1 $$ >/dev/null 2>&1';
+const INTERACTIVE = ['-c', `${GOES_FIRST}; exec nft -n -i 2>&1`];
 const COMPLAINT = /^(internal:.*|netlink:.*)?Error: .*/m;
 
 type Child = ChildProcessByStdio<Writable, Readable, null>;

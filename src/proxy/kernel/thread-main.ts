@@ -4,7 +4,6 @@ import type { Log } from '../../log.ts';
 import { openKernelPlane } from './open.ts';
 import type { KernelPlane } from './plane.ts';
 import { type FromThread, failureOf, type ToThread } from './thread-words.ts';
-import { goFirst } from './urgency.ts';
 
 const told = (level: keyof Log) => (message: string, fields?: Readonly<Record<string, unknown>>) => {
   tell({ kind: 'log', level, message, fields });
@@ -27,10 +26,6 @@ const plane = openKernelPlane({
 });
 
 parentPort?.on('message', (asked: ToThread) => void answer(asked));
-// Nobody waits for it: what is asked for meanwhile is done, only later.
-const isFirst = await goFirst();
-if (!isFirst)
-  log.info('the kernel plane waits for a core like any other process: chrt could not change that');
 
 async function answer(asked: ToThread): Promise<void> {
   const { id } = asked;

@@ -1,8 +1,8 @@
 /**
- * The kernel plane in a thread of its own, which runs ahead of whatever else wants a core (urgency.ts). So a container
- * that has died leaves the map in time also while clients take all cores, or the proxy is busy with bytes, and a switch
- * does not wait for them either. Reading and ending connections stays in the calling thread: it can take long, and
- * nothing that is ahead of everybody may.
+ * The kernel plane in a thread of its own: a container that has died leaves the map in time also while the proxy is busy
+ * with bytes, tables or counting. Reading and ending connections stays in the calling thread, since it can take long.
+ * The thread has the usual priority: at a real-time one the garbage collector waits for helper threads that do not get
+ * a core, and turns around itself meanwhile.
  */
 import { Worker } from 'node:worker_threads';
 import { GantryError, messageOf } from '../../errors.ts';
