@@ -7,7 +7,16 @@ import type { Host } from '../ground/hosts.ts';
 import type { Load } from '../ground/load.ts';
 import { type Agent, Endings, type FleetShop, openFleetShop, skipWithoutFleet, WAIT_MS } from './fleet.ts';
 import { answering, hold, letQueue } from './fleet-acts.ts';
-import { endsWhole, GATED, isStep, setGate, steps, tells, timeOf } from './fleet-faults.ts';
+import {
+  endsWhole,
+  GATED,
+  isStep as isStepTo,
+  KEYS,
+  setGate,
+  steps as stepsTo,
+  tells,
+  timeOf,
+} from './fleet-faults.ts';
 import { type Event, exitedWith, getText, lostNothing } from './shop.ts';
 
 describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => {
@@ -15,17 +24,18 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
   let shop: FleetShop;
   let agents: readonly [Agent, Agent, Agent];
   let loads: readonly [Load, Load, Load];
+  /** The one that the test's update makes. */
+  let release: number;
+  /** One fleet for both. */
   before(async () => {
     shop = await openFleetShop(endings);
+    agents = (await shop.agents()) as unknown as typeof agents;
   });
   after(() => endings.run());
-  afterEach(async () => {
-    await Promise.all(loads.map((load) => load.stop()));
-    await shop.clear();
-  });
+  afterEach(() => Promise.all(loads.map((load) => load.stop())).then(() => undefined));
   beforeEach(async () => {
-    agents = (await shop.agents()) as unknown as typeof agents;
-    await shop.deploy('v1');
+    await shop.deploy('v1', { update: { monitor: 0, keepOld: 0 } });
+    release = (await shop.values(KEYS.releases('web').from)).length + 1;
     for (const host of shop.hosts) await setGate(host, false);
     loads = (await shop.loads(endings)) as unknown as typeof loads;
   });
@@ -37,7 +47,7 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
     hold(agents);
     const update = shop.begin('update', '--wait');
     await letQueue(shop, [b, ...then]);
-    await tells(b, 'container-started', (e) => e.release === 2);
+    await tells(b, 'container-started', (e) => e.release === release);
     return update;
   }
 
@@ -66,7 +76,7 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
 
     await setGate(c.host, true);
     await c.host.heal();
-    await endsWhole(shop, { release: 2, version: 'v2', loads: [loads[0]] });
+    await endsWhole(shop, { release, version: 'v2', loads: [loads[0]] });
     assert.ok(c.events('rollout-step').some((e) => e.step === 'adopt' && e.why === 'the fleet has it'));
   });
 
@@ -86,10 +96,18 @@ describe('a host that etcd does not hear of', { skip: skipWithoutFleet }, () => 
     await setGate(a.host, true);
     await setGate(c.host, true);
     exitedWith(0, await update.ended);
-    await endsWhole(shop, { release: 2, version: 'v2', loads });
-    const switched = timeOf(b, 'switched', (e) => e.release === 2);
+    await endsWhole(shop, { release, version: 'v2', loads });
+    const switched = timeOf(b, 'switched', (e) => e.release === release);
     for (const other of [a, c]) assert.ok(timeOf(other, 'rollout-step', isStep('settle')) <= switched);
   });
+
+  function isStep(step: string): (event: Event) => boolean {
+    return isStepTo(step, release);
+  }
+
+  function steps(agent: Agent, step: string): Promise<Event> {
+    return stepsTo(agent, step, release);
+  }
 
   function etcd(): { address: string } {
     return { address: shop.fleet.place('etcd').address };
