@@ -277,9 +277,15 @@ export async function untilIdle(plane: DataPlane): Promise<void> {
 }
 
 export async function freePort(host: string): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, host, resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
+  const [port = 0] = await freePorts(host, 1);
   return port;
+}
+
+/** No two of them are the same, as of ports that are looked for one after the other. */
+export async function freePorts(host: string, count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => net.createServer());
+  for (const server of servers) await new Promise<void>((resolve) => server.listen(0, host, resolve));
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  for (const server of servers) await new Promise((resolve) => server.close(resolve));
+  return ports;
 }

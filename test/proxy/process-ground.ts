@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isGantryError } from '../../src/errors.ts';
 import { ProxyClient } from '../../src/proxy/control/client.ts';
 import type { RouteTable } from '../../src/proxy/tables/routes.ts';
-import { ask, dial, freePort, heard, ownAddress, tableOf, until } from './ground.ts';
+import { ask, dial, freePort, freePorts, heard, ownAddress, tableOf, until } from './ground.ts';
 
 /** A state directory whose proxy is gone after the test, whatever became of it. */
 export async function stateDir(t: TestContext): Promise<string> {
@@ -113,7 +113,7 @@ export async function town(t: TestContext): Promise<Town> {
   const hosts: Record<string, string> = { a: ownAddress(), b: ownAddress() };
   for (const [id, host] of Object.entries(hosts)) await container(t, id, host);
   const address = ownAddress();
-  const [httpPort, tcpPort] = [await freePort(address), await freePort(address)];
+  const [httpPort = 0, tcpPort = 0] = await freePorts(address, 2);
   return {
     url: `http://${address}:${httpPort}`,
     ...{ address, httpPort, tcpPort },
