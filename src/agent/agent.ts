@@ -27,7 +27,7 @@ import type { ContainerId, Desired, Observed } from './state.ts';
 /** Looks again after this long even if nothing pokes: hints may be lost. At rest `idleResyncMs` may ask for less. */
 const RESYNC_MS = 1_000;
 /** However much all seems as it was, a look comes at least so often. */
-const LOOK_MS = 60_000;
+const LOOK_MS = 300_000;
 /** How long another command's round may hold the lock. */
 const LOCK_TIMEOUT_MS = 60_000;
 /** Rounds are short: who waits longer than this for another one says so. */
