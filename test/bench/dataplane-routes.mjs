@@ -10,14 +10,14 @@ import { OURS } from './dataplane-names.mjs';
 /** A thousand of them are below those that connections take. */
 const FIRST_PORT = 9_000;
 const LOOPBACK = '127.0.0.1';
-export const SHAPES = [
-  { routes: 1, backends: 1 },
-  { routes: 100, backends: 1 },
-  { routes: 1_000, backends: 1 },
-  { routes: 1, backends: 10 },
-  { routes: 1, backends: 50 },
+const ONE = { routes: 1, backends: 1 };
+/** Each after one route, beside which it is seen: the machine is not the same a minute later. */
+const GROUPS = [
+  [ONE, { routes: 100, backends: 1 }],
+  [ONE, { routes: 1_000, backends: 1 }],
+  [ONE, { routes: 1, backends: 10 }, { routes: 1, backends: 50 }],
 ];
-const MOST_BACKENDS = Math.max(...SHAPES.map(({ backends }) => backends));
+const MOST_BACKENDS = Math.max(...GROUPS.flat().map(({ backends }) => backends));
 
 export async function measureRoutes(ends, { rounds, seconds, say }) {
   const ground = await openGround(ends);
@@ -29,15 +29,17 @@ export async function measureRoutes(ends, { rounds, seconds, say }) {
   for (let round = 0; round < rounds; round++) {
     say(`round ${round + 1} of ${rounds}`);
     for (const path of Object.values(OURS))
-      for (const shape of SHAPES) {
-        const { tookMs, failure } = await put(gantryd, path, shape, container);
-        if (failure !== undefined) say(`${path}, ${shape.routes} routes: ${failure}`);
-        const measured =
-          failure === undefined
-            ? await measureShape(ground, gantryd, path, shape, { seconds, say, patience })
-            : [{ load: KEPT.name, failure }];
-        runs.push(...measured.map((run) => ({ ...run, ...shape, round, front: path, putMs: tookMs })));
-      }
+      for (const [at, group] of GROUPS.entries())
+        for (const shape of group) {
+          const { tookMs, failure } = await put(gantryd, path, shape, container);
+          if (failure !== undefined) say(`${path}, ${shape.routes} routes: ${failure}`);
+          const measured =
+            failure === undefined
+              ? await measureShape(ground, gantryd, path, shape, { seconds, say, patience })
+              : [{ load: KEPT.name, failure }];
+          const known = { ...shape, round: `${round}.${at}`, front: path, putMs: tookMs };
+          runs.push(...measured.map((run) => ({ ...run, ...known })));
+        }
   }
   const { pinned, notes } = ground;
   return { rounds, seconds, pinned, notes, runs };
