@@ -1,6 +1,6 @@
 /** Components that are updated together go one after the other: who offers a link before who requires it. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import {
   type Agent,
   type ComponentFile,
@@ -10,7 +10,7 @@ import {
   skipWithoutFleet,
 } from './fleet.ts';
 import { allAnswering, flawedIn, rolloutOf, setFlaw } from './fleet-acts.ts';
-import { GATED, isOn, setGate } from './fleet-faults.ts';
+import { GATED, isOn, KEYS, setGate } from './fleet-faults.ts';
 import { exitedWith, lostNothing } from './shop.ts';
 
 const QUICK = { monitor: 0, keepOld: 0 };
@@ -32,8 +32,11 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
   const endings = new Endings();
   let shop: FleetShop;
   let agents: readonly Agent[];
+  /** Of both, the one that the test's update makes. */
+  let release: number;
   before(async () => {
     shop = await openFleetShop(endings, { hosts: ['a', 'b'] });
+    agents = await shop.agents();
   });
   after(() => endings.run());
   beforeEach(async () => {
@@ -41,10 +44,9 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
       await setFlaw(host, false);
       await setGate(host, false);
     }
-    agents = await shop.agents();
     await shop.deploy('w1', WEB, [db('d1')]);
+    release = (await shop.values(KEYS.releases('web').from)).length + 1;
   });
-  afterEach(() => shop.clear());
 
   test('an importer waits until its exporter is done on all hosts, and why says so', async () => {
     const before = await allAnswering(shop);
@@ -61,12 +63,12 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
     for (const host of shop.hosts) await setGate(host, true);
     exitedWith(0, await order.ended);
     for (const component of ['web', 'db'])
-      await shop.untilStatus(`${component} to be settled`, (all) => all.every(isOn(2)), component);
+      await shop.untilStatus(`${component} to be settled`, (all) => all.every(isOn(release)), component);
     const when = (component: string, step: string) =>
       agents.flatMap((agent) =>
         agent
           .events('rollout-step')
-          .filter((e) => e.component === component && e.step === step && e.release === 2)
+          .filter((e) => e.component === component && e.step === step && e.release === release)
           .map((e) => Number(e.at)),
       );
     const [settled, adopted] = [when('db', 'settle'), when('web', 'adopt')];
@@ -81,14 +83,15 @@ describe('components updated together', { skip: skipWithoutFleet }, () => {
     await shop.setConfig('w2', WEB, [db('d2', flawedIn('starting'))]);
     const update = await shop.gantryd('update', '--wait');
     exitedWith(1, update);
-    assert.match(update.stderr, /Release 2 of db was rolled back to release 1: b: /);
-    const reason = /Release 2 of web was rolled back to release 1: [ab]: db, which it needs, could not be/;
-    assert.match(update.stderr, reason);
+    const back = (component: string, why: string) =>
+      new RegExp(`Release ${release} of ${component} was rolled back to release ${release - 1}: ${why}`);
+    assert.match(update.stderr, back('db', 'b: '));
+    assert.match(update.stderr, back('web', '[ab]: db, which it needs, could not be'));
     assert.match(update.stderr, /this host has a flaw/);
     assert.deepEqual(await allAnswering(shop), before, 'no importer was replaced');
     for (const load of loads) await lostNothing(load);
     for (const component of ['web', 'db']) {
-      assert.match(await shop.must('history', '-c', component), /^2 .* failed: /m);
+      assert.match(await shop.must('history', '-c', component), new RegExp(`^${release} .* failed: `, 'm'));
       assert.match(await shop.must('list'), new RegExp(`^${component} +ready `, 'm'));
       assert.equal((await rolloutOf(shop, component)).state, 'done');
     }
