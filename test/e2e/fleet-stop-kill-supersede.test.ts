@@ -37,13 +37,14 @@ describe('in a fleet', { skip: skipWithoutFleet }, () => {
   let agents: readonly Agent[];
   before(async () => {
     shop = await openFleetShop(endings, { hosts: ['a', 'b'] });
+    agents = await shop.agents();
   });
   after(() => endings.run());
-  beforeEach(async () => {
-    agents = await shop.agents();
-    await shop.deploy('v1');
+  /** One fleet for all: each test begins with a release of its own. */
+  beforeEach(() => shop.deploy('v1'));
+  afterEach(() => {
+    for (const agent of agents) agent.signal('SIGCONT'); // what failed may have held one
   });
-  afterEach(() => shop.clear());
 
   test('stop and kill act on every host at once and keep the release', async (t) => {
     const [, b] = shop.hosts;
