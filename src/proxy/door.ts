@@ -10,6 +10,7 @@ import type { TrafficTally } from './backends/traffic.ts';
 import { type HttpPath, HttpSide } from './http/http.ts';
 import type { HttpEntrance } from './http/http-client.ts';
 import type { RoutedListener } from './tables/routes.ts';
+import { tryLateOnread } from './tcp/late-onread.ts';
 import { acceptTcp } from './tcp/tcp.ts';
 
 const BACKLOG = 1_024;
@@ -48,6 +49,7 @@ export class Door implements HttpEntrance {
     this.address = address;
     this.port = port;
     this.#events = events;
+    void tryLateOnread();
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
       (socket) => this.#accept(socket),

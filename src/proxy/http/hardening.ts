@@ -103,12 +103,14 @@ export function forwardUpgrade(
 
 /**
  * After the join: lets go of what http-proxy and Node keep of the request as long as the connections live, which is
- * more than the connections themselves. What the listeners did, `shareFate` does.
+ * more than the connections themselves. What the listeners did, `shareFate` does; what the pipes are for, a relay.
  */
 export function forgetUpgrade(client: Socket, upstream: Socket): void {
   for (const socket of [client, upstream])
     for (const listener of socket.listeners('error') as ((error: Error) => void)[])
       if (HTTP_PROXY_LISTENERS.includes(listener.name)) socket.removeListener('error', listener);
+  client.unpipe(upstream);
+  upstream.unpipe(client);
   for (const listener of upstream.listeners('end') as (() => void)[])
     if (listener.name === '') upstream.removeListener('end', listener);
   (upstream as Socket & { _httpMessage?: unknown })._httpMessage = null;

@@ -7,11 +7,12 @@ import type { Socket } from 'node:net';
 import { Dispatch, type DispatchOutcome, TCP_KEEPALIVE_MS } from '../backends/dispatch.ts';
 import type { Carrier, Hold } from '../backends/hold.ts';
 import type { TrafficTally } from '../backends/traffic.ts';
+import { Relay } from '../tcp/relay.ts';
 import { endBoth, shareFate } from '../tcp/tunnel.ts';
 import { forgetUpgrade, forwardUpgrade } from './hardening.ts';
 import { upgradeHeaders } from './headers.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
-import { StoppablePipe } from './stoppable.ts';
+import { StoppableGate } from './stoppable.ts';
 import { CLOSE_1012, WebSocketFrames } from './websocket.ts';
 
 const SWITCHING_PROTOCOLS = 101;
@@ -135,24 +136,30 @@ export class HttpUpgrade implements Work, DispatchOutcome, Carrier {
     // http-proxy sets both to the system's default, which is hours, after this.
     process.nextTick(() => {
       for (const socket of [this.#socket, upstream]) socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
-      this.#carry(upstream, hold);
       forgetUpgrade(this.#socket, upstream);
+      this.#carry(upstream, hold);
       this.#upstream = undefined;
       this.#request = undefined;
     });
   }
 
-  /** Once http-proxy has joined the two with pipes, and before a byte goes through them. */
+  /** Once http-proxy has let go of the two, and before a byte goes through. */
   #carry(upstream: Socket, hold: Hold): void {
-    const end = () => endBoth(this.#socket, upstream);
     const closeSpreadMs = hold.backend.leave?.closeSpreadMs ?? 0;
-    if (closeSpreadMs === 0 || !this.#isWebSocket) return void hold.carriedBy({ end });
-    const frames = new WebSocketFrames();
-    const pipe = new StoppablePipe(upstream, this.#socket, frames);
-    const close = () => {
-      if (!frames.closing && this.#socket.writable) this.#socket.write(CLOSE_1012);
+    const frames = closeSpreadMs > 0 && this.#isWebSocket ? new WebSocketFrames() : undefined;
+    const gate = frames && new StoppableGate(frames);
+    const relay = new Relay(this.#socket, upstream, gate);
+    const end = () => {
+      relay.stop();
+      endBoth(this.#socket, upstream);
     };
-    hold.carriedBy({ end, ask: () => void (frames.closing || pipe.stop(close)) });
+    const close = () => {
+      if (frames?.closing === false && this.#socket.writable) this.#socket.write(CLOSE_1012);
+    };
+    hold.carriedBy(
+      gate === undefined ? { end } : { end, ask: () => void (frames?.closing || gate.stop(close)) },
+    );
+    relay.start();
   }
 
   /** From here, before the join. */

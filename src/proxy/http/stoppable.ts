@@ -1,8 +1,11 @@
 /**
- * A pipe that can be stopped between two whole things (frames, events) instead of anywhere. As long as nobody asks
- * for it, it only watches the bytes go by.
+ * A pipe and a gate of a relay that can be stopped between two whole things (events, frames) instead of anywhere. As
+ * long as nobody asks for it, they only watch the bytes go by.
  */
 import type { Readable, Writable } from 'node:stream';
+import type { Gate } from '../tcp/relay.ts';
+
+const NOTHING = Buffer.alloc(0);
 
 /** Follows a stream of bytes and knows where one thing ends and the next begins. */
 export interface Boundaries {
@@ -63,5 +66,36 @@ export class StoppablePipe {
     this.#over = true;
     this.#from.resume();
     this.#stopped?.();
+  }
+}
+
+export class StoppableGate implements Gate {
+  readonly #boundaries: Boundaries;
+  #stopped: (() => void) | undefined;
+  #over = false;
+
+  /** Of bytes none of which has been relayed. */
+  constructor(boundaries: Boundaries) {
+    this.#boundaries = boundaries;
+  }
+
+  /** As that of a pipe. */
+  stop(stopped: () => void): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = stopped;
+    this.passed();
+  }
+
+  pass(bytes: Buffer): Buffer {
+    if (this.#over) return NOTHING;
+    if (this.#stopped !== undefined) return bytes.subarray(0, this.#boundaries.advance(bytes, 0));
+    for (let at = 0; at < bytes.length; ) at = this.#boundaries.advance(bytes, at);
+    return bytes;
+  }
+
+  passed(): void {
+    if (this.#stopped === undefined || this.#over || !this.#boundaries.atBoundary) return;
+    this.#over = true;
+    this.#stopped();
   }
 }

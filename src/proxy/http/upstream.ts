@@ -4,11 +4,11 @@
  */
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { MessageParser } from '../../llhttp.ts';
-import { readInto } from '../tcp/read-memory.ts';
+import { reading } from '../tcp/read-memory.ts';
 import type { Dropping, Restful } from './idle-pool.ts';
 
 export interface UpstreamUser {
-  /** See OnBytes. */
+  /** `owned`: the bytes may be kept. Answers whether to go on reading; false: until the socket is resumed. */
   received(bytes: Buffer, owned: boolean): boolean;
   /** The connection takes more. */
   drained(): void;
@@ -26,7 +26,8 @@ export class Upstream implements Restful {
 
   /** Begins to connect. */
   constructor(options: TcpNetConnectOpts) {
-    this.socket = connect({ ...options, onread: readInto((bytes, owned) => this.#read(bytes, owned)) });
+    const onread = reading((memory, length, owned) => this.#read(memory.subarray(0, length), owned));
+    this.socket = connect({ ...options, onread });
     this.socket.on('error', (error) => {
       this.#error = error;
     });

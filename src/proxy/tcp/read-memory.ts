@@ -12,18 +12,24 @@ export const MOST_TEXT_BYTES = 16 * 1024;
 /** INVARIANT: nobody keeps what is in it. */
 const SHARED = Buffer.allocUnsafeSlow(READ_BYTES);
 
-/** `owned`: the bytes may be kept. Answers whether to go on reading; false: until the socket is resumed. */
-export type OnBytes = (bytes: Buffer, owned: boolean) => boolean;
+/**
+ * The first `length` bytes of the memory; `owned`: they may be kept. Answers whether to go on reading; false: until the
+ * socket is resumed.
+ */
+export type OnBytes = (memory: Buffer, length: number, owned: boolean) => boolean;
 
-/** For `connect`. */
-export function readInto(onBytes: OnBytes): OnReadOpts {
+/** For `connect` and for `readInto`. */
+export interface Reading extends OnReadOpts {
+  buffer(): Uint8Array;
+}
+
+export function reading(onBytes: OnBytes): Reading {
   let next = SHARED;
   return {
     buffer: () => next,
     callback: (length, memory) => {
-      const bytes = memory as Buffer;
       next = length > MOST_TEXT_BYTES ? Buffer.allocUnsafeSlow(READ_BYTES) : SHARED;
-      return onBytes(bytes.subarray(0, length), bytes !== SHARED);
+      return onBytes(memory as Buffer, length, memory !== SHARED);
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * Two connections joined to one: each ends, resets and dies with the other, half-closed states
- * included, and a reset arrives as a reset. Who joins them pipes the bytes.
+ * included, and a reset arrives as a reset. Who joins them copies the bytes.
  */
 import type { Socket } from 'node:net';
 
@@ -24,9 +24,8 @@ export function shareFate(a: Socket, b: Socket, closed: () => void): void {
   follow(b, a);
 }
 
-/** Ends both from here: what is buffered still goes out, and both peers see an end, not a reset. */
+/** Ends both from here: what is buffered still goes out, and both peers see an end, not a reset. Nothing is copied any more. */
 export function endBoth(a: Socket, b: Socket): void {
-  for (const socket of [a, b]) socket.unpipe();
   for (const socket of [a, b]) {
     if (socket.destroyed) continue;
     // Left unread, what still comes would make a reset of the end.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
 import { EventBoundaries, isEventStream } from '../../../src/proxy/http/event-stream.ts';
-import { type Boundaries, StoppablePipe } from '../../../src/proxy/http/stoppable.ts';
+import { type Boundaries, StoppableGate, StoppablePipe } from '../../../src/proxy/http/stoppable.ts';
 import { WebSocketFrames } from '../../../src/proxy/http/websocket.ts';
 
 /** Of a seed, so that a failure comes again. */
@@ -149,5 +149,30 @@ test('a pipe that is stopped lets whole frames through and nothing after, at the
     assert.ok(passed.equals(whole.subarray(0, passed.length)), `with the seed ${seed}`);
     assert.ok(passed.length === 0 || ends.has(passed.length), `torn with the seed ${seed}`);
     assert.ok(stopped <= 1);
+  }
+});
+
+test('a gate that is stopped lets whole frames through and nothing after, and says so in between', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = randomOf(seed);
+    const frames = Array.from({ length: 30 }, () => frame(random(700), 16, false));
+    const whole = Buffer.concat(frames);
+    const ends = new Set(frames.map((_, at) => Buffer.concat(frames.slice(0, at + 1)).length));
+    const gate = new StoppableGate(new WebSocketFrames());
+    const chunks = pieces(whole, random);
+    const stopAt = random(chunks.length);
+    let passed = 0;
+    const stops: number[] = [];
+    chunks.forEach((chunk, at) => {
+      if (at === stopAt) gate.stop(() => stops.push(passed));
+      const part = gate.pass(chunk);
+      assert.ok(part.equals(whole.subarray(passed, passed + part.length)), `with the seed ${seed}`);
+      passed += part.length;
+      gate.passed();
+    });
+    assert.deepEqual(stops, [passed], `with the seed ${seed}`);
+    assert.ok(passed === 0 || ends.has(passed), `torn with the seed ${seed}`);
+    gate.stop(() => stops.push(-1));
+    assert.equal(stops.length, 1);
   }
 });

@@ -371,6 +371,33 @@ test('any protocol may be upgraded to, with bytes sent early and half-closed end
   await untilIdle(g.plane);
 });
 
+test('a reset of an upgraded connection is a reset on its other side', async (t) => {
+  const g = await ground(t);
+  const codes: string[] = [];
+  const backend = await g.tcp(
+    'a',
+    afterHead((socket) => {
+      socket.on('error', (error: NodeJS.ErrnoException) => codes.push(error.code ?? ''));
+      socket.on('data', () => socket.resetAndDestroy());
+      socket.write(`${SWITCH}up`);
+    }),
+  );
+  await g.route([backend]);
+  const clients = [await g.dial(), await g.dial()] as const;
+  for (const client of clients) {
+    client.on('error', (error: NodeJS.ErrnoException) => codes.push(error.code ?? ''));
+    const { text } = heard(client);
+    client.write(UPGRADE);
+    await until('it is joined', () => text().endsWith('up'));
+  }
+  clients[0].resetAndDestroy();
+  await until('the backend is reset', () => codes.length === 1);
+  clients[1].write('reset me');
+  await until('the client is reset', () => codes.length === 2);
+  assert.deepEqual(codes, ['ECONNRESET', 'ECONNRESET']);
+  await untilIdle(g.plane);
+});
+
 test('a backend that refuses an upgrade is heard, whatever form its answer has', async (t) => {
   const g = await ground(t);
   const big = 'x'.repeat(3_000_000);
