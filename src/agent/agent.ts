@@ -78,6 +78,12 @@ export interface View {
   readonly plan: Plan;
 }
 
+/** Done to a container without the lock, beside the loop. */
+interface Job {
+  readonly kind: Action['kind'];
+  readonly ended: Promise<void>;
+}
+
 export class Agent {
   readonly #input: AgentInput;
   readonly #now: () => number;
@@ -88,7 +94,7 @@ export class Agent {
   readonly #poke = new Poke();
   readonly #engineBack = new Poke();
   readonly #ended = new AbortController();
-  readonly #jobs = new Map<ContainerId, Promise<void>>();
+  readonly #jobs = new Map<ContainerId, Job>();
   #trouble: unknown;
   readonly #setbacks: Setbacks;
   #known: Pick<View, 'version' | 'record'> | undefined;
@@ -193,7 +199,7 @@ export class Agent {
     const { project, component, keepsOld } = this.#input;
     const desired = desiredOf(project, component, record, keepsOld);
     const observed = await this.#observer.observe(desired, record, {
-      busy: new Set(this.#jobs.keys()),
+      doing: new Map(Array.from(this.#jobs, ([id, { kind }]) => [id, kind])),
       ...this.#setbacks.standing,
       mayAdvance: this.#fence,
     });
@@ -247,7 +253,7 @@ export class Agent {
   async close(): Promise<void> {
     this.#ended.abort();
     this.#poke.poke();
-    await Promise.allSettled(this.#jobs.values());
+    await Promise.allSettled(Array.from(this.#jobs.values(), ({ ended }) => ended));
     await this.#observer.close();
   }
 
@@ -308,7 +314,7 @@ export class Agent {
 
   #begin(action: Action, container: ContainerId, round: Round): void {
     if (this.#jobs.has(container)) return;
-    const job = this.#execute(action, round, this.#ended.signal)
+    const ended = this.#execute(action, round, this.#ended.signal)
       .catch((error: unknown) => {
         this.#trouble = error;
       })
@@ -316,7 +322,7 @@ export class Agent {
         this.#jobs.delete(container);
         this.#poke.poke();
       });
-    this.#jobs.set(container, job);
+    this.#jobs.set(container, { kind: action.kind, ended });
   }
 
   /** Answers whether a hint ended it that may well have been the awaited readiness. */

@@ -17,7 +17,7 @@ import { planesOf } from './planes.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { describe, heldBy, splitSeen, tableRoute } from './proxy-seen.ts';
 import type { ComponentRecord, Mark } from './record.ts';
-import { hasFailed } from './standing.ts';
+import { type Doing, hasFailed, isEnding } from './standing.ts';
 import {
   type ContainerId,
   type Desired,
@@ -56,8 +56,7 @@ interface Watched {
 
 /** What only the loop knows. */
 export interface ObserverMemory {
-  /** Containers that this process is stopping. */
-  readonly busy: ReadonlySet<ContainerId>;
+  readonly doing: Doing;
   readonly startAfter: number;
   readonly failures: number;
   readonly mayAdvance: () => boolean;
@@ -99,7 +98,7 @@ export class Observer {
         routed: routed.has(c.id),
         held: heldBy(status, c.id),
         at,
-        busy: memory.busy,
+        doing: memory.doing,
       }),
     );
     return {
@@ -152,7 +151,7 @@ export class Observer {
       routed: boolean;
       held: BackendReport | undefined;
       at: number;
-      busy: ReadonlySet<ContainerId>;
+      doing: Doing;
     },
   ): ObservedContainer {
     const mark = record.marks[c.id] ?? {};
@@ -174,7 +173,7 @@ export class Observer {
       warmUntil: seen.routed ? undefined : warmUntil(c, mark, seen.desired),
       connections: seen.held?.open ?? 0,
       drain: this.#drain(c.id, mark, release, seen.held),
-      busy: seen.busy.has(c.id),
+      busy: isEnding(seen.doing.get(c.id), stateOf(c)),
     };
   }
 

@@ -1,5 +1,6 @@
 /** What a container is to the plan, in one word each: ready, hopeful, failed, leaving. Pure. */
-import type { ObservedContainer, Release } from './state.ts';
+import type { Action } from './action.ts';
+import type { ContainerId, ObservedContainer, Release } from './state.ts';
 
 export function isReady(c: ObservedContainer): boolean {
   return c.state === 'running' && c.readiness === 'ready' && !isUnwell(c);
@@ -39,4 +40,13 @@ export function isLeaving(c: ObservedContainer): boolean {
 /** What must never run twice: one ends before the next begins. */
 export function runsAlone(release: Release): boolean {
   return release.component.update.order === 'stop-first';
+}
+
+/** What a process does to containers besides its loop. */
+export type Doing = ReadonlyMap<ContainerId, Action['kind']>;
+
+/** Whether a process that does this ends it: a removal ends nothing that another process has started meanwhile. */
+export function isEnding(doing: Action['kind'] | undefined, state: ObservedContainer['state']): boolean {
+  const removes = doing === 'remove-container' || doing === 'remove-failed';
+  return doing !== undefined && !(removes && state === 'running');
 }

@@ -25,7 +25,7 @@ test('a look that is under way when its observer is closed begins no checks', as
   const quiet = { heal: true, now: Date.now, tell: () => {}, poke: () => {} };
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
   const observer = new Observer({ ...at, ...quiet });
-  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
+  const memory = { doing: new Map(), startAfter: 0, failures: 0, mayAdvance: () => true };
   const look = observer.observe(desiredOf('shop', 'web', record), record, memory);
   await observer.close();
   assert.equal((await look).containers.length, 1);
@@ -52,7 +52,7 @@ test('what the check of its image says counts once a container has served, for a
   };
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
   const observer = (heal: boolean) => new Observer({ ...at, heal, now: Date.now, tell, poke: () => {} });
-  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
+  const memory = { doing: new Map(), startAfter: 0, failures: 0, mayAdvance: () => true };
   const [healing, passing] = [observer(true), observer(false)];
   const look = async (mark: Mark, by = healing) => {
     const record = recordWith(mark);
@@ -91,7 +91,7 @@ test('a container that is started again is asked anew whether it is ready', asyn
   await engine.start(id);
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
   const observer = new Observer({ ...at, heal: true, now: Date.now, tell: () => {}, poke: () => {} });
-  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
+  const memory = { doing: new Map(), startAfter: 0, failures: 0, mayAdvance: () => true };
   const readiness = async () => {
     const { containers } = await observer.observe(desiredOf('shop', 'web', record), record, memory);
     return containers[0]?.readiness;
@@ -124,7 +124,7 @@ test('what the proxy has for a process that has ended does not reach its contain
   };
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: { ...proxy, status } };
   const observer = new Observer({ ...at, heal: true, now: Date.now, tell: () => {}, poke: () => {} });
-  const memory = { busy: new Set<string>(), startAfter: 0, failures: 0, mayAdvance: () => true };
+  const memory = { doing: new Map(), startAfter: 0, failures: 0, mayAdvance: () => true };
   const isRouted = async () => {
     const { containers } = await observer.observe(desiredOf('shop', 'web', record), record, memory);
     return containers[0]?.routed;
@@ -133,4 +133,25 @@ test('what the proxy has for a process that has ended does not reach its contain
   gone = true;
   assert.equal(await isRouted(), false);
   await observer.close();
+});
+
+test('a container that somebody has started while it is being removed as a leftover is not on its way out', async () => {
+  const engine = new FakeEngine();
+  engine.addImage('app', 'sha256:aa');
+  const id = await engine.create(specOf());
+  const record: ComponentRecord = {
+    ...{ format: 1, status: 'ready', release: 7, releases: [release(7)], marks: {}, linkPorts: {} },
+  };
+  const quiet = { heal: false, now: Date.now, tell: () => {}, poke: () => {} };
+  const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
+  const observer = new Observer({ ...at, ...quiet });
+  const isBusy = async (kind: 'remove-container' | 'stop-container') => {
+    const memory = { doing: new Map([[id, kind]]), startAfter: 0, failures: 0, mayAdvance: () => true };
+    const { containers } = await observer.observe(desiredOf('shop', 'web', record), record, memory);
+    return containers[0]?.busy;
+  };
+  assert.equal(await isBusy('remove-container'), true);
+  await engine.start(id);
+  assert.equal(await isBusy('remove-container'), false);
+  assert.equal(await isBusy('stop-container'), true);
 });

@@ -2,7 +2,7 @@
  * Mirrors src/agent/agent.ts: the loop over one component. Plan, record, groups, setbacks are the real ones; what is
  * awaited there is yielded here, in the same order.
  */
-import { decides, inGroups } from '../../src/agent/action.ts';
+import { type Action, decides, inGroups } from '../../src/agent/action.ts';
 import type { View } from '../../src/agent/agent.ts';
 import { type Round, TurnLost, tidied } from '../../src/agent/execute.ts';
 import type { Plan } from '../../src/agent/plan.ts';
@@ -44,7 +44,7 @@ export class SimAgent {
   readonly #observer: SimObserver;
   readonly #executors: SimExecutors;
   readonly #poke: Poke;
-  readonly #jobs = new Map<ContainerId, Task>();
+  readonly #jobs = new Map<ContainerId, { readonly kind: Action['kind']; readonly task: Task }>();
   readonly #setbacks: Setbacks;
   readonly #wake = () => this.#input.life.deliver(() => this.#poke.poke());
   #trouble: unknown;
@@ -125,7 +125,7 @@ export class SimAgent {
   }
 
   *close(): Proc {
-    for (const job of this.#jobs.values()) yield* settled(job);
+    for (const { task } of this.#jobs.values()) yield* settled(task);
     this.forget();
   }
 
@@ -151,7 +151,7 @@ export class SimAgent {
     const lookedAt = host.world.now;
     const desired = desiredOf(project, component, record, keepsOld);
     const observed = yield* this.#observer.observe(desired, record, {
-      busy: new Set(this.#jobs.keys()),
+      doing: new Map(Array.from(this.#jobs, ([id, { kind }]) => [id, kind])),
       ...this.#setbacks.standing,
       mayAdvance: () => this.#fence(),
     });
@@ -202,14 +202,14 @@ export class SimAgent {
       if (!('container' in action) || action.kind === 'wait' || decides(action)) continue;
       const { container } = action;
       if (this.#jobs.has(container)) continue;
-      const job = this.#input.life.fork(this.#executors.execute(action, { round, view })) as Task;
-      this.#jobs.set(container, job);
-      job.whenDone(() => {
-        if (job.failed) this.#trouble = job.error;
+      const task = this.#input.life.fork(this.#executors.execute(action, { round, view })) as Task;
+      this.#jobs.set(container, { kind: action.kind, task });
+      task.whenDone(() => {
+        if (task.failed) this.#trouble = task.error;
         this.#jobs.delete(container);
         this.#poke.poke();
       });
-      if (job.done) this.#jobs.delete(container);
+      if (task.done) this.#jobs.delete(container);
     }
   }
 

@@ -3,7 +3,7 @@
  * and proxy at once, they are asked here one after the other, in either order.
  */
 import type { ComponentRecord, Mark } from '../../src/agent/record.ts';
-import { hasFailed } from '../../src/agent/standing.ts';
+import { type Doing, hasFailed, isEnding } from '../../src/agent/standing.ts';
 import {
   type ContainerId,
   type Desired,
@@ -41,7 +41,7 @@ interface Watched {
 }
 
 export interface ObserverMemory {
-  readonly busy: ReadonlySet<ContainerId>;
+  readonly doing: Doing;
   readonly startAfter: number;
   readonly failures: number;
   readonly mayAdvance: () => boolean;
@@ -72,7 +72,7 @@ export class SimObserver {
     this.#watch(listed, record, routed);
     const observed = listed.map((c) =>
       this.#container(c, record, {
-        ...{ desired, routed: routed.has(c.id), open: counts.get(c.id) ?? 0, at, busy: memory.busy },
+        ...{ desired, routed: routed.has(c.id), open: counts.get(c.id) ?? 0, at, doing: memory.doing },
       }),
     );
     return {
@@ -125,7 +125,7 @@ export class SimObserver {
   #container(
     c: Listed,
     record: ComponentRecord,
-    seen: { desired: Desired; routed: boolean; open: number; at: number; busy: ReadonlySet<ContainerId> },
+    seen: { desired: Desired; routed: boolean; open: number; at: number; doing: Doing },
   ): ObservedContainer {
     const mark = record.marks[c.id] ?? {};
     const release = releaseOf(record, c.release);
@@ -147,7 +147,7 @@ export class SimObserver {
       warmUntil: seen.routed ? undefined : warmUntil(c, mark, seen.desired),
       connections: seen.open,
       drain: this.#drain(c.id, mark, release, seen.open),
-      busy: seen.busy.has(c.id),
+      busy: isEnding(seen.doing.get(c.id), c.state),
     };
   }
 
