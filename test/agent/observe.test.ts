@@ -135,7 +135,7 @@ test('what the proxy has for a process that has ended does not reach its contain
   await observer.close();
 });
 
-test('a container that somebody has started while it is being removed as a leftover is not on its way out', async () => {
+test('a container that somebody has started while it is being removed as a leftover is not on its way out', async (t) => {
   const engine = new FakeEngine();
   engine.addImage('app', 'sha256:aa');
   const id = await engine.create(specOf());
@@ -145,6 +145,7 @@ test('a container that somebody has started while it is being removed as a lefto
   const quiet = { heal: false, now: Date.now, tell: () => {}, poke: () => {} };
   const at = { project: 'shop', component: 'web', hostId: 'host-1', engine, proxy: new FakeProxy() };
   const observer = new Observer({ ...at, ...quiet });
+  t.after(() => observer.close());
   const isBusy = async (kind: 'remove-container' | 'stop-container') => {
     const memory = { doing: new Map([[id, kind]]), startAfter: 0, failures: 0, mayAdvance: () => true };
     const { containers } = await observer.observe(desiredOf('shop', 'web', record), record, memory);
