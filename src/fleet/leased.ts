@@ -57,7 +57,8 @@ export class LeasedKeys {
     if (this.#wanted.get(key) === text) return;
     this.#wanted.set(key, text);
     this.#news ||= news;
-    if (news) this.#poke.poke();
+    // Also what is no news: the writer sleeps to a moment, and this may come right after it.
+    this.#poke.poke();
   }
 
   delete(key: string): void {

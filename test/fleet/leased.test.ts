@@ -1,6 +1,7 @@
 /** The keys by which a host tells how it is come back when somebody removes them or restores etcd to before them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { LeasedKeys } from '../../src/fleet/leased.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
 import { MemoryStore } from '../cluster/memory-store.ts';
@@ -10,23 +11,31 @@ const [HOST, STATUS, OTHER] = ['/g/hosts/a', '/g/status/web', '/g/status/db'];
 const WAIT = { timeoutMs: 10_000 };
 
 async function told(t: Cleanup) {
+  const { cluster, leased, holds, run } = open();
+  for (const key of [HOST, STATUS, OTHER]) leased.put(key, { release: 1 }, { news: true });
+  run(t);
+  await until(() => holds(OTHER, 1), { ...WAIT, what: 'the keys to be told' });
+  return { cluster, leased, holds };
+}
+
+function open() {
   const cluster = new MemoryCluster();
   const store = new MemoryStore(cluster);
   const ended = new AbortController();
   const session = store.session({ ttlMs: 60_000, onChange: () => leased.leaseChanged() });
   const onTrouble = (error: unknown) => assert.fail(String(error));
   const leased: LeasedKeys = new LeasedKeys({ store, session, proof: HOST, onTrouble });
-  for (const key of [HOST, STATUS, OTHER]) leased.put(key, { release: 1 }, { news: true });
-  const running = leased.run(ended.signal);
-  t.after(async () => {
-    ended.abort();
-    await running;
-    await store.close();
-    cluster.shutDown();
-  });
+  const run = (t: Cleanup) => {
+    const running = leased.run(ended.signal);
+    t.after(async () => {
+      ended.abort();
+      await running;
+      await store.close();
+      cluster.shutDown();
+    });
+  };
   const holds = (key: string, release: number) => cluster.get(key)?.value === JSON.stringify({ release });
-  await until(() => holds(OTHER, 1), { ...WAIT, what: 'the keys to be told' });
-  return { cluster, leased, holds };
+  return { cluster, leased, holds, run };
 }
 
 test('all are told again when they were removed, at once when that is suspected', async (t) => {
@@ -63,4 +72,12 @@ test('nothing is written when all is as it was told', async (t) => {
   leased.put(HOST, { release: 4 }, { news: true });
   await until(() => cluster.get(HOST)?.value === '{"release":4}', { ...WAIT, what: 'the last news' });
   assert.equal(cluster.revision, revision + 2);
+});
+
+test('what is no news is written at once where the last write is long ago', async (t) => {
+  const { leased, holds, run } = open();
+  run(t);
+  await turn(); // it has found nothing to write, and rests
+  leased.put(STATUS, { release: 1 }, { news: false });
+  await until(() => holds(STATUS, 1), { timeoutMs: 500, what: 'the first write' });
 });
