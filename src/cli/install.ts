@@ -143,7 +143,7 @@ async function words(
   return lines.join('\n');
 }
 
-async function isThere(path: string): Promise<boolean> {
+export async function isThere(path: string): Promise<boolean> {
   return (await access(path).then(() => true, absent)) === true;
 }
 

@@ -1,13 +1,20 @@
 /** How a proxy and what it has left in the kernel are ended, by `proxy stop` and by `uninstall --purge`. */
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf, GantryError, isGantryError } from '../errors.ts';
+import { withLock } from '../lock.ts';
 import { SILENT } from '../log.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
-import type { ListenerReport, ProxyStatus, StopRequest } from '../proxy/control/protocol.ts';
+import {
+  type ListenerReport,
+  PROXY_LOCK,
+  type ProxyStatus,
+  type StopRequest,
+} from '../proxy/control/protocol.ts';
 
 /** How long a proxy without connections, or told to cut them, may take to leave. */
-export const LEAVE_MS = 15_000;
-export const POLL_MS = 25;
+const LEAVE_MS = 15_000;
+const POLL_MS = 25;
 
 export interface ProxyEnding extends Required<StopRequest> {
   /** Seconds that what is open has before it is cut; undefined: without `force`, a proxy that carries something is not ended. */
@@ -79,6 +86,32 @@ export async function statusIfAny(proxy: ProxyClient): Promise<ProxyStatus | und
     return await proxy.status();
   } catch (error) {
     if (isGantryError(error, 'proxy-unreachable')) return undefined;
+    throw error;
+  }
+}
+
+/** The same, of one that is just starting, too. */
+export async function statusOfAny(proxy: ProxyClient, stateDir: string): Promise<ProxyStatus | undefined> {
+  return (await statusIfAny(proxy)) ?? (await statusOfStarting(proxy, stateDir));
+}
+
+/** A proxy that has just been started holds its lock before it answers. */
+async function statusOfStarting(proxy: ProxyClient, stateDir: string): Promise<ProxyStatus | undefined> {
+  const end = performance.now() + LEAVE_MS;
+  while (performance.now() < end && (await isLocked(join(stateDir, PROXY_LOCK)))) {
+    const status = await statusIfAny(proxy);
+    if (status !== undefined) return status;
+    await delay(POLL_MS);
+  }
+  return statusIfAny(proxy);
+}
+
+async function isLocked(path: string): Promise<boolean> {
+  try {
+    await withLock(path, { timeoutMs: 0 }, async () => undefined);
+    return false;
+  } catch (error) {
+    if (isGantryError(error, 'locked')) return true;
     throw error;
   }
 }

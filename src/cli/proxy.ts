@@ -1,18 +1,15 @@
 /** `gantryd proxy status|metrics|start|upgrade|stop`. */
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { placeOf } from '../agent/planes.ts';
 import { openStateDir } from '../agent/state-dir.ts';
-import { type GantryError, isGantryError } from '../errors.ts';
-import { withLock } from '../lock.ts';
+import type { GantryError } from '../errors.ts';
 import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
-import { PROXY_LOCK, type ProxyMetrics, type ProxyStatus } from '../proxy/control/protocol.ts';
+import type { ProxyMetrics, ProxyStatus } from '../proxy/control/protocol.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/generations/launch.ts';
 import type { CommonArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { bringHome } from './own-unit.ts';
-import { endProxy, LEAVE_MS, POLL_MS, purgeKernel, statusIfAny } from './proxy-end.ts';
+import { endProxy, purgeKernel, statusOfAny } from './proxy-end.ts';
 import { renderProxy } from './render.ts';
 
 export async function runProxy(
@@ -27,7 +24,7 @@ export async function runProxy(
   const output = openOutput({ json: args.json, level: args.logLevel });
   const stateDir = await openStateDir(args.stateDir);
   const proxy = new ProxyClient({ stateDir: stateDir.path });
-  const status = (await statusIfAny(proxy)) ?? (await statusOfStarting(proxy, stateDir.path));
+  const status = await statusOfAny(proxy, stateDir.path);
   if (args.action === 'metrics') {
     await printMetrics(output, status === undefined ? undefined : await proxy.metrics());
   } else if (args.action === 'upgrade' && status !== undefined) {
@@ -63,27 +60,6 @@ async function printMetrics(output: Output, metrics: ProxyMetrics | undefined): 
 
 function named({ version, pid }: ProxyIdentity): string {
   return `${version} (process ${pid})`;
-}
-
-/** A proxy that has just been started holds its lock before it answers. */
-async function statusOfStarting(proxy: ProxyClient, stateDir: string): Promise<ProxyStatus | undefined> {
-  const end = performance.now() + LEAVE_MS;
-  while (performance.now() < end && (await isLocked(join(stateDir, PROXY_LOCK)))) {
-    const status = await statusIfAny(proxy);
-    if (status !== undefined) return status;
-    await delay(POLL_MS);
-  }
-  return statusIfAny(proxy);
-}
-
-async function isLocked(path: string): Promise<boolean> {
-  try {
-    await withLock(path, { timeoutMs: 0 }, async () => undefined);
-    return false;
-  } catch (error) {
-    if (isGantryError(error, 'locked')) return true;
-    throw error;
-  }
 }
 
 function stoppedWords(led: ProxyStatus['listeners']): string {

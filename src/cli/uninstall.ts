@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { GantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
 import { refuseName } from './etcd.ts';
-import { stateDirIn } from './install.ts';
+import { isThere as isOnDisk, stateDirIn } from './install.ts';
 import type { UninstallArguments } from './install-options.ts';
 import { removeOurs, textAt, unitPath } from './installed.ts';
 import { outputOf } from './output.ts';
-import { endProxy, purgeKernel, statusIfAny } from './proxy-end.ts';
+import { endProxy, purgeKernel, statusOfAny } from './proxy-end.ts';
 import { Systemd } from './systemd.ts';
 import { AGENT_UNIT, agentOf, isOurs, PROXY_UNIT, SETTINGS } from './units.ts';
 
@@ -48,7 +48,8 @@ function refuseOdd({ project, root, purge }: UninstallArguments): void {
 
 async function endOrTell({ purge, stateDir }: UninstallArguments): Promise<readonly string[]> {
   const place = stateDir ?? stateDirIn(await textAt(join('/', SETTINGS)));
-  const status = await statusIfAny(new ProxyClient({ stateDir: place }));
+  if (!(await isOnDisk(place))) return []; // no proxy ever ran
+  const status = await statusOfAny(new ProxyClient({ stateDir: place }), place);
   if (status === undefined) {
     await purgeKernel(place);
     return ['No proxy runs; the kernel has no rules of it'];
