@@ -1,4 +1,4 @@
-/** Part `api`: a ground for api-run.ts, which is compiled. `node api.mjs OUT.json ROUNDS SECONDS`. */
+/** Part `api`: a ground for api/run.ts, which is compiled. `node api.mjs OUT.json ROUNDS SECONDS`. */
 import { runOnGround } from './on-ground.mjs';
 
-process.exitCode = await runOnGround('api-run.js', process.argv.slice(2));
+process.exitCode = await runOnGround('api/run.js', process.argv.slice(2));

@@ -4,11 +4,11 @@
  * `node dataplane.mjs OUT.json ROUNDS SECONDS`. The variables below make it smaller, for a trial.
  */
 import { runSections, say, sizeOf } from '../../dist/test/bench/sections.js';
-import { measureCrowd } from './dataplane-crowd.mjs';
-import { measureDeaths } from './dataplane-deaths.mjs';
-import { measureHttp, measureKernel, measureTcp } from './dataplane-paths.mjs';
-import { measureRoutes } from './dataplane-routes.mjs';
-import { measureSwitches } from './dataplane-switches.mjs';
+import { measureCrowd } from './dataplane/crowd.mjs';
+import { measureDeaths } from './dataplane/deaths.mjs';
+import { measureHttp, measureKernel, measureTcp } from './dataplane/paths.mjs';
+import { measureRoutes } from './dataplane/routes.mjs';
+import { measureSwitches } from './dataplane/switches.mjs';
 
 const [out, rounds, seconds] = process.argv.slice(2);
 const options = { rounds: Number(rounds), seconds: Number(seconds), say };
