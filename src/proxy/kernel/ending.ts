@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { GantryError } from '../../errors.ts';
 import { type Ended, runCommand } from './command.ts';
 import { readFlows, type SeenFlow } from './conntrack.ts';
-import type { KernelFlow } from './plane.ts';
+import type { KernelFlow, KernelProtocol, KernelTarget } from './plane.ts';
 import { familyOf, MARK } from './ruleset.ts';
 
 /** The kernel's filter for sockets addresses its parts with 16 bits; this many conditions are well below. */
@@ -16,8 +16,12 @@ const SOCKETS_PER_FILTER = 200;
 const NOTHING_FOUND = 1;
 /** What it says of an entry that ended by itself after it was listed; those that come after it stay. */
 const ENDED_MEANWHILE = "such conntrack doesn't exist";
+/** States of tcp in which the entry of a dead target keeps a new connection from being led anew. */
+const MISLEADING = ['SYN_SENT', 'CLOSE'];
 /** Each try leaves fewer that could do so. */
 const MAX_TRIES = 20;
+
+type Dead = Pick<KernelTarget, 'host' | 'port'> & { readonly protocol: KernelProtocol };
 
 /**
  * Those of `flows` that are still there; `pid` is of a process in the network of their container. Answers how many it
@@ -48,24 +52,19 @@ async function forgetFlows(flows: readonly SeenFlow[]): Promise<number> {
 }
 
 /**
- * Whatever asks a target that has just died and was not answered, whoever the client is. Not what is open: the reset that
- * a dying process leaves to its clients may still be on its way, and only finds them by the entry. Throws GantryError
+ * What is left of a target that has just died and that a new connection could meet, whoever the client is: what was not
+ * answered, since a repeated SYN goes where the first one went, and what the target has reset, since for ten seconds the
+ * kernel takes a SYN from the same port of the client for a packet of that. Not what is open: the reset that a dying
+ * process leaves to its clients may still be on its way, and only finds them by the entry. Throws GantryError
  * proxy-failed.
  */
-export function forgetTarget(target: { protocol: string; host: string; port: number }): Promise<number> {
-  const { protocol, host, port } = target;
+export async function forgetTarget({ protocol, host, port }: Dead): Promise<number> {
+  const there = [...familyOption(host), '-p', protocol, '--reply-src', host, '--reply-port-src', `${port}`];
   const marked = ['--mark', `${MARK}/${MARK}`];
-  return forget([
-    ...familyOption(host),
-    '-p',
-    protocol,
-    ...(protocol === 'tcp' ? ['--state', 'SYN_SENT'] : []),
-    '--reply-src',
-    host,
-    '--reply-port-src',
-    `${port}`,
-    ...marked,
-  ]);
+  if (protocol !== 'tcp') return forget([...there, ...marked]);
+  let forgotten = 0;
+  for (const state of MISLEADING) forgotten += await forget([...there, '--state', state, ...marked]);
+  return forgotten;
 }
 
 /** Datagrams to a port of this host that were not led anywhere, so that the next ones are. */

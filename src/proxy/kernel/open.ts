@@ -66,6 +66,8 @@ class Kernel implements KernelPlane {
   #entries: readonly KernelEntry[] = [];
   /** Targets whose process has ended; what is asked for later may still name them. */
   readonly #gone = new Set<string>();
+  /** Targets that nobody is led to any more, while their process lives: what they leave behind is forgotten, too. */
+  readonly #left = new Map<string, LedTarget>();
   /** By what was missing: why it could not be put back. */
   readonly #failures = new Map<string, string>();
   #settled = false;
@@ -97,7 +99,12 @@ class Kernel implements KernelPlane {
       await this.#write(entries);
       this.#entries = entries;
       this.#keepGone(entries);
-      this.#processes.watch(this.#living(entries).flatMap(pidsOf));
+      this.#keepLeft(before, entries);
+      this.#processes.watch(
+        targetsOf(this.#living(entries))
+          .concat([...this.#left.values()])
+          .flatMap(pidOf),
+      );
       await this.#takeUp(before, entries);
     });
   }
@@ -115,6 +122,7 @@ class Kernel implements KernelPlane {
       this.#rest();
       await this.#beside;
       this.#entries = [];
+      this.#left.clear();
       await this.#table.remove();
       await this.#forwarding.remove();
       await this.#loopback.restore();
@@ -174,25 +182,29 @@ class Kernel implements KernelPlane {
     for (const key of this.#gone) if (!named.has(key)) this.#gone.delete(key);
   }
 
+  #keepLeft(before: readonly KernelEntry[], now: readonly KernelEntry[]): void {
+    for (const target of targetsOf(this.#living(before))) this.#left.set(placeKeyOf(target), target);
+    for (const target of targetsOf(now)) this.#left.delete(placeKeyOf(target));
+  }
+
   /** Those that are led to. */
   #targetsOf(pids: readonly number[]): LedTarget[] {
-    return this.#living(this.#entries).flatMap(({ protocol, targets }) =>
-      targets
-        .filter(({ pid }) => pid !== undefined && pids.includes(pid))
-        .map((target) => ({ ...target, protocol })),
-    );
+    return targetsOf(this.#living(this.#entries)).filter(isOneOf(pids));
   }
 
   async #takeOut(pids: readonly number[]): Promise<void> {
     const targets = this.#targetsOf(pids);
+    const left = [...this.#left.values()].filter(isOneOf(pids));
+    for (const target of left) this.#left.delete(placeKeyOf(target));
     for (const target of targets) this.#gone.add(keyOf(target));
-    await this.#write(this.#entries).finally(() => {
-      for (const target of targets) this.#events.targetGone(target);
-    });
-    this.#aside(() => this.#forget(targets));
+    if (targets.length > 0)
+      await this.#write(this.#entries).finally(() => {
+        for (const target of targets) this.#events.targetGone(target);
+      });
+    this.#aside(() => this.#forget([...targets, ...left]));
   }
 
-  /** Those under way to them would go on asking nobody, or whoever gets their address next. */
+  /** Those that they have not answered or have reset would ask nobody, or whoever gets their address next. */
   async #forget(targets: readonly LedTarget[]): Promise<void> {
     if ((await this.ability('udp')).can) for (const target of targets) await forgetTarget(target);
   }
@@ -283,6 +295,18 @@ function hostsOf(entries: readonly KernelEntry[]): string[] {
   return entries.flatMap(({ targets }) => targets.map(({ host }) => host));
 }
 
-function pidsOf({ targets }: KernelEntry): number[] {
-  return targets.map(({ pid }) => pid).filter((pid) => pid !== undefined);
+function targetsOf(entries: readonly KernelEntry[]): LedTarget[] {
+  return entries.flatMap(({ protocol, targets }) => targets.map((target) => ({ ...target, protocol })));
+}
+
+function placeKeyOf(target: LedTarget): string {
+  return `${keyOf(target)} ${target.protocol} ${target.host} ${target.port}`;
+}
+
+function isOneOf(pids: readonly number[]): (target: KernelTarget) => boolean {
+  return ({ pid }) => pid !== undefined && pids.includes(pid);
+}
+
+function pidOf({ pid }: KernelTarget): number[] {
+  return pid === undefined ? [] : [pid];
 }

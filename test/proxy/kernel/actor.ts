@@ -56,8 +56,8 @@ const deeds = {
     return answers;
   },
 
-  async hold(id: number, host: string, port: number): Promise<string> {
-    const socket = net.connect(port, host);
+  async hold(id: number, host: string, port: number, localPort?: number): Promise<string> {
+    const socket = net.connect(from(host, port, localPort));
     const closed = new Promise<string>((resolve) => {
       socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
       socket.once('close', () => resolve('closed'));
@@ -129,7 +129,7 @@ const deeds = {
   },
 
   /** By two at once; answers how many each has ended. */
-  async forgetTwice(target: { protocol: string; host: string; port: number }): Promise<number[]> {
+  async forgetTwice(target: { protocol: KernelProtocol; host: string; port: number }): Promise<number[]> {
     return Promise.all([forgetTarget(target), forgetTarget(target)]);
   },
 
@@ -168,8 +168,8 @@ const deeds = {
 
 export type Deeds = typeof deeds;
 
-async function ask(host: string, port: number): Promise<string> {
-  const socket = net.connect({ host, port, noDelay: true });
+async function ask(host: string, port: number, localPort?: number): Promise<string> {
+  const socket = net.connect({ ...from(host, port, localPort), noDelay: true });
   try {
     const [data] = await once(socket, 'data', { signal: AbortSignal.timeout(ANSWER_MS) });
     return String(data).trim();
@@ -178,6 +178,11 @@ async function ask(host: string, port: number): Promise<string> {
   } finally {
     socket.destroy();
   }
+}
+
+/** `localPort`: undefined for any. */
+function from(host: string, port: number, localPort: number | undefined): net.TcpNetConnectOpts {
+  return localPort === undefined ? { host, port } : { host, port, localPort };
 }
 
 async function* linesOf(socket: Socket): AsyncGenerator<string, string> {

@@ -141,7 +141,7 @@ test('what ends by itself while it is to be ended keeps nothing else from its en
   const line = (n: number) => `-I -p udp ${there(n)} ${back(n)} -t 60 -m 0x10000000\n`;
   await writeFile(file, Array.from({ length: 1_000 }, (_, n) => line(n + 256)).join(''));
   await host.local.run('conntrack', '-R', file);
-  const target = { protocol: 'udp', host: '192.0.2.9', port: 53 };
+  const target = { protocol: 'udp', host: '192.0.2.9', port: 53 } as const;
   const [some = 0, others = 0] = await host.keeper.do('forgetTwice', target);
   assert.equal(some + others, 1_000);
 });
@@ -243,6 +243,38 @@ test('what a dying container says last still reaches its clients', async () => {
   await dying.actor.kill();
   assert.match(await host.remote.do('ended', 9), /closed|ECONNRESET/);
 });
+
+test('whom a dying container has reset may come again from the same port', async () => {
+  const [led, left] = [await host.container('led'), await host.container('left')];
+  for (const [id, { actor, target }] of [led, left].entries()) {
+    const localPort = 4_000 + id;
+    await apply(entry([target]));
+    await host.remote.do('hold', 20 + id, HOST.ip4, PORT, localPort);
+    if (actor === left.actor) await apply(entry([one.target]));
+    await resetByDeath(actor, 20 + id);
+    await apply(entry([one.target]));
+    await until('it is forgotten', async () => !(await tracked(target.host)).includes(`sport=${localPort} `));
+    assert.equal(await host.remote.do('ask', HOST.ip4, PORT, localPort), 'one');
+  }
+});
+
+/** Who ends with words unread ends with a reset. */
+async function resetByDeath(container: Actor, held: number): Promise<void> {
+  process.kill(container.pid, 'SIGSTOP');
+  const said = host.remote.do('say', held, 'unread');
+  await until('it has not read', () => container.run('ss', '-Htn', 'src', `:${SERVICE}`).then(hasUnread));
+  await container.kill();
+  assert.equal(await said, 'ECONNRESET');
+}
+
+function hasUnread(sockets: string): boolean {
+  return sockets.split('\n').some((line) => Number(line.trim().split(/\s+/)[1]) > 0);
+}
+
+/** What the host has of connections that are answered from there. */
+async function tracked(address: string): Promise<string> {
+  return host.local.run('conntrack', '-L', '--reply-src', address);
+}
 
 test('what is not an address is refused, and what was in force stays', async () => {
   await apply(entry([one.target]));
