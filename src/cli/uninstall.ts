@@ -3,7 +3,7 @@
  * none runs nobody would look after the rules, and they go. `--purge` ends the proxy too. All containers stay.
  */
 import { join } from 'node:path';
-import { GantryError } from '../errors.ts';
+import { GantryError, isGantryError } from '../errors.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
 import { refuseName } from './etcd.ts';
 import { isThere as isOnDisk, stateDirIn } from './install.ts';
@@ -13,6 +13,18 @@ import { outputOf } from './output.ts';
 import { endProxy, purgeKernel, statusOfAny } from './proxy-end.ts';
 import { Systemd } from './systemd.ts';
 import { AGENT_UNIT, agentOf, isOurs, PROXY_UNIT, SETTINGS } from './units.ts';
+
+/** `absent`: none ran; `running`: it serves on, with its rules in the kernel. Only the last leaves any there. */
+type ProxyEnd = 'not touched' | 'absent' | 'stopped' | 'running';
+
+const WORDS: Readonly<Record<ProxyEnd, readonly string[]>> = {
+  'not touched': [],
+  absent: ['No proxy runs; the kernel has no rules of it'],
+  stopped: ['The proxy has stopped; the kernel has no rules of it'],
+  running: [
+    'The proxy goes on serving; gantryd proxy stop --purge ends it, when it is idle, and takes its rules out of the kernel',
+  ],
+};
 
 export async function runUninstall(args: UninstallArguments): Promise<number> {
   refuseOdd(args);
@@ -30,9 +42,10 @@ export async function runUninstall(args: UninstallArguments): Promise<number> {
     ...removed.map((path) => `${path}: removed`),
   ];
   if (removed.length > 0) lines.push(...(await whatStays(args)));
-  if (args.root === undefined && args.project.length === 0) lines.push(...(await endOrTell(args)));
+  const proxy = args.root === undefined && args.project.length === 0 ? await endProxyOf(args) : 'not touched';
+  lines.push(...WORDS[proxy]);
   outputOf(args).result(
-    { kind: 'uninstalled', agents, removed },
+    { kind: 'uninstalled', agents, removed, proxy },
     lines.length === 0 ? 'Nothing of it is installed.' : lines.join('\n'),
   );
   return 0;
@@ -46,21 +59,24 @@ function refuseOdd({ project, root, purge }: UninstallArguments): void {
   });
 }
 
-async function endOrTell({ purge, stateDir }: UninstallArguments): Promise<readonly string[]> {
+async function endProxyOf({ purge, stateDir }: UninstallArguments): Promise<ProxyEnd> {
   const place = stateDir ?? stateDirIn(await textAt(join('/', SETTINGS)));
-  if (!(await isOnDisk(place))) return []; // no proxy ever ran
+  if (!(await isOnDisk(place))) return 'absent'; // none ever ran
   const status = await statusOfAny(new ProxyClient({ stateDir: place }), place);
-  if (status === undefined) {
-    await purgeKernel(place);
-    return ['No proxy runs; the kernel has no rules of it'];
-  }
-  if (!purge) {
-    return [
-      'The proxy goes on serving; gantryd proxy stop --purge ends it, when it is idle, and takes its rules out of the kernel',
-    ];
-  }
-  await endProxy(place, status, { force: false, purge });
-  return ['The proxy has stopped; the kernel has no rules of it'];
+  if (status === undefined) await purgeKernel(place);
+  if (status === undefined) return 'absent';
+  if (!purge) return 'running';
+  await endProxy(place, status, { force: false, purge }).catch((error) => {
+    throw isGantryError(error, 'proxy-failed') ? stillThere(error) : error;
+  });
+  return 'stopped';
+}
+
+function stillThere(cause: GantryError): GantryError {
+  return new GantryError('proxy-failed', `What install wrote is gone, but ${cause.message}`, {
+    hint: 'Run this again when it carries nothing, or cut what it carries: gantryd proxy stop --purge --force',
+    cause,
+  });
 }
 
 async function agentsOf(args: UninstallArguments, systemd: Systemd): Promise<readonly string[]> {

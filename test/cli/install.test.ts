@@ -136,6 +136,7 @@ describe('gantryd install', () => {
       kind: 'uninstalled',
       agents: ['blog'],
       removed: [],
+      proxy: 'not touched',
     });
     const wanted = join(place, ...UNITS, 'multi-user.target.wants');
     assert.deepEqual((await readdir(wanted)).sort(), ['gantryd-proxy.service', 'gantryd@shop.service']);
