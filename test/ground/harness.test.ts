@@ -14,6 +14,7 @@ import { processesOf, sandbox } from './sandbox.ts';
 
 const WAIT_MS = 10_000;
 const LEFTOVERS = pathToFileURL(join(PACKAGE_ROOT, 'test/ground/leftovers.mjs')).href;
+const HARNESS = new URL('./harness.js', import.meta.url).href;
 
 test('until answers the first truthy value and tells what it waited for in vain', async () => {
   let asked = 0;
@@ -91,6 +92,19 @@ test('a free port is one that no connection is given, and given once', async (t)
     String(ports),
   );
   assert.equal(ports.filter((port) => port === taken).length, 1);
+});
+
+test('two processes whose ids are alike are not given the same port', async (t) => {
+  const mine = await freePort();
+  // As if its number were that of this process: it looks first where this one did.
+  const script = `
+    Object.defineProperty(process, 'pid', { value: ${process.pid} });
+    console.log(await (await import('${HARNESS}')).freePort());`;
+  const { stdout, stderr } = await run(t, process.execPath, ['--input-type=module', '-e', script]);
+  const theirs = Number(stdout);
+  assert.ok(theirs > 1024, stderr);
+  const sliceOf = (port: number) => Math.floor((port - 12_000) / 80);
+  assert.notEqual(sliceOf(theirs), sliceOf(mine), `${mine} and ${theirs}`);
 });
 
 /** How a process shows whose it is; the proxy, which takes no environment along, by its state directory. */

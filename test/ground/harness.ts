@@ -3,7 +3,7 @@
  * away again. Processes and whole grounds for gantryd are in processes.ts and sandbox.ts.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -53,11 +53,13 @@ export const skipWithoutEngine: string | false =
 /**
  * Below the ports that the kernel gives to whoever connects (ip_local_port_range begins at 32768), where any connection
  * may take one between the look and its use. Each process has a slice of its own, so that two of them that run side by
- * side do not find the same.
+ * side do not find the same: its first port is held by whose slice it is, at an address that nobody else listens on.
  */
 const FIRST_PORT = 12_000;
 const SLICES = 250;
 const SLICE_PORTS = 80;
+const HELD_AT = '127.255.0.1';
+let slice: Promise<number> | undefined;
 let nextPort = 0;
 
 /**
@@ -65,21 +67,38 @@ let nextPort = 0;
  * runs: it may be taken in another namespace as well.
  */
 export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < SLICE_PORTS; tries++) {
-    const port = FIRST_PORT + (process.pid % SLICES) * SLICE_PORTS + (nextPort++ % SLICE_PORTS);
-    if (await isFree(port)) return port;
+  slice ??= ownSlice();
+  const first = await slice;
+  for (let tries = 1; tries < SLICE_PORTS; tries++) {
+    const port = first + 1 + (nextPort++ % (SLICE_PORTS - 1));
+    const server = await listenAt(port, '0.0.0.0');
+    if (server === undefined) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
   }
   throw new Error(`all ${SLICE_PORTS} ports of this process are taken`);
 }
 
-function isFree(port: number): Promise<boolean> {
+/** The first port of a slice that no other process has; it has it until it ends. */
+async function ownSlice(): Promise<number> {
+  for (let tries = 0; tries < SLICES; tries++) {
+    const first = FIRST_PORT + ((process.pid + tries) % SLICES) * SLICE_PORTS;
+    const holder = await listenAt(first, HELD_AT);
+    holder?.unref();
+    if (holder !== undefined) return first;
+  }
+  throw new Error(`all ${SLICES} slices of ports are taken`);
+}
+
+/** undefined: somebody listens there. */
+function listenAt(port: number, address: string): Promise<Server | undefined> {
   const server = createServer();
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') resolve(false);
+      if (error.code === 'EADDRINUSE') resolve(undefined);
       else reject(error);
     });
-    server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)));
+    server.listen(port, address, () => resolve(server));
   });
 }
 
