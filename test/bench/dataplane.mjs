@@ -6,18 +6,22 @@
 import { runSections, say, sizeOf } from '../../dist/test/bench/sections.js';
 import { measureCrowd } from './dataplane/crowd.mjs';
 import { measureDeaths } from './dataplane/deaths.mjs';
+import { raiseFiles } from './dataplane/ground.mjs';
 import { measureHttp, measureKernel, measureTcp } from './dataplane/paths.mjs';
 import { measureRoutes } from './dataplane/routes.mjs';
 import { measureSwitches } from './dataplane/switches.mjs';
+import { measureWorkers } from './dataplane/workers.mjs';
 
 const [out, rounds, seconds] = process.argv.slice(2);
 const options = { rounds: Number(rounds), seconds: Number(seconds), say };
 
+raiseFiles();
 await runSections(
   {
     http: (ends) => measureHttp(ends, options),
     tcp: (ends) => measureTcp(ends, options),
     kernel: (ends) => measureKernel(ends, options),
+    workers: (ends) => measureWorkers(ends, options),
     crowd: (ends) => measureCrowd(ends, { connections: sizeOf('GANTRYD_BENCH_CROWD', 10_000), say }),
     switches: (ends) =>
       measureSwitches(ends, {

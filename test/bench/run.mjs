@@ -12,16 +12,16 @@ import { parseArgs } from 'node:util';
 import { installPackages } from '../ground/checkout.mjs';
 import { ENGINE_PACKAGES, hasCommand, installMissing, TOOL_PACKAGES } from '../ground/packages.mjs';
 import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
-import { reportAgent } from './agent/report.mjs';
+import { agentSections, reportAgent } from './agent/report.mjs';
 import { reportApi } from './api/report.mjs';
 import { reportContinuity } from './continuity/report.mjs';
 import { dataplaneSections, reportDataplane } from './dataplane/report.mjs';
-import { writeSections } from './dataplane/write.mjs';
 import { reportFleet } from './fleet/report.mjs';
 import { reportJobs } from './jobs/report.mjs';
 import { describeMachine } from './machine.mjs';
 import { isolated } from './network.mjs';
 import { reportCli, reportMachine, reportProxy, reportUpdate } from './report.mjs';
+import { writeSections } from './write.mjs';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const HERE = join('test', 'bench');
@@ -43,7 +43,7 @@ const CONTINUITY = ['deploys', 'connections', 'healing', 'rollback', 'memory'];
 const JOBS = ['oneshot', 'pipeline', 'burst', 'ticks'];
 const API = ['get', 'followers', 'scale'];
 const AGENT = ['plans', 'idle'];
-const DATAPLANE = ['http', 'tcp', 'kernel', 'crowd', 'switches', 'deaths', 'routes'];
+const DATAPLANE = ['http', 'tcp', 'kernel', 'workers', 'crowd', 'switches', 'deaths', 'routes'];
 const WRITTEN = join('docs', 'performance.md');
 
 /**
@@ -80,6 +80,7 @@ const PARTS = {
     rounds: 1,
     tools: FLEET_TOOLS,
     report: reportAgent,
+    written: agentSections,
     onlyIfNamed: true,
     sections: { variable: 'GANTRYD_BENCH_AGENT', names: AGENT },
   },

@@ -5,52 +5,56 @@ import { loadWords, number, table, target } from '../report.mjs';
 const COMPONENTS = 100;
 const IDLE_SHARE = 0.01;
 
-const SECTIONS = { plans: reportPlans, idle: reportIdle };
+const SECTIONS = { plans, idle };
+const HEADINGS = { plans: '### Planning', idle: '### At rest' };
 
 export function reportAgent(results) {
-  const sections = Object.entries(results).flatMap(([name, { failure, ...result }]) =>
-    failure === undefined ? SECTIONS[name](result) : [`### ${name}\n`, `**Failed**: ${failure}\n`],
+  const sections = Object.entries(agentSections(results)).map(
+    ([name, text]) => `${HEADINGS[name]}\n\n${text}`,
   );
   return ['## Agent\n', ...sections].join('\n');
 }
 
-function reportPlans({ plans }) {
-  return [
-    '### Planning\n',
-    'The plan of components that are as wanted, two containers each; for all of them together.',
-    '',
-    table(
-      ['components', 'ms', 'KiB allocated'],
-      plans.map(({ components, ms, kib }) => [
-        number(components, 0),
-        number(ms, 3),
-        kib === null ? '-' : number(kib, 1),
-      ]),
-    ),
-    '',
-  ];
+/** By the name of the section: its text, which ends with a line break. */
+export function agentSections(results) {
+  return Object.fromEntries(
+    Object.entries(results).map(([name, { failure, ...result }]) => [
+      name,
+      failure === undefined ? SECTIONS[name](result) : `Not measured: ${failure}\n`,
+    ]),
+  );
 }
 
-function reportIdle({ ms, idle, ...load }) {
-  const most = idle.at(-1);
+function plans({ plans: measured }) {
+  const rows = measured.map(({ components, ms, kib }) => [
+    ...[number(components, 0), number(ms, 3)],
+    kib === null ? '-' : number(kib, 1),
+  ]);
+  return `${table(['components', 'the plan of all, ms', 'KiB allocated'], rows)}\n`;
+}
+
+function idle({ ms, idle: measured, ...load }) {
+  const most = measured.at(-1);
+  const rows = measured.map((it) => [
+    ...[number(it.components, 0), number(it.cpuShare * 100, 2)],
+    ...[it.dockerCalls, it.etcdCalls, it.checks, it.rounds].map((value) => number(value, 0)),
+  ]);
+  const head = [
+    'components',
+    'CPU, % of one core',
+    'Docker calls a minute',
+    'etcd calls',
+    'checks',
+    'rounds',
+  ];
   return [
-    '### At rest\n',
-    `An agent with its API whose components each have one health check with the defaults, watched for ${number(ms / 1_000, 0)} s in which nothing happens. ${loadWords(load)}`,
-    '',
-    table(
-      ['components', 'CPU, % of one core', 'Docker calls a minute', 'etcd calls', 'checks', 'rounds'],
-      idle.map((it) => [
-        number(it.components, 0),
-        number(it.cpuShare * 100, 2),
-        ...[it.dockerCalls, it.etcdCalls, it.checks, it.rounds].map((value) => number(value, 0)),
-      ]),
-    ),
+    `Watched for ${number(ms / 1_000, 0)} s in which nothing happens. ${loadWords(load)}\n`,
+    table(head, rows),
     '',
     target(
       `under ${IDLE_SHARE * 100} % of one core with ${COMPONENTS} components`,
       most.components >= COMPONENTS && most.cpuShare < IDLE_SHARE,
       `${number(most.cpuShare * 100, 2)} %`,
     ),
-    '',
-  ];
+  ].join('\n');
 }

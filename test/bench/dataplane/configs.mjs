@@ -2,9 +2,11 @@
 
 /** What else a program has open. */
 const OTHER_FILES = 200;
-/** More than any run has, where the host lets a program have as many; a relay has two files for each. */
+/** More than any run has, where the host lets a program have as many files. */
 const MAX_CONNECTIONS = 32_768;
-export const maxConnections = (files) => Math.min(MAX_CONNECTIONS, (files - OTHER_FILES) >> 1);
+/** Of one that relays: two files for each. Over http a quiet client has no connection to the backend. */
+export const maxConnections = (files, filesEach = 2) =>
+  Math.min(MAX_CONNECTIONS, Math.floor((files - OTHER_FILES) / filesEach));
 const KEPT = 128;
 const TEMP = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
 
@@ -56,7 +58,8 @@ export function haproxyConfig(mode, files, { port, echoPort }, backend, echo) {
   return `
 global
   nbthread 1
-  maxconn ${maxConnections(files)}
+  no strict-limits
+  maxconn ${maxConnections(files, mode === 'http' ? 1 : 2)}
 defaults
   mode ${mode}
   timeout connect 5s

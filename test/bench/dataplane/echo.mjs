@@ -1,5 +1,6 @@
 /**
- * WebSockets that each send a message as soon as the one before has come back; prints JSON.
+ * WebSockets that each send a message as soon as the one before has come back; prints JSON, with `sent` for those of the
+ * time before it counts as well.
  * `node echo.mjs HOST PORT SOCKETS SECONDS`.
  */
 import { connect } from 'node:net';
@@ -13,6 +14,7 @@ const END_OF_HEAD = Buffer.from('\r\n\r\n');
 const [host, port, sockets, seconds] = process.argv.slice(2);
 const latencies = new Latencies();
 let counting = false;
+let answered = 0;
 
 const opened = await Promise.all(Array.from({ length: Number(sockets) }, open));
 for (const start of opened) start();
@@ -22,7 +24,7 @@ function measure() {
   counting = true;
   const began = performance.now();
   setTimeout(() => {
-    console.log(JSON.stringify(latencies.result(performance.now() - began)));
+    console.log(JSON.stringify({ ...latencies.result(performance.now() - began), sent: answered }));
     process.exit();
   }, Number(seconds) * 1_000);
 }
@@ -56,6 +58,7 @@ function open() {
       bytes += part.length;
       if (bytes < ANSWER.length) return;
       bytes -= ANSWER.length;
+      answered += 1;
       if (counting) latencies.add(performance.now() - sentAt);
       send();
     };

@@ -94,15 +94,15 @@ function naive([{ port, echoPort }, backend, echo], more) {
   return { command: [process.execPath, script, `${port}`, backend, `${echoPort}`, echo, ...more], env: {} };
 }
 
-/** The real process, started as any command starts it; tables are put through its control socket. */
-export async function startGantryd(ground, ends) {
+/** The real process, started as any command starts it; tables are put through its control socket, with these limits. */
+export async function startGantryd(ground, ends, limits = {}) {
   const starting = startProxy(join(ground.folder, `state-${process.hrtime.bigint()}`));
   // Also when it is asked to end while it starts: nobody else would end it.
   const close = () => starting.then(stopProxy, () => {});
   ends.after(close);
   const { client, pid } = await starting;
   ground.move(pid, PROXY_CPU);
-  return new Gantryd(client, pid, close);
+  return new Gantryd(client, pid, close, limits);
 }
 
 async function startProxy(stateDir) {
@@ -120,10 +120,12 @@ async function stopProxy({ client, pid }) {
 
 class Gantryd {
   #client;
+  #limits;
   #routes = [];
 
-  constructor(client, pid, close) {
+  constructor(client, pid, close, limits) {
     this.#client = client;
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.pid = pid;
     this.close = close;
   }
@@ -138,11 +140,17 @@ class Gantryd {
     return { name, ...PORTS[name], hostFor, pid: this.pid, ...process, isAlive, close: this.close };
   }
 
+  /** Processes that accept clients beside the first, as it tells them. */
+  async workers() {
+    const { workers = [] } = await this.#client.status();
+    return workers.map(({ pid }) => pid).filter((pid) => pid !== this.pid);
+  }
+
   /** Exactly these from now on; answers how long the proxy took, in ms. */
   async put(routes) {
     const { revision } = await this.#client.table(OWNER);
     const began = performance.now();
-    await this.#client.put(OWNER, { ifRevision: revision, table: { limits: DEFAULT_LIMITS, routes } });
+    await this.#client.put(OWNER, { ifRevision: revision, table: { limits: this.#limits, routes } });
     const tookMs = performance.now() - began;
     this.#routes = routes;
     return tookMs;

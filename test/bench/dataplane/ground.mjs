@@ -33,6 +33,8 @@ const BIG_BYTES = 1024 * 1024;
 const START_MS = 15_000;
 const END_MS = 5_000;
 const MAX_SAID_CHARS = 10_000;
+/** Two for each of the most connections that a run has, and others. */
+const MANY_FILES = 65_536;
 /** Before anything is pinned, which would leave one. */
 const CORES = availableParallelism();
 
@@ -56,7 +58,8 @@ const SET_UP = [
   'exec "$0" "$@"',
 ].join('\n');
 
-export async function openGround(ends) {
+/** `spread`: nothing is pinned, as on a host that nobody measures. */
+export async function openGround(ends, { spread = false } = {}) {
   if (!isRoot() || process.env.GANTRYD_BENCH_NAMESPACE !== '1')
     throw new Error('this part takes root and a network namespace of its own: npm run bench -- dataplane');
   const folder = await mkdtemp(join(tmpdir(), 'gb-'));
@@ -64,8 +67,9 @@ export async function openGround(ends) {
   const pinned = CORES > 1 && hasTaskset();
   const notes = [...prepareNetwork()];
   if (!pinned) notes.push('one core only, or no taskset: nothing is pinned, the processes compete for cores');
-  const ground = new Ground(ends, folder, pinned, notes);
-  if (pinned) movePinned(process.pid, LOAD_CPU);
+  const ground = new Ground(ends, folder, pinned && !spread, notes);
+  // An earlier section of this process has pinned it.
+  if (pinned) movePinned(process.pid, spread ? `0-${CORES - 1}` : LOAD_CPU);
   await ground.open();
   return ground;
 }
@@ -192,6 +196,13 @@ class Ground {
     await wait(running, () => readlinkSync(`/proc/${running.pid}/ns/net`) !== own);
     return running;
   }
+}
+
+/** Of this process and all that it starts, where that is allowed: without CAP_SYS_RESOURCE root cannot do it either. */
+export function raiseFiles() {
+  if (mostFiles() >= MANY_FILES) return;
+  const words = ['--pid', `${process.pid}`, `--nofile=${MANY_FILES}:${MANY_FILES}`];
+  spawnSync('prlimit', words, { stdio: 'ignore' });
 }
 
 /** How many a process of this run may have open. */

@@ -1,33 +1,42 @@
 /** Sections `http`, `tcp` and `kernel`: every load through every front that it can go through, in turns. */
+
+import { measureFixed } from './fixed.mjs';
 import { direct, HTTP_FRONTS, startFronts, TCP_FRONTS } from './fronts.mjs';
-import { openGround } from './ground.mjs';
-import { FIXED, KEPT, LOADS, measureRuns, NEW } from './load.mjs';
+import { openGround, PROXY_CPU } from './ground.mjs';
+import { KEPT, LOADS, measureRuns, NEW } from './load.mjs';
 import { DIRECT, OURS } from './names.mjs';
 
 /** For who asks what the container's core of its own brings. */
 export const SHARED = ', container on the core of the load';
 
-/** Clients are on another machine. */
+/** Clients are on another machine. At a fixed rate fewer seconds are enough: each has a thousand requests and more. */
 export function measureHttp(ends, options) {
-  return measureFronts(ends, HTTP_FRONTS, options, (fronts) => eachLoad(LOADS, fronts, 'remote'));
+  return measureFronts(ends, HTTP_FRONTS, options, {
+    runsOf: (fronts) => eachLoad(LOADS, fronts, 'remote'),
+    fixed: [{ place: 'remote', share: 0.5 }],
+  });
 }
 
 /** Direct and kernel once more with the container where it is behind a proxy. */
 export function measureTcp(ends, options) {
-  return measureFronts(ends, TCP_FRONTS, options, (fronts) => [
-    ...eachLoad(LOADS.slice(0, 1), [...fronts, ...shared(fronts)], 'remote'),
-    ...eachLoad(LOADS.slice(1), fronts, 'remote'),
-  ]);
+  return measureFronts(ends, TCP_FRONTS, options, {
+    runsOf: (fronts) => [
+      ...eachLoad(LOADS.slice(0, 1), [...fronts, ...shared(fronts)], 'remote'),
+      ...eachLoad(LOADS.slice(1), fronts, 'remote'),
+    ],
+    fixed: [{ place: 'remote', share: 0.5 }],
+  });
 }
 
-/** Beside nothing, from another machine and from this host. */
+/** Beside nothing, from another machine and from this host. No proxy has the other core: the container has it. */
 export function measureKernel(ends, options) {
-  return measureFronts(ends, [OURS.kernel], options, (fronts) =>
-    ['remote', 'loopback'].flatMap((place) => eachLoad([KEPT, NEW, FIXED], fronts, place)),
-  );
+  return measureFronts(ends, [OURS.kernel], options, {
+    runsOf: (fronts) => ['remote', 'loopback'].flatMap((place) => eachLoad([KEPT, NEW], fronts, place)),
+    fixed: ['remote', 'loopback'].map((place) => ({ place, share: 2, cpu: PROXY_CPU })),
+  });
 }
 
-async function measureFronts(ends, names, { rounds, seconds, say }, runsOf) {
+async function measureFronts(ends, names, { rounds, seconds, say }, { runsOf, fixed }) {
   const ground = await openGround(ends);
   const container = await ground.container('web');
   const echo = await ground.echo(container);
@@ -37,9 +46,13 @@ async function measureFronts(ends, names, { rounds, seconds, say }, runsOf) {
     failures.push(`${name} did not start: ${message.trim().split('\n').slice(-2).join(' ')}`);
     say(failures.at(-1));
   });
-  const runs = runsOf([direct(container), ...fronts]);
-  const measured = await measureRuns(ground, runs, { rounds, seconds, say });
-  return { rounds, seconds, pinned: ground.pinned, notes: [...ground.notes, ...failures], runs: measured };
+  const all = [direct(container), ...fronts];
+  const runs = await measureRuns(ground, runsOf(all), { rounds, seconds, say });
+  const atRate = [];
+  for (const { place, share, cpu } of fixed)
+    atRate.push(await measureFixed(ground, all, place, { counted: rounds * seconds * share, cpu, say }));
+  const notes = [...ground.notes, ...failures];
+  return { rounds, seconds, pinned: ground.pinned, notes, runs, fixed: atRate };
 }
 
 function eachLoad(loads, fronts, place) {

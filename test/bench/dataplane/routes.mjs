@@ -4,7 +4,7 @@
  */
 import { routeOf, startGantryd } from './fronts.mjs';
 import { openGround, PROXY_CPU } from './ground.mjs';
-import { KEPT, measureRuns, NEW, PATIENCE_MS } from './load.mjs';
+import { KEPT, measureRuns, NEW, patient } from './load.mjs';
 import { OURS } from './names.mjs';
 
 /** A thousand of them are below those that connections take. */
@@ -24,7 +24,7 @@ export async function measureRoutes(ends, { rounds, seconds, say }) {
   const container = await ground.container('web', { addresses: MOST_BACKENDS });
   ground.backends = [container.pid];
   const gantryd = await startGantryd(ground, ends);
-  const patience = { ms: PATIENCE_MS };
+  const patience = patient();
   const runs = [];
   for (let round = 0; round < rounds; round++) {
     say(`round ${round + 1} of ${rounds}`);
@@ -69,5 +69,5 @@ async function measureShape(ground, { pid }, path, { routes }, { seconds, say, p
   };
   const loads = [KEPT, NEW].map((load) => ({ ...load, short: true }));
   const runs = loads.map((load) => ({ load, front, place: 'loopback' }));
-  return measureRuns(ground, runs, { rounds: 1, seconds, say, patience });
+  return measureRuns(ground, runs, { rounds: 1, seconds, say, patience, warmUp: false });
 }
