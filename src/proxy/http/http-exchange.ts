@@ -8,6 +8,7 @@ import type { Socket } from 'node:net';
 import { Dispatch, type DispatchOutcome } from '../backends/dispatch.ts';
 import type { Carrier, Hold } from '../backends/hold.ts';
 import type { TrafficTally } from '../backends/traffic.ts';
+import { isReset } from './end-seen.ts';
 import { EventBoundaries, isEventStream } from './event-stream.ts';
 import { type ExchangeEvents, forward, relay, relayInterim } from './hardening.ts';
 import { isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
@@ -90,10 +91,20 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
     upstream.once('response', (from) => {
       keepMs = Math.min(keepMs, (keepAliveHintMs(from) ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS);
       from.once('end', () => keepDraining(upstream, socket));
+      if (!isFramed(from)) this.#watchEnd(from, socket, hold);
       this.#respond(from, hold);
     });
     upstream.once('close', () => this.#upstreamClosed(upstream));
     socket.once('free', () => hold.backend.keepIdle(socket, keepMs));
+  }
+
+  /** Of an answer that is whole when its connection ends. */
+  #watchEnd(from: IncomingMessage, socket: Socket, hold: Hold): void {
+    const ended = () => {
+      if (isReset(socket)) this.#cut(hold);
+    };
+    socket.prependOnceListener('end', ended);
+    from.once('end', () => socket.removeListener('end', ended));
   }
 
   #respond(from: IncomingMessage, hold: Hold): void {
@@ -220,6 +231,11 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
     this.#dispatch.cancel();
     this.#client.end(this);
   }
+}
+
+/** Whether it says itself where it ends. */
+function isFramed({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
 }
 
 /** Node stops telling a request about its socket once the answer is whole, even if the upload is not. */

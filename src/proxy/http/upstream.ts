@@ -5,6 +5,7 @@
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { MessageParser } from '../../llhttp.ts';
 import { reading } from '../tcp/read-memory.ts';
+import { isReset } from './end-seen.ts';
 import type { Dropping, Restful } from './idle-pool.ts';
 
 export interface UpstreamUser {
@@ -31,7 +32,7 @@ export class Upstream implements Restful {
     this.socket.on('error', (error) => {
       this.#error = error;
     });
-    this.socket.on('end', () => this.#pool?.drop(this));
+    this.socket.prependListener('end', () => this.#ended());
     this.socket.on('drain', () => this.user?.drained());
     this.socket.once('close', () => this.#closed());
   }
@@ -50,6 +51,13 @@ export class Upstream implements Restful {
     if (this.#pool === undefined) this.socket.destroy();
     else this.#pool.drop(this);
     return true;
+  }
+
+  #ended(): void {
+    // Where the end says that the answer is whole.
+    const isWithin = this.user !== undefined && this.parser.head !== undefined && !this.parser.done;
+    if (isWithin && isReset(this.socket)) this.#error ??= this.socket.errored ?? undefined;
+    this.#pool?.drop(this);
   }
 
   #closed(): void {
