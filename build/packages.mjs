@@ -9,6 +9,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script } from 'node:vm';
 import { build } from 'esbuild';
+import { compiledFile } from '../dist/src/packages.js';
+import { keepYoungHeapSmall } from '../dist/src/young-heap.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const OUT = join(dirname(HERE), 'dist', 'packages');
@@ -49,7 +51,13 @@ const PACKAGES = {
 
 rmSync(OUT, { recursive: true, force: true });
 await Promise.all(Object.entries(PACKAGES).map(([name, made]) => bundle(join(OUT, `${name}.cjs`), made)));
-for (const [name, { use }] of Object.entries(PACKAGES)) await keepCompiled(join(OUT, `${name}.cjs`), use);
+await keepAllCompiled();
+keepYoungHeapSmall(); // V8 takes what it made only under the flags it made it under, and these are those of agents
+await keepAllCompiled();
+
+async function keepAllCompiled() {
+  for (const [name, { use }] of Object.entries(PACKAGES)) await keepCompiled(join(OUT, `${name}.cjs`), use);
+}
 
 function bundle(outfile, { exports, instead = {} }) {
   return build({
@@ -71,7 +79,7 @@ async function keepCompiled(file, use = () => {}) {
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(file), module, file, OUT);
   await use(module.exports);
-  writeFileSync(`${file}.v8`, script.createCachedData());
+  writeFileSync(compiledFile(file), script.createCachedData());
 }
 
 function parseWords(yargs) {

@@ -7,6 +7,7 @@ import Module, { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Script } from 'node:vm';
 import { PACKAGE_ROOT } from './version.ts';
+import { isYoungHeapSmall } from './young-heap.ts';
 
 const FOLDER = join(PACKAGE_ROOT, 'dist', 'packages');
 
@@ -17,9 +18,14 @@ export function loadPackage<T>(name: string, whole: (require: NodeJS.Require) =>
   return existsSync(file) ? (exportsOf(file) as T) : whole(require);
 }
 
+/** Where the build keeps what V8 made of the file: V8 takes it only under the flags that it made it under. */
+export function compiledFile(file: string): string {
+  return `${file}${isYoungHeapSmall() ? '.small' : ''}.v8`;
+}
+
 /** As `require` would, but without compiling what was compiled. A Node of another version refuses that, and compiles. */
 function exportsOf(file: string): unknown {
-  const kept = `${file}.v8`;
+  const kept = compiledFile(file);
   const cachedData = existsSync(kept) ? readFileSync(kept) : undefined;
   const code = Module.wrap(readFileSync(file, 'utf8'));
   const script = new Script(code, { filename: file, ...(cachedData && { cachedData }) });

@@ -6,8 +6,15 @@
  */
 import { setFlagsFromString } from 'node:v8';
 
+let small = false;
+
 /** From now on it does not grow any more. To be called early. Where V8 does not know the flag, nothing changes. */
 export function keepYoungHeapSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
   setFlagsFromString('--no-parallel-scavenge');
+  small = true;
+}
+
+export function isYoungHeapSmall(): boolean {
+  return small;
 }
