@@ -8,6 +8,7 @@ import { MessageParser } from '../../llhttp.ts';
 import { FastExchange } from './fast-exchange.ts';
 import { forwardedFor, plainRequest } from './heads.ts';
 import type { HttpEntrance } from './http-client.ts';
+import { linger } from './linger.ts';
 
 /** A head in more pieces than this is a slow client's: not worth being parsed again with each piece. */
 const MAX_HEAD_PIECES = 4;
@@ -43,6 +44,8 @@ export class FastClient {
   #idleSince = performance.now();
   #fresh = true;
   #closing = false;
+  /** It is over but for what is still on its way here. */
+  #lingering = false;
   readonly #onData = (bytes: Buffer) => this.#read(bytes);
   readonly #onEnd = () => this.#ended();
   readonly #onDrain = () => this.#exchange?.clientDrained();
@@ -80,8 +83,11 @@ export class FastClient {
 
   /** Once everything that was written is sent. */
   close(): void {
+    if (this.#lingering) return;
+    this.#lingering = this.#uploading && !this.#closing;
     this.#closing = true;
-    if (this.socket.writableLength === 0) this.socket.destroy();
+    if (this.#lingering) linger(this.socket, () => this.#exchange?.clientDrained());
+    else if (this.socket.writableLength === 0) this.socket.destroy();
     else this.socket.destroySoon();
   }
 
@@ -161,6 +167,7 @@ export class FastClient {
     const exchange = this.#exchange;
     if (exchange !== undefined && !exchange.answered)
       this.write('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    this.#uploading = false;
     this.close();
   }
 

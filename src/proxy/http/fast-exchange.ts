@@ -10,6 +10,7 @@ import type { LiveBackend } from '../backends/backend.ts';
 import { Dispatch, type DispatchOutcome } from '../backends/dispatch.ts';
 import type { Carrier, Hold } from '../backends/hold.ts';
 import type { TrafficTally } from '../backends/traffic.ts';
+import { readOn } from './broken-off.ts';
 import { httpDate } from './date.ts';
 import { EventBoundaries } from './event-stream.ts';
 import type { FastClient } from './fast-client.ts';
@@ -90,6 +91,7 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
     this.#traffic = hold.backend.traffic;
     this.#hold = hold;
     this.#reused = reused;
+    if (this.#request.body !== 'none') readOn(socket);
     upstream.user = this;
     upstream.parser.next();
     upstream.parser.noBody = this.#request.method === 'HEAD';

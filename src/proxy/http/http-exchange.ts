@@ -8,12 +8,13 @@ import type { Socket } from 'node:net';
 import { Dispatch, type DispatchOutcome } from '../backends/dispatch.ts';
 import type { Carrier, Hold } from '../backends/hold.ts';
 import type { TrafficTally } from '../backends/traffic.ts';
-import { isReset } from './end-seen.ts';
+import { isReset, readOn } from './broken-off.ts';
 import { EventBoundaries, isEventStream } from './event-stream.ts';
 import { type ExchangeEvents, forward, relay, relayInterim } from './hardening.ts';
-import { isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
+import { hasBody, isReplayable, keepAliveHintMs, requestHeaders } from './headers.ts';
 import type { HttpClient, HttpEntrance, Work } from './http-client.ts';
 import { IDLE_UPSTREAM_MS } from './idle-pool.ts';
+import { linger } from './linger.ts';
 import { StoppablePipe } from './stoppable.ts';
 
 /** Kept shorter than the backend says, for the time a request is on its way. */
@@ -33,6 +34,8 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
   #counted = false;
   #upstream: ClientRequest | undefined;
   #answered = false;
+  /** The backend has said everything. */
+  #whole = false;
   /** Ended from here before it was whole. */
   #left = false;
   #retried = false;
@@ -51,13 +54,26 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
 
   start(): void {
     this.#client.begin(this);
+    this.#mayLinger();
     this.#res.once('close', () => this.#responseClosed());
     this.#dispatch.next(this.#replayable);
+  }
+
+  /** Node's server closes the connection of its last answer by this. */
+  #mayLinger(): void {
+    const { socket } = this.#req;
+    if (!hasBody(this.#req)) return;
+    socket.destroySoon = () => {
+      Reflect.deleteProperty(socket, 'destroySoon');
+      if (this.#req.complete) socket.destroySoon();
+      else linger(socket);
+    };
   }
 
   found(socket: Socket, hold: Hold, reused: boolean): void {
     hold.carriedBy(this);
     this.#traffic = hold.backend.traffic;
+    if (hasBody(this.#req)) readOn(socket);
     let current: ClientRequest | undefined;
     const events: ExchangeEvents = {
       request: (upstream) => {
@@ -90,7 +106,10 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
     upstream.on('information', ({ statusCode, headers }) => relayInterim(statusCode, headers, this.#res));
     upstream.once('response', (from) => {
       keepMs = Math.min(keepMs, (keepAliveHintMs(from) ?? Number.POSITIVE_INFINITY) - KEEP_ALIVE_MARGIN_MS);
-      from.once('end', () => keepDraining(upstream, socket));
+      from.once('end', () => {
+        this.#whole = true;
+        keepDraining(upstream, socket);
+      });
       if (!isFramed(from)) this.#watchEnd(from, socket, hold);
       this.#respond(from, hold);
     });
@@ -153,6 +172,7 @@ export class HttpExchange implements Work, DispatchOutcome, Carrier {
   #failed(error: Error, hold: Hold, reused: boolean): void {
     if (this.#over) return;
     this.#upstream?.destroy();
+    if (this.#whole) return void this.#discardBody();
     if (this.#answered) return void this.#cut(hold);
     if (this.#replayable && (reused || !this.#retried)) return void this.#again(hold, reused);
     hold.answer?.broke();

@@ -5,7 +5,7 @@
 import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import { MessageParser } from '../../llhttp.ts';
 import { reading } from '../tcp/read-memory.ts';
-import { isReset } from './end-seen.ts';
+import { isReset } from './broken-off.ts';
 import type { Dropping, Restful } from './idle-pool.ts';
 
 export interface UpstreamUser {
@@ -56,7 +56,7 @@ export class Upstream implements Restful {
   #ended(): void {
     // Where the end says that the answer is whole.
     const isWithin = this.user !== undefined && this.parser.head !== undefined && !this.parser.done;
-    if (isWithin && isReset(this.socket)) this.#error ??= this.socket.errored ?? undefined;
+    if (isWithin && isReset(this.socket)) this.#error ??= new Error('the server broke the connection off');
     this.#pool?.drop(this);
   }
 
