@@ -7,25 +7,36 @@ const LOOPBACK = 'lo';
 
 /** Remembers which, since asking takes a third of a millisecond: a switch mostly stays on the networks that are known. */
 export class NearHere {
-  #asked: ReadonlySet<string> = new Set();
+  readonly #asked = new Set<string>();
   #near: readonly Near[] = [];
   #areAll = true;
 
-  /** Whether all that were asked for last are near. */
+  /** Whether all that were asked for are near. */
   get areAll(): boolean {
     return this.#areAll;
   }
 
+  /** Those of addresses that were asked for before may be among them. */
   of(addresses: readonly string[]): readonly Near[] {
-    return addresses.every((address) => this.#asked.has(address)) ? this.#near : this.renew(addresses);
+    return addresses.every((address) => this.#isKnown(address)) ? this.#near : this.renew(addresses);
   }
 
   /** Asks anew. */
   renew(addresses: readonly string[]): readonly Near[] {
-    this.#asked = new Set(addresses);
+    this.#asked.clear();
+    for (const address of addresses) this.#asked.add(address);
     this.#near = nearOf(this.#asked);
-    this.#areAll = [...this.#asked].every((address) => this.#near.some((near) => holds(near, address)));
+    this.#areAll = addresses.every((address) => this.#holds(address));
     return this.#near;
+  }
+
+  #isKnown(address: string): boolean {
+    if (!this.#asked.has(address) && this.#holds(address)) this.#asked.add(address);
+    return this.#asked.has(address);
+  }
+
+  #holds(address: string): boolean {
+    return this.#near.some((near) => holds(near, address));
   }
 }
 

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import { abilityHere } from './ability.ts';
+import { hasProgram } from './command.ts';
 import { readFlows } from './conntrack.ts';
 import { endFlows, forgetTarget, forgetUnled } from './ending.ts';
 import { Forwarding } from './forwarding.ts';
@@ -68,6 +69,7 @@ class Kernel implements KernelPlane {
   readonly #gone = new Set<string>();
   /** Targets that nobody is led to any more, while their process lives: what they leave behind is forgotten, too. */
   readonly #left = new Map<string, LedTarget>();
+  #canForget: Promise<boolean> | undefined;
   /** By what was missing: why it could not be put back. */
   readonly #failures = new Map<string, string>();
   #settled = false;
@@ -206,7 +208,8 @@ class Kernel implements KernelPlane {
 
   /** Those that they have not answered or have reset would ask nobody, or whoever gets their address next. */
   async #forget(targets: readonly LedTarget[]): Promise<void> {
-    if ((await this.ability('udp')).can) for (const target of targets) await forgetTarget(target);
+    this.#canForget ??= hasProgram('conntrack');
+    if (await this.#canForget) for (const target of targets) await forgetTarget(target);
   }
 
   /** The kernel keeps an exchange of datagrams as it was when it began: not led, if there was no rule. */
@@ -231,6 +234,7 @@ class Kernel implements KernelPlane {
       await this.#write(this.#entries);
       return sight === 'missing';
     });
+    await this.#nft.renew();
     if (!this.#looksAround) this.#aside(() => this.#lookAround());
     this.#looksAround = true;
   }

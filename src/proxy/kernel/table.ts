@@ -8,8 +8,8 @@ import type { Log } from '../../log.ts';
 import type { Nft } from './nft.ts';
 import { afterChange, changeText, type Ruleset, wholeText } from './ruleset.ts';
 
-/** nft reads a line from a pipe byte by byte: longer ones are quicker in a process of its own. */
-const MAX_LINE_CHARS = 16 * 1024;
+/** The kept nft runs ahead of others: what takes it more than a few milliseconds goes to a process of its own. */
+const MAX_KEPT_CHARS = 16 * 1024;
 const MAX_STAMP = 2 ** 32;
 
 /** `replaced`: another process has written the table since. */
@@ -72,10 +72,10 @@ export class Table {
   /** Answers false when the kernel did not take it, which is told: then somebody else has changed our table. */
   async #changed(line: string, stamp: string): Promise<boolean> {
     try {
-      if (line.length > MAX_LINE_CHARS) {
+      if (line.length > MAX_KEPT_CHARS) {
         await this.#nft.load(`${line}\n`);
         await this.#confirm(stamp);
-      } else if (stampIn(await this.#nft.ask(`${line}\n${this.#listStamp}`)) !== stamp) throw this.#untaken();
+      } else if (stampIn(await this.#nft.change(line, this.#listStamp)) !== stamp) throw this.#untaken();
       return true;
     } catch (error) {
       this.#log.warn('a change of the kernel rules was not taken; all of them are written', {

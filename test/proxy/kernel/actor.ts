@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { SILENT } from '../../../src/log.ts';
 import { forgetTarget } from '../../../src/proxy/kernel/ending.ts';
+import { Nft } from '../../../src/proxy/kernel/nft.ts';
 import type {
   KernelEntry,
   KernelFlow,
@@ -151,6 +152,24 @@ const deeds = {
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     return times;
+  },
+
+  /** Changes a table by an nft of its own that is renewed after `maxLines`: what each change listed, and by which nft. */
+  async changes(
+    texts: readonly string[],
+    maxLines: number,
+  ): Promise<{ said: string; pid: number | undefined }[]> {
+    const nft = new Nft(maxLines);
+    const answers: { said: string; pid: number | undefined }[] = [];
+    await nft.try('add table inet t9; add set inet t9 s { type mark; }');
+    for (const text of texts) {
+      const said = await nft.change(text, 'list set inet t9 s').catch(({ message }) => message);
+      answers.push({ said, pid: nft.pid });
+      await nft.renew();
+    }
+    await nft.try('delete table inet t9');
+    await nft.close();
+    return answers;
   },
 
   /** Does nothing at all for so long, as a process that is busy with something else. */

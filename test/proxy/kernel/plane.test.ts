@@ -232,6 +232,20 @@ test('nft runs ahead of the usual processes, and no thread of the keeper does', 
   );
 });
 
+test('an nft that has taken many lines is replaced, and a refusal keeps nobody waiting', async () => {
+  const numbers = Array.from({ length: 6 }, (_, i) => i + 1);
+  const texts = numbers.map((n) => `flush set inet t9 s; add element inet t9 s { ${n} }`);
+  texts.splice(2, 0, 'add element inet t9 s { 9 }; add element inet t9 none { 9 }');
+  const answers = await host.keeper.do('changes', texts, 10);
+  const [refusal] = answers.splice(2, 1);
+  assert.match(String(refusal?.said), /nft did not take the rules: Error: .*(none|No such file)/);
+  assert.deepEqual(
+    answers.map(({ said }) => Number(/elements = \{ (\w+) \}/.exec(said)?.[1])),
+    numbers,
+  );
+  assert.equal(new Set(answers.map(({ pid }) => pid)).size, 2);
+});
+
 test('what a dying container says last still reaches its clients', async () => {
   const [dying, first] = [await host.container('dying'), await Actor.start()];
   await apply(entry([{ ...dying.target, pid: first.pid }]));
