@@ -17,7 +17,7 @@ import {
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { removeCgroups } from './cgroups.mjs';
-import { answering, UNSET } from './dockerd.mjs';
+import { answering, FRUGAL, UNSET } from './dockerd.mjs';
 import { answers, call } from './foreign-engine.mjs';
 import { run, startHolder } from './hosts-backbone.mjs';
 import { layDisk } from './hosts-disk.mjs';
@@ -83,7 +83,7 @@ export class Machine {
       folder: this.#ground,
       log: join(this.folder, 'log'),
       command: ['sh', '-ec', BOOT, 'boot', ...this.#identity(), ...this.#holding()],
-      env: UNSET,
+      env: { ...UNSET, ...FRUGAL.env },
     });
     this.#namespaces = this.#opened(child.pid);
     this.#holder = child.pid;
@@ -214,6 +214,7 @@ export class Machine {
   /** Writes what the engine reads. */
   #settle(more) {
     const settings = {
+      ...FRUGAL.settings,
       ...more,
       'insecure-registries': [this.#backbone.subnet],
       'exec-opts': ['native.cgroupdriver=cgroupfs'],
