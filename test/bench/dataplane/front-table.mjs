@@ -26,7 +26,7 @@ export function frontsTable(result, other) {
     ? 'Load and container on core 0, the proxy alone on core 1; direct and kernel: the container on core 1.'
     : 'Nothing pinned.';
   return [
-    `${rounds} rounds of ${seconds} s a run (bodies in runs of 1 s, WebSockets half as long), interleaved. ${placed} Median (min-max); ratios are paired within a round. ${disturbedOf(runs)}\n`,
+    `${rounds} rounds of ${seconds} s for each, in runs of 2 s (bodies: ${number(seconds * 0.75, 0)} s in runs of 1 s; WebSockets: half), interleaved. ${placed} Median (min-max); ratios are paired. ${disturbedOf(runs)} ${coresWords(runs)}\n`,
     ...fixed.filter(({ failure }) => failure === undefined).map((one) => fixedWords(one, showPlace)),
     table(headOf(other), rows),
     '',
@@ -75,20 +75,22 @@ function fixedRows({ place, fronts, failure }, other, showPlace) {
   });
 }
 
-function fixedWords({ place, cycles, kept, enough, lateMs, foreign, fronts }, showPlace) {
-  const late = fronts.filter((one) => one.late !== undefined).map((one) => `${one.late} of ${one.front}`);
+function fixedWords({ place, cycles, fronts }, showPlace) {
+  const some = fronts.filter(({ failure }) => failure === undefined);
+  const each = (value) => some.map((one) => `${one.front} ${value(one)}`).join(', ');
+  const few = some.filter(({ enough }) => !enough).map(({ front }) => front);
   return [
-    `${whereOf(RATE, place, showPlace)}: ${kept} of ${cycles} times around count; in those the client was late by at most`,
-    `${number(lateMs, 1)} ms and others used at most ${number(foreign * 100, 0)} % of a core.`,
-    `Slices in which it was late for longer: ${late.join(', ')}.`,
-    enough ? '\n' : 'Too few were undisturbed: this says nothing of what is added.\n',
+    `${whereOf(RATE, place, showPlace)}: ${cycles} times around, of which count: ${each(({ kept }) => kept)}.`,
+    `In those the client was woken at most ${number(Math.max(...some.map(({ lateMs }) => lateMs)), 1)} ms late;`,
+    `it was late by more than 4 ms in so many slices: ${each(({ late }) => late)}.`,
+    few.length === 0 ? '\n' : `Too disturbed by others to say what is added: ${few.join(', ')}.\n`,
   ].join(' ');
 }
 
 /** Of all its slices as one distribution; undefined when too few of them were undisturbed. */
 export function addedMs({ fixed }, front, place) {
-  const { enough, fronts } = fixed.find((one) => one.place === place) ?? {};
-  const told = enough ? fronts.find((one) => one.front === front)?.addedUs : undefined;
+  const one = fixed.find((some) => some.place === place)?.fronts?.find((some) => some.front === front);
+  const told = one?.enough ? one.addedUs : undefined;
   return told === undefined ? undefined : inMs(told);
 }
 
@@ -98,12 +100,25 @@ export function ratio(runs, { load, ours, theirs, place, field = 'perSecond' }) 
   return paired(mine, other, (run) => run[field]);
 }
 
+/** Of runs in which the machine's cores were alike, as long as there are any. */
 export function paired(mine, other, value) {
   const pairs = mine.flatMap((run) => {
     const partner = other.find(({ round }) => round === run.round);
-    return partner === undefined ? [] : [value(run) / value(partner)];
+    if (partner === undefined) return [];
+    const areAlike = run.cores === partner.cores && run.cores !== 'moved';
+    return [{ ratio: value(run) / value(partner), areAlike }];
   });
-  return pairs.length === 0 ? undefined : spread(pairs);
+  const alike = pairs.filter(({ areAlike }) => areAlike);
+  const counted = (alike.length > 0 ? alike : pairs).map(({ ratio }) => ratio);
+  return counted.length === 0 ? undefined : spread(counted);
+}
+
+/** Where a virtual machine's cores were, which its host moves about; nothing when they stayed near each other. */
+export function coresWords(runs) {
+  const count = (cores) => runs.filter((run) => run.cores === cores).length;
+  const [near, far, moved] = ['near', 'far', 'moved'].map(count);
+  if (far + moved === 0) return '';
+  return `In ${near} runs the two cores shared a cache, in ${far} they did not, in ${moved} they were moved meanwhile: ratios are of pairs alike in this, where there are any.`;
 }
 
 function runsOf(runs, { load, front, place }) {

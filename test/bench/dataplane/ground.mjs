@@ -14,6 +14,7 @@ import { isRoot } from '../../ground/packages.mjs';
 import { movePinned, until } from '../fronts.mjs';
 import { hasTaskset, prepareNetwork } from '../network.mjs';
 import { backendConfig } from './configs.mjs';
+import { Cores } from './cores.mjs';
 
 export const LOAD_CPU = 0;
 export const PROXY_CPU = 1;
@@ -71,6 +72,10 @@ export async function openGround(ends, { spread = false } = {}) {
   // An earlier section of this process has pinned it.
   if (pinned) movePinned(process.pid, spread ? `0-${CORES - 1}` : LOAD_CPU);
   await ground.open();
+  if (ground.pinned) {
+    ground.cores = new Cores(PROXY_CPU);
+    ends.after(() => ground.cores.close());
+  }
   return ground;
 }
 
@@ -78,6 +83,8 @@ class Ground {
   #ends;
   #containers = 0;
   #machine;
+  /** undefined: nothing is pinned. */
+  cores;
 
   constructor(ends, folder, pinned, notes) {
     this.#ends = ends;

@@ -17,11 +17,14 @@ export const MOST_FOREIGN = 0.1;
 const TRIES = 2;
 const CLIENT_GRACE_MS = 30_000;
 
-export const KEPT = { name: 'keep-alive', connections: 64 };
-export const NEW = { name: 'new connections', connections: 64, close: true };
-/** In pieces of a second: the machine copies a MiB in one time or in twice that, and changes between them. */
-export const BIG = { name: '1 MiB bodies', connections: 16, path: '/big', pieces: true };
-export const ECHO = { name: 'WebSocket echo', connections: 64, client: 'echo.mjs', short: true };
+/** `share`: of the seconds of a round; they come in runs of `piece` seconds, since the machine changes between them. */
+export const KEPT = { name: 'keep-alive', connections: 64, share: 1, piece: 2 };
+export const NEW = { name: 'new connections', connections: 64, close: true, share: 1, piece: 2 };
+export const BIG = { name: '1 MiB bodies', connections: 16, path: '/big', share: 0.75, piece: 1 };
+export const ECHO = {
+  ...{ name: 'WebSocket echo', connections: 64, client: 'echo.mjs' },
+  ...{ share: 0.5, piece: 2 },
+};
 export const LOADS = [KEPT, NEW, BIG, ECHO];
 
 /**
@@ -40,7 +43,7 @@ export async function measureRuns(
     if (rounds > 1) say(`round ${round + 1} of ${rounds}`);
     for (const { run, piece } of inOrder(runs, seconds)) {
       const { load, front, place } = run;
-      const result = await tried(() => settled(ground, run, lengthOf(load, seconds), patience));
+      const result = await tried(() => settled(ground, run, Math.min(load.piece, seconds), patience));
       if (result.failure !== undefined) say(`${front.name}, ${load.name}: ${result.failure}`);
       measured.push({ round: `${round}.${piece}`, load: load.name, front: front.name, place, ...result });
     }
@@ -58,22 +61,18 @@ function firstOfEach(runs) {
   return runs.filter((run, at) => runs.findIndex(({ front }) => front === run.front) === at);
 }
 
-/** A load in pieces comes as often as it has pieces, each time with the fronts the other way round. */
+/** Each load as often as it has pieces, each time with the fronts the other way round. */
 function inOrder(runs, seconds) {
   const isSame = (a, b) => a.load === b.load && a.place === b.place;
   const firsts = runs.filter((run, at) => runs.findIndex((other) => isSame(run, other)) === at);
   return firsts.flatMap((first) => {
     const group = runs.filter((run) => isSame(run, first));
-    const pieces = first.load.pieces ? Math.ceil(seconds / 2) + 1 : 1;
+    const { share, piece: length } = first.load;
+    const pieces = Math.max(1, Math.round((seconds * share) / length));
     return Array.from({ length: pieces }, (_, piece) =>
       (piece % 2 === 0 ? group : [...group].reverse()).map((run) => ({ run, piece })),
     ).flat();
   });
-}
-
-function lengthOf({ short, pieces }, seconds) {
-  if (pieces) return 1;
-  return short ? Math.max(1, Math.ceil(seconds / 2)) : seconds;
 }
 
 /** What went wrong, in one line. */
@@ -99,6 +98,7 @@ async function measureOnce(ground, { load, front, place }, seconds) {
   if (!front.isAlive()) throw new Error('it has ended');
   for (const pid of ground.backends) ground.move(pid, front.backendCpu ?? LOAD_CPU);
   ground.forget();
+  const wereNear = await ground.cores?.areNear();
   const stop = watchCpu(pids(ground, front));
   const before = cpuOf(front);
   const measured = await send(ground, { load, front, place }, seconds);
@@ -106,7 +106,14 @@ async function measureOnce(ground, { load, front, place }, seconds) {
   const { foreign } = stop();
   // Our own client warms up in the run, and counts apart what it sent in all.
   const proxy = front.hasProcess ? { cpuUs: (used * 1_000) / (measured.sent ?? measured.requests) } : {};
-  return { foreign, ...measured, ...proxy };
+  return { foreign, cores: wordsOf(wereNear, await ground.cores?.areNear()), ...measured, ...proxy };
+}
+
+/** Where the two cores were, as far as its beginning and its end tell; undefined when nothing is pinned. */
+function wordsOf(before, after) {
+  if (before === undefined) return undefined;
+  if (before !== after) return 'moved';
+  return before ? 'near' : 'far';
 }
 
 /** Of all its processes, in ms. */

@@ -67,7 +67,7 @@ async function measureShape(ground, { pid }, path, { routes }, { seconds, say, p
     ...{ name: path, port: FIRST_PORT + routes - 1, hostFor: () => LOOPBACK, isAlive: () => true, pid },
     ...(path === OURS.kernel ? { backendCpu: PROXY_CPU } : { hasProcess: true }),
   };
-  const loads = [KEPT, NEW].map((load) => ({ ...load, short: true }));
+  const loads = [KEPT, NEW].map((load) => ({ ...load, share: load.share / 2 }));
   const runs = loads.map((load) => ({ load, front, place: 'loopback' }));
   return measureRuns(ground, runs, { rounds: 1, seconds, say, patience, warmUp: false });
 }
