@@ -1,4 +1,5 @@
 /** `gantryd run`: the agent of a project on this host, until it is told to end. */
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { openStateDir } from '../agent/state-dir.ts';
 import { troubleOf } from '../agent/stay.ts';
@@ -31,6 +32,7 @@ import { type PeerApi, runJobs } from './run-jobs.ts';
 
 /** An agent that has etcd on its own host, and was told no address, is there for this host alone. */
 const LOOPBACK = '127.0.0.1';
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 /** As a part of a key, and of a command line. */
 const HOST_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,252}$/;
 
@@ -71,6 +73,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
     const { emit } = told;
     const { project } = args;
     const { hostId } = stateDir;
+    const boot = await bootId();
     const common = { project, host, labels, engine, store, emit, hostId, ...measured };
     let tell: (key: string, value: object) => void = () => {};
     const jobs = new Beside((signal) => {
@@ -98,6 +101,7 @@ export async function runAgent(args: RunArguments): Promise<number> {
       runHost(
         {
           ...{ ...common, address, prefix, secrets, onRunning, stateDir: stateDir.path },
+          boot,
           components: args.component.length === 0 ? undefined : args.component,
           stopOnExit: args.stopOnExit,
         },
@@ -112,6 +116,14 @@ export async function runAgent(args: RunArguments): Promise<number> {
     engine.close();
     await store.close();
   }
+}
+
+/** Linux makes one with each start of the machine (random(4)). */
+async function bootId(): Promise<string | undefined> {
+  return readFile(BOOT_ID, 'utf8').then(
+    (text) => text.trim(),
+    () => undefined, // not to be seen from here: then a copy is not told apart
+  );
 }
 
 function peerValue(host: string, { address, port, token }: PeerApi): PeerValue {

@@ -242,6 +242,8 @@ export interface HostValue {
   readonly host: string;
   /** Host id of the state directory: tells two machines of one name apart. */
   readonly id: string;
+  /** Of the machine since it was started: tells a copy of it apart. */
+  readonly boot?: string;
   readonly project: string;
   /** Where other hosts reach it. */
   readonly address: string;

@@ -12,7 +12,7 @@ import { troubleOf } from '../agent/stay.ts';
 import { steadyNow, untilTogether } from '../clock.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
 import type { Mirror, Session, Store } from '../cluster/store.ts';
-import { type HostValue, readConfig, readHost } from '../cluster/values.ts';
+import { type HostValue, readConfig } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError } from '../errors.ts';
@@ -29,6 +29,7 @@ import { glances } from './glances.ts';
 import { sharedEngine, sharedProxyPort } from './hints.ts';
 import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
+import { refuseNamesake } from './namesake.ts';
 import { Presence } from './presence.ts';
 import { type HostSecrets, keepPublished } from './secrets-key.ts';
 import { lookingTogether, statusTogether } from './shared-looks.ts';
@@ -55,6 +56,8 @@ export interface HostInput {
   /** Path of the state directory. */
   readonly stateDir: string;
   readonly hostId: string;
+  /** Of this machine since it was started; absent: a copy of it cannot be told from it. */
+  readonly boot?: string | undefined;
   readonly engine: Engine;
   /** Absent: components that have secrets cannot be started here. */
   readonly secrets?: HostSecrets;
@@ -171,7 +174,7 @@ class FleetHost {
       this.#limits = await this.#presentLimits();
       await this.#startKnown();
       await this.#firstAnswer(signal);
-      await this.#refuseForeignName();
+      await this.#refuseNamesake(signal);
       this.#adjust();
       this.#tellPresence();
       this.#tellCluster();
@@ -217,19 +220,12 @@ class FleetHost {
     while (!bound.aborted && !isThere()) await pause(5, bound);
   }
 
-  async #refuseForeignName(): Promise<void> {
+  async #refuseNamesake(signal: AbortSignal): Promise<void> {
     if (!this.#mirror.current) return;
-    const { store, project, host, hostId } = this.#input;
-    const there = await store.get(this.#keys.host(project, host)).then(readHost, (error: unknown) => {
-      if (!isGantryError(error) || !error.retryable) throw error;
-      return undefined; // away again: what is known goes on
-    });
-    if (there === undefined || there.id === hostId) return;
-    throw new GantryError(
-      'host-taken',
-      `Another machine runs project ${project} under the name ${host} (at ${there.address}, since ${there.since})`,
-      { hint: 'Give this host another name with --host-name.' },
-    );
+    const { store, project, host, hostId, boot } = this.#input;
+    const there = () => store.get(this.#keys.host(project, host));
+    const around = { there, now: this.#now, ttlMs: SESSION_TTL_MS };
+    await refuseNamesake({ project, host, hostId, boot, ...around }, signal);
   }
 
   #start(name: string): void {
@@ -343,10 +339,10 @@ class FleetHost {
 
   #tellPresence(): void {
     const components = this.#leaves ? [] : [...this.#components.keys()].sort();
-    const { project, host, hostId: id, labels, address = '' } = this.#input;
+    const { project, host, hostId: id, boot, labels, address = '' } = this.#input;
     const value: HostValue = {
       ...{ format: 1, host, id, project, address, version: VERSION, pid: process.pid, labels },
-      ...{ components, since: this.#since },
+      ...{ components, since: this.#since, ...(boot === undefined ? {} : { boot }) },
     };
     this.#leased.put(this.#keys.host(project, host), value, { news: true });
   }

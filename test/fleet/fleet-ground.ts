@@ -21,7 +21,7 @@ import {
 } from '../../src/cluster/values.ts';
 import type { Component } from '../../src/config/project.ts';
 import type { AgentEvent } from '../../src/events.ts';
-import { runHost } from '../../src/fleet/host.ts';
+import { type HostInput, runHost } from '../../src/fleet/host.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import { MemoryCluster } from '../cluster/memory-cluster.ts';
 import { MemoryStore } from '../cluster/memory-store.ts';
@@ -53,7 +53,10 @@ export interface TestHost {
   store: MemoryStore;
   /** Ends the agent in order; containers stay. */
   stop(): Promise<void>;
-  start(): void;
+  /** Until the agent has ended by itself; throws what it ended with, once. */
+  ended(): Promise<void>;
+  /** `more` of what its agent is given. */
+  start(more?: Partial<HostInput>): void;
   /** Releases of the containers that are routed. */
   serving(component?: string): readonly number[];
 }
@@ -166,7 +169,7 @@ export class TestFleet {
     const host: TestHost = {
       ...{ name, stateDir: join(this.#folder, name), engine, proxy, events },
       store: new MemoryStore(this.cluster),
-      start() {
+      start(more = {}) {
         controller = new AbortController();
         host.store = new MemoryStore(fleet.cluster);
         running = runHost(
@@ -176,6 +179,7 @@ export class TestFleet {
             ...{ prefix: '/gantryd', stopOnExit, proxy },
             emit: (event) => events.push(event),
             onRunning() {},
+            ...more,
           },
           controller.signal,
         ).catch((error: unknown) => {
@@ -186,7 +190,13 @@ export class TestFleet {
         controller.abort();
         await running;
         await host.store.close();
-        if (failure !== undefined) throw failure;
+        await host.ended();
+      },
+      async ended() {
+        await running;
+        const met = failure;
+        failure = undefined;
+        if (met !== undefined) throw met;
       },
       serving(component = 'web') {
         const route = proxy.table(PROJECT).routes.find((r) => r.component === component);

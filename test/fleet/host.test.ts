@@ -4,7 +4,11 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { steadyNow } from '../../src/clock.ts';
+import { keys } from '../../src/cluster/keys.ts';
+import { readHost } from '../../src/cluster/values.ts';
 import { GantryError } from '../../src/errors.ts';
+import type { HostInput } from '../../src/fleet/host.ts';
 import { QUIET_MS } from '../../src/fleet/leased.ts';
 import { IDLE } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
@@ -30,6 +34,42 @@ test('an agent that takes along what runs takes it, and the next one brings it b
   assert.deepEqual(fleet.statuses(), [], 'its keys are gone');
   a.start();
   await until(() => a.serving()[0] === 1, { timeoutMs: 5000, what: 'release 1 to be back' });
+});
+
+test('a copy of a machine is refused while the agent of the other one lives; who was started again goes on', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'] });
+  const a = fleet.host('a');
+  await presentEverywhere(fleet);
+  await a.stop();
+  const key = keys().host('shop', 'a');
+  const there = readHost(await fleet.operator.get(key));
+  assert.ok(there !== undefined);
+  await fleet.put(key, { ...there, boot: 'one' });
+
+  let running = 0;
+  const begin = (more: Partial<HostInput>) => a.start({ onRunning: () => running++, ...more });
+  let aheadMs = 0;
+  begin({ boot: 'two', now: () => steadyNow() + aheadMs });
+  const get = a.store.get.bind(a.store);
+  let isAsked = false;
+  a.store.get = (wanted, ...more) => {
+    isAsked ||= wanted === key;
+    return get(wanted, ...more);
+  };
+  await until(() => isAsked, { timeoutMs: 5000, what: 'the key to be looked at' });
+  aheadMs = 20_000;
+  await assert.rejects(a.ended(), ({ code, message, hint }: GantryError) => {
+    assert.match(message, /^Another machine runs project shop under the name a \(at 127/);
+    return code === 'host-taken' && /is a copy of the same one/.test(hint ?? '');
+  });
+  assert.equal(running, 0);
+
+  begin({ boot: 'one' });
+  await until(() => running === 1, { timeoutMs: 5000, what: 'an agent of the same start to run' });
+  await a.stop();
+  begin({ boot: 'three' });
+  await fleet.operator.commit([], [{ kind: 'delete', key }]);
+  await until(() => running === 2, { timeoutMs: 5000, what: 'the machine that was started again to run' });
 });
 
 test('a host at rest writes nothing, and what changes all the time once in five seconds', async (t) => {
