@@ -180,6 +180,34 @@ test('http of many at once mixes nothing up', async (t) => {
   assert.ok(verdicts.every(({ saw }, at) => saw.endsWith(`"/${numbers[at]}"`)));
 });
 
+test('http after a question that ended in any way is asked as if it were the first', async (t) => {
+  const fine = await httpServer(t, (_request, response) => response.end('fine'));
+  const before = {
+    refused: await freePort(),
+    silent: await tcpServer(t, () => {}),
+    hangsUp: await tcpServer(t, (socket) => socket.end()),
+    resets: await tcpServer(t, (socket) => socket.once('data', () => socket.resetAndDestroy())),
+    gibberish: await tcpServer(t, (socket) => socket.end('hello there\r\n')),
+    cutHead: await tcpServer(t, (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Le')),
+    cutBody: await tcpServer(t, (socket) => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfi')),
+    saysMore: await tcpServer(t, (socket) => socket.end('HTTP/1.1 204 No\r\n\r\nHTTP/1.1 500 No\r\n\r\n')),
+    byItsEnd: await tcpServer(t, (socket) => socket.end('HTTP/1.0 200 OK\r\n\r\nfine')),
+  };
+  for (const [how, port] of [...Object.entries(before), ...Object.entries(before)]) {
+    await ask({ port, timeoutMs: 50 });
+    const next = await Promise.all([ask({ port: fine }), ask({ port: fine })]);
+    assert.deepEqual(
+      next.map(({ ok, status }) => ({ ok, status })),
+      Array(2).fill({ ok: true, status: 200 }),
+      `after ${how}`,
+    );
+    assert.ok(
+      next.every(({ saw }) => saw.endsWith(': "fine"')),
+      `after ${how}`,
+    );
+  }
+});
+
 test('http to a port nothing listens on says so', async () => {
   const port = await freePort();
   const { ok, saw } = await ask({ port });
