@@ -10,6 +10,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 const POLL_MS = 20;
+/** What has taken long may be seen a little later: each look takes from what is waited for. */
+const REST_PER_WAIT = 0.1;
+const MAX_REST_PER_WAIT_MS = 100;
 /** Looking may mean to start a command: whoever waits leaves most of the machine to what is waited for. */
 const REST_PER_LOOK = 2;
 const MAX_REST_MS = 500;
@@ -30,15 +33,20 @@ export interface UntilOptions {
  * Throws after `timeoutMs`, telling what it waited for and what it saw last.
  */
 export async function until<T>(check: () => T | Promise<T>, options: UntilOptions): Promise<NonNullable<T>> {
-  const end = performance.now() + options.timeoutMs;
+  const first = performance.now();
   for (;;) {
     const began = performance.now();
     const seen = await look(check);
     if (seen.value) return seen.value;
-    const tookMs = performance.now() - began;
-    if (performance.now() >= end) throw new Error(waitedInVain(options, seen), { cause: seen.error });
-    await delay(Math.max(POLL_MS, Math.min(REST_PER_LOOK * tookMs, MAX_REST_MS)));
+    const now = performance.now();
+    if (now >= first + options.timeoutMs) throw new Error(waitedInVain(options, seen), { cause: seen.error });
+    await delay(restMs(now - began, now - first));
   }
+}
+
+function restMs(tookMs: number, waitedMs: number): number {
+  const ofLook = Math.min(REST_PER_LOOK * tookMs, MAX_REST_MS);
+  return Math.max(POLL_MS, ofLook, Math.min(REST_PER_WAIT * waitedMs, MAX_REST_PER_WAIT_MS));
 }
 
 /** The engine the tests use, as `unix://…` or `tcp://…`. */
