@@ -26,11 +26,17 @@ export async function readBelow(
   const errors: unknown[] = [];
   for (const endpoint of endpoints)
     try {
-      return valuesOf(await post(`${endpoint}/v3/kv/range`, body));
+      return valuesOf(await ask('POST', `${endpoint}/v3/kv/range`, body));
     } catch (error) {
       errors.push(error);
     }
   throw new AggregateError(errors, `no etcd answers: ${errors.join('; ')}`);
+}
+
+/** Whether its cluster answers by this endpoint. */
+export async function isHealthy(endpoint: string): Promise<boolean> {
+  const { health } = JSON.parse(await ask('GET', `${endpoint}/health`)) as { readonly health?: string };
+  return health === 'true';
 }
 
 function valuesOf(text: string): readonly string[] {
@@ -47,10 +53,10 @@ function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }
 
-function post(url: string, body: string): Promise<string> {
+function ask(method: string, url: string, body?: string): Promise<string> {
   const signal = AbortSignal.timeout(READ_TIMEOUT_MS);
   return new Promise((resolve, reject) => {
-    const call = request(url, { method: 'POST', agent: false, signal }, (answer) => {
+    const call = request(url, { method, agent: false, signal }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (part: string) => {
         text += part;

@@ -8,11 +8,13 @@ import { mkdir, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Certificates, makeCertificates } from './certificates.ts';
-import { type Order, readBelow } from './etcd-reads.ts';
+import { isHealthy, type Order, readBelow } from './etcd-reads.ts';
 import { type Cleanup, freePort, tempFolder, until } from './harness.ts';
 import { type Running, start } from './processes.ts';
 
 const START_MS = 20_000;
+/** It collects garbage seldom: what it holds here is small. */
+const SELDOM = { GOGC: '400' };
 const CONTROL_TIMEOUT_MS = 10_000;
 const ROOT_PASSWORD = 'root-secret';
 
@@ -135,7 +137,10 @@ class RealEtcd implements Etcd {
 
   async start(member = 0, ready = true): Promise<void> {
     const [file = 'etcd', ...args] = [...this.#prefix, 'etcd', ...this.#settings(this.#member(member))];
-    this.#running.set(member, start(this.#t, file, args, { cwd: this.#folder }));
+    this.#running.set(
+      member,
+      start(this.#t, file, args, { cwd: this.#folder, env: { ...process.env, ...SELDOM } }),
+    );
     if (ready) await this.#healthy(member);
   }
 
@@ -222,8 +227,10 @@ class RealEtcd implements Etcd {
   async #healthy(member: number): Promise<void> {
     const running = this.#running.get(member);
     const ended = running?.ended.then(({ stderr }) => Promise.reject(new Error(`etcd ended:\n${stderr}`)));
-    const what = `etcd to answer at ${this.#member(member).client}`;
-    const answers = () => this.#etcdctl(member, 'endpoint', 'health').then(() => true);
+    const { client } = this.#member(member);
+    const what = `etcd to answer at ${client}`;
+    const byCommand = () => this.#etcdctl(member, 'endpoint', 'health').then(() => true);
+    const answers = this.certificates === undefined ? () => isHealthy(client) : byCommand;
     await Promise.race([ended, until(answers, { timeoutMs: START_MS, what })]);
   }
 
@@ -261,7 +268,7 @@ class RealEtcd implements Etcd {
       ...(pem ? ['--cacert', pem.ca, '--cert', pem.client.cert, '--key', pem.client.key] : []),
       ...args,
     ];
-    const env = { ...process.env, ETCDCTL_API: '3' };
+    const env = { ...process.env, ...SELDOM, ETCDCTL_API: '3' };
     const { stdout } = await promisify(execFile)(file, line, { env, timeout: CONTROL_TIMEOUT_MS });
     return stdout;
   }
