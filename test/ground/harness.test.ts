@@ -38,7 +38,8 @@ test('a command that ends without saying what was awaited fails the wait with it
 
 test('a sandbox fails the test that leaves a process or a temporary file, and removes both', async () => {
   const cleanups: (() => Promise<void> | void)[] = [];
-  const ground = await sandbox({ after: (clean) => void cleanups.push(clean) });
+  const owner = { after: (clean: () => Promise<void> | void) => void cleanups.push(clean) };
+  const ground = await sandbox(owner, { proxyEndMs: 1_000 });
   await writeFile(join(ground.stateDir, 'proxy-tables.json.tmp-1'), '');
   const left = start({ after() {} }, 'sleep', ['1000'], { env: { ...ground.env, PATH: process.env.PATH } });
   await until(() => processesOf(ground.stateDir).length, { timeoutMs: WAIT_MS, what: 'the process' });

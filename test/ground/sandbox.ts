@@ -26,11 +26,12 @@ export interface Sandbox extends Cli {
   containers(): Promise<readonly ObservedContainer[]>;
 }
 
-export async function sandbox(t: Cleanup): Promise<Sandbox> {
+/** `proxyEndMs`: for how long its proxy may take to end. */
+export async function sandbox(t: Cleanup, { proxyEndMs = PROXY_END_MS } = {}): Promise<Sandbox> {
   const folder = await mkdtemp(join(tmpdir(), 'g-'));
   const stateDir = join(folder, 's');
   const cleanups: (() => Promise<void> | void)[] = [];
-  t.after(() => takeDown(folder, stateDir, cleanups));
+  t.after(() => takeDown(folder, stateDir, cleanups, proxyEndMs));
   await mkdir(stateDir);
   const commands = cli({ after: (clean) => cleanups.push(clean) }, stateDir);
   const containers = () => ownContainers(stateDir);
@@ -60,9 +61,10 @@ async function takeDown(
   folder: string,
   stateDir: string,
   cleanups: readonly (() => Promise<void> | void)[],
+  proxyEndMs: number,
 ): Promise<void> {
   for (const clean of cleanups) await clean();
-  const leaks = [...(await proxyLeak(stateDir)), ...temporaryFiles(stateDir)];
+  const leaks = [...(await proxyLeak(stateDir, proxyEndMs)), ...temporaryFiles(stateDir)];
   for (const container of await ownContainers(stateDir)) await removeContainer(container.id);
   const left = await ownContainers(stateDir);
   leaks.push(...left.map((c) => `container ${c.name} (${c.state})`));
@@ -71,7 +73,7 @@ async function takeDown(
 }
 
 /** The proxy may run; when told to end, every process of the state directory must be gone. */
-async function proxyLeak(stateDir: string): Promise<string[]> {
+async function proxyLeak(stateDir: string, timeoutMs: number): Promise<string[]> {
   if (processesOf(stateDir).length === 0) return [];
   const proxy = new ProxyClient({ stateDir });
   let said = '';
@@ -79,7 +81,7 @@ async function proxyLeak(stateDir: string): Promise<string[]> {
     said = await proxy.stop(true).then(() => 'it would', String);
     return processesOf(stateDir).length === 0;
   };
-  const left = await until(ended, { timeoutMs: PROXY_END_MS, what: 'the proxy to end' }).then(
+  const left = await until(ended, { timeoutMs, what: 'the proxy to end' }).then(
     () => [],
     () => processesOf(stateDir),
   );
