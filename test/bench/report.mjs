@@ -78,7 +78,11 @@ function workloadRows(runs) {
   });
 }
 
-export function reportUpdate({ updates }) {
+export function reportUpdate(result) {
+  return `## Update\n\n${updateText(result)}`;
+}
+
+export function updateText({ updates }) {
   const times = ([, from, to]) => updates.map((moments) => moments[to] - moments[from]);
   const rows = STEPS.map((step) => {
     const ms = spread(times(step));
@@ -88,7 +92,6 @@ export function reportUpdate({ updates }) {
   const busy = updates.filter((one) => !one.quiet).length;
   const ready = median(times(STEPS[5]));
   return [
-    '## Update\n',
     `${updates.length} updates of one component (the example application, one http ready check) on a real engine;`,
     `a client asks over a new connection about every millisecond: ${sum('asked')} requests, ${sum('failed')} failed.`,
     `${busy} began while others used more than ${percent(MOST_FOREIGN)} of a core.`,
@@ -100,7 +103,11 @@ export function reportUpdate({ updates }) {
   ].join('\n');
 }
 
-export function reportCli({ rounds, disturbed, times }) {
+export function reportCli(result) {
+  return `## Command line\n\n${cliText(result)}`;
+}
+
+export function cliText({ rounds, disturbed, times }) {
   const [[, base], ...others] = Object.entries(times);
   const row = (name, values) => {
     const ms = spread(values);
@@ -113,7 +120,6 @@ export function reportCli({ rounds, disturbed, times }) {
     return [...row(name, values), number(ratio, 2), said];
   });
   return [
-    '## Command line\n',
     `${rounds} runs of each, interleaved; ${disturbed} rounds began while others used more than ${percent(MOST_FOREIGN)} of a core.`,
     '',
     table(

@@ -20,7 +20,7 @@ import { reportFleet } from './fleet/report.mjs';
 import { reportJobs } from './jobs/report.mjs';
 import { describeMachine } from './machine.mjs';
 import { isolated } from './network.mjs';
-import { reportCli, reportMachine, reportProxy, reportUpdate } from './report.mjs';
+import { cliText, reportCli, reportMachine, reportProxy, reportUpdate, updateText } from './report.mjs';
 import { writeSections } from './write.mjs';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -52,8 +52,8 @@ const WRITTEN = join('docs', 'performance.md');
  */
 const PARTS = {
   proxy: { rounds: 5, tools: TOOLS, report: reportProxy },
-  update: { rounds: 10, engine: true, report: reportUpdate },
-  cli: { rounds: 20, engine: true, report: reportCli },
+  update: { rounds: 10, engine: true, report: reportUpdate, written: (it) => ({ steps: updateText(it) }) },
+  cli: { rounds: 20, engine: true, report: reportCli, written: (it) => ({ times: cliText(it) }) },
   fleet: { rounds: 3, tools: FLEET_TOOLS, report: reportFleet, onlyIfNamed: true },
   continuity: {
     rounds: 5,

@@ -29,20 +29,24 @@ export function reportDataplane(results) {
   return ['## Data plane\n', ...Object.values(dataplaneSections(results))].join('\n');
 }
 
-/** By the name of the section: its text, which ends with a line break. `targets`: of all, when all were measured. */
+/** By the name of the section: its text, which ends with a line break. When all were measured, `targets` has theirs. */
 export function dataplaneSections(results) {
   const names = Object.keys(SECTIONS).filter((name) => results[name] !== undefined);
-  const written = names.map((name) => [name, sectionOf(results[name], SECTIONS[name])]);
-  const texts = Object.fromEntries(written.map(([name, { text }]) => [name, text]));
-  if (names.length < Object.keys(SECTIONS).length) return texts;
-  return { targets: targetsTable(written.flatMap(([, { targets }]) => targets)), ...texts };
+  const written = Object.fromEntries(names.map((name) => [name, sectionOf(results[name], SECTIONS[name])]));
+  const isWhole = names.length === Object.keys(SECTIONS).length;
+  const texts = Object.entries(written).map(([name, { text, targets }]) => [
+    name,
+    isWhole ? text : [text, ...targetLines(targets)].join('\n'),
+  ]);
+  const all = Object.values(written).flatMap(({ targets }) => targets);
+  return { ...(isWhole ? { targets: targetsTable(all) } : {}), ...Object.fromEntries(texts) };
 }
 
 function sectionOf(result, write) {
   if (result.failure !== undefined) return { text: `Not measured: ${result.failure}\n`, targets: [] };
   const notes = result.notes.map((note) => `Note: ${note.trim()}.\n`);
   const { text, targets = [] } = write(result);
-  return { text: [`${loadWords(result)}\n`, ...notes, text, ...targetLines(targets)].join('\n'), targets };
+  return { text: [`${loadWords(result)}\n`, ...notes, text].join('\n'), targets };
 }
 
 function http(result) {
