@@ -18,10 +18,11 @@ const NOTHING_FOUND = 1;
 const ENDED_MEANWHILE = "such conntrack doesn't exist";
 /** States of tcp in which the entry of a dead target keeps a new connection from being led anew. */
 const MISLEADING = ['SYN_SENT', 'CLOSE'];
+const MARKED = ['--mark', `${MARK}/${MARK}`];
 /** Each try leaves fewer that could do so. */
 const MAX_TRIES = 20;
 
-type Dead = Pick<KernelTarget, 'host' | 'port'> & { readonly protocol: KernelProtocol };
+type Target = Pick<KernelTarget, 'host' | 'port'> & { readonly protocol: KernelProtocol };
 
 /**
  * Those of `flows` that are still there; `pid` is of a process in the network of their container. Answers how many it
@@ -29,12 +30,13 @@ type Dead = Pick<KernelTarget, 'host' | 'port'> & { readonly protocol: KernelPro
  */
 export async function endFlows(flows: readonly KernelFlow[], pid: number | undefined): Promise<number> {
   const asked = new Set(flows.map(keyOf));
-  const there = (await readFlows()).filter((flow) => asked.has(keyOf(flow)));
+  const all = await readFlows();
+  const there = all.filter((flow) => asked.has(keyOf(flow)));
   const hasSockets = pid !== undefined && existsSync(networkOf(pid));
   const withSocket = hasSockets ? there.filter(({ protocol }) => protocol === 'tcp') : [];
   const without = there.filter(({ protocol }) => !hasSockets || protocol !== 'tcp');
   const ended = hasSockets ? await endSockets(withSocket, pid) : 0;
-  return ended + (await forgetFlows(without));
+  return ended + (await forgetFlows(without, all));
 }
 
 /** Destroys these sockets in the network of `pid`; answers how many it found. */
@@ -45,10 +47,29 @@ async function endSockets(flows: readonly SeenFlow[], pid: number): Promise<numb
   return ended;
 }
 
-async function forgetFlows(flows: readonly SeenFlow[]): Promise<number> {
+/** One by one takes a process for each: those that are all of a target go with one. */
+async function forgetFlows(flows: readonly SeenFlow[], all: readonly SeenFlow[]): Promise<number> {
+  const there = byTarget(all);
   let forgotten = 0;
-  for (const flow of flows) forgotten += await forget(filterOf(flow));
+  for (const [target, some] of byTarget(flows)) {
+    const [one] = some;
+    if (one !== undefined && some.length > 1 && some.length === there.get(target)?.length)
+      // What has ended there already goes with them, and is not counted.
+      forgotten += Math.min(some.length, await forget([...toTarget(one), ...MARKED]));
+    else for (const flow of some) forgotten += await forget(filterOf(flow));
+  }
   return forgotten;
+}
+
+function byTarget(flows: readonly SeenFlow[]): Map<string, SeenFlow[]> {
+  const grouped = new Map<string, SeenFlow[]>();
+  for (const flow of flows) {
+    const target = `${flow.protocol} ${flow.host} ${flow.port}`;
+    const same = grouped.get(target);
+    if (same === undefined) grouped.set(target, [flow]);
+    else same.push(flow);
+  }
+  return grouped;
 }
 
 /**
@@ -58,12 +79,11 @@ async function forgetFlows(flows: readonly SeenFlow[]): Promise<number> {
  * process leaves to its clients may still be on its way, and only finds them by the entry. Throws GantryError
  * proxy-failed.
  */
-export async function forgetTarget({ protocol, host, port }: Dead): Promise<number> {
-  const there = [...familyOption(host), '-p', protocol, '--reply-src', host, '--reply-port-src', `${port}`];
-  const marked = ['--mark', `${MARK}/${MARK}`];
-  if (protocol !== 'tcp') return forget([...there, ...marked]);
+export async function forgetTarget({ protocol, host, port }: Target): Promise<number> {
+  const there = [...toTarget({ protocol, host, port }), ...MARKED];
+  if (protocol !== 'tcp') return forget(there);
   let forgotten = 0;
-  for (const state of MISLEADING) forgotten += await forget([...there, '--state', state, ...marked]);
+  for (const state of MISLEADING) forgotten += await forget([...there, '--state', state]);
   return forgotten;
 }
 
@@ -96,27 +116,15 @@ function keyOf({ protocol, client, listenerPort, host, port }: KernelFlow): stri
   return `${protocol} ${client} ${listenerPort} ${host} ${port}`;
 }
 
+function toTarget({ protocol, host, port }: Target): string[] {
+  return [...familyOption(host), '-p', protocol, '--reply-src', host, '--reply-port-src', `${port}`];
+}
+
 function filterOf({ protocol, client, listenerPort, host, port }: SeenFlow): string[] {
   const at = client.lastIndexOf(':');
   const from = client.slice(0, at).replace(/^\[|\]$/g, '');
-  const original = [
-    '--orig-src',
-    from,
-    '--orig-port-src',
-    client.slice(at + 1),
-    '--orig-port-dst',
-    `${listenerPort}`,
-  ];
-  return [
-    ...familyOption(host),
-    '-p',
-    protocol,
-    ...original,
-    '--reply-src',
-    host,
-    '--reply-port-src',
-    `${port}`,
-  ];
+  const original = ['--orig-src', from, '--orig-port-src', client.slice(at + 1)];
+  return [...toTarget({ protocol, host, port }), ...original, '--orig-port-dst', `${listenerPort}`];
 }
 
 function familyOption(host: string): string[] {

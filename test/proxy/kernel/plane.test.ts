@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import type { KernelEntry, KernelTarget } from '../../../src/proxy/kernel/plane.ts';
+import type { KernelEntry, KernelFlow, KernelTarget } from '../../../src/proxy/kernel/plane.ts';
 import { until } from '../ground.ts';
 import { Actor, BRIDGE, type Container, HOST, Host, SERVICE } from './ground.ts';
 
@@ -134,17 +134,34 @@ test('a connection that has ended is not counted any more', async () => {
 });
 
 test('what ends by itself while it is to be ended keeps nothing else from its end', async () => {
-  const file = join(host.stateDir, 'entries');
-  const there = (n: number) => `--src 10.9.0.${n >> 8} --dst 192.0.2.1 --sport ${1_000 + n} --dport 53`;
-  const back = (n: number) =>
-    `--reply-src 192.0.2.9 --reply-dst 10.9.0.${n >> 8} --reply-port-src 53 --reply-port-dst ${1_000 + n}`;
-  const line = (n: number) => `-I -p udp ${there(n)} ${back(n)} -t 60 -m 0x10000000\n`;
-  await writeFile(file, Array.from({ length: 1_000 }, (_, n) => line(n + 256)).join(''));
-  await host.local.run('conntrack', '-R', file);
+  await track('192.0.2.9', 1_000);
   const target = { protocol: 'udp', host: '192.0.2.9', port: 53 } as const;
   const [some = 0, others = 0] = await host.keeper.do('forgetTwice', target);
   assert.equal(some + others, 1_000);
 });
+
+test('all that a target has is ended at once, a part of it one by one, and others stay', async () => {
+  await track('192.0.2.9', 300);
+  await track('192.0.2.10', 3);
+  const flows = await host.keeper.do('flows');
+  const [last, ...rest] = flows.filter(({ host: to }) => to === '192.0.2.10');
+  const all = flows.filter(({ host: to }) => to === '192.0.2.9');
+  assert.equal(await host.keeper.do('end', [...all, ...rest], undefined), 302);
+  assert.deepEqual(await host.keeper.do('flows'), [last]);
+  assert.equal(await host.keeper.do('end', [last as KernelFlow], undefined), 1);
+});
+
+/** So many exchanges with a place that nobody is at, as if we had led them there. */
+async function track(address: string, count: number): Promise<void> {
+  const file = join(host.stateDir, 'entries');
+  const port = 1_000 + 10_000 * Number(address.endsWith('0'));
+  const there = (n: number) => `--src 10.9.0.${n >> 8} --dst 192.0.2.1 --sport ${port + n} --dport 53`;
+  const back = (n: number) =>
+    `--reply-src ${address} --reply-dst 10.9.0.${n >> 8} --reply-port-src 53 --reply-port-dst ${port + n}`;
+  const line = (n: number) => `-I -p udp ${there(n)} ${back(n)} -t 60 -m 0x10000000\n`;
+  await writeFile(file, Array.from({ length: count }, (_, n) => line(n + 256)).join(''));
+  await host.local.run('conntrack', '-R', file);
+}
 
 test('datagrams are led, and go elsewhere when their exchange is ended', async () => {
   assert.deepEqual(await host.remote.do('askDatagrams', HOST.ip4, PORT, 1, 200), ['']);
