@@ -1,9 +1,9 @@
 /**
  * Every metric of gantryd as data: name, type, labels, meaning. docs/metrics.md has a row for each, held by a test.
- * What a label may be is bounded: components and releases by open.ts and the proxy, all else is a short list of words.
+ * What a label may be is bounded: components and releases by series.ts and the proxy, all else is a short list of words.
  */
 
-interface MetricKind {
+export interface MetricKind {
   readonly kind: 'counter' | 'gauge' | 'histogram';
   readonly labels: readonly string[];
   readonly help: string;

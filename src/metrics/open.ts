@@ -1,15 +1,15 @@
 /**
- * The registry of a process, kept with prom-client, which is loaded by whoever opens one and nobody else. Bounds what
- * labels may become: a component more than MAX_SERIES allows counts as `other`.
+ * The registry of a process, told with prom-client, which is loaded by whoever opens one and nobody else. The numbers
+ * themselves are in series.ts: an agent notes some for each check, and is asked for all of them now and then.
  */
-import type { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Counter, Gauge, Histogram, Metric, Registry } from 'prom-client';
 import { VERSION } from '../version.ts';
 import { AGENT_METRICS, type AgentMetric, PROCESS_METRICS } from './catalogue.ts';
 import type { Metrics } from './metrics.ts';
+import { Series, type Write } from './series.ts';
 
-/** Of one metric, each with all its buckets. */
-export const MAX_SERIES = 500;
-const OTHER = 'other';
+export { MAX_SERIES } from './series.ts';
+
 const CPU = 'gantryd_process_cpu_seconds_total';
 const HEAP = 'gantryd_nodejs_heap_size_used_bytes';
 const EXTERNAL = 'gantryd_nodejs_external_memory_bytes';
@@ -28,22 +28,23 @@ export async function openMetrics(labels: Readonly<Record<string, string>> = {})
 }
 
 type Client = typeof import('prom-client');
-type Series = Counter | Gauge | Histogram;
+type Watched = Counter | Gauge | Histogram;
 
 class PromMetrics implements OpenMetrics {
   readonly #client: Client;
+  /** Of the process alone. */
   readonly #registry: Registry;
-  readonly #metrics: ReadonlyMap<AgentMetric, Series>;
-  /** What each metric has, so that there are not too many. */
-  readonly #known = new Map<AgentMetric, Set<string>>();
+  readonly #series: ReadonlyMap<AgentMetric, Series>;
+  readonly #labels: Readonly<Record<string, string>>;
   #watchesProcess = false;
 
   constructor(client: Client, labels: Readonly<Record<string, string>>) {
     this.#client = client;
+    this.#labels = labels;
     this.#registry = new client.Registry();
     this.#registry.setDefaultLabels({ ...labels });
     const names = Object.keys(AGENT_METRICS) as AgentMetric[];
-    this.#metrics = new Map(names.map((name) => [name, this.#made(name)]));
+    this.#series = new Map(names.map((name) => [name, new Series(name, AGENT_METRICS[name])]));
     this.set('gantryd_build_info', { version: VERSION }, 1);
   }
 
@@ -52,41 +53,31 @@ class PromMetrics implements OpenMetrics {
   }
 
   add(name: AgentMetric, labels: Readonly<Record<string, string>>, by = 1): void {
-    (this.#metrics.get(name) as Counter).inc(this.#bounded(name, labels), by);
+    this.#series.get(name)?.add(labels, by);
   }
 
   set(name: AgentMetric, labels: Readonly<Record<string, string>>, value: number): void {
-    (this.#metrics.get(name) as Gauge).set(this.#bounded(name, labels), value);
+    this.#series.get(name)?.set(labels, value);
   }
 
   observe(name: AgentMetric, labels: Readonly<Record<string, string>>, value: number): void {
-    (this.#metrics.get(name) as Histogram).observe(this.#bounded(name, labels), value);
+    this.#series.get(name)?.observe(labels, value);
   }
 
-  text(): Promise<string> {
+  async text(): Promise<string> {
     this.#watchProcess();
-    return this.#registry.metrics();
+    const series = Array.from(this.#series.values(), (each) => each.text(this.#write));
+    return (await Promise.all([...series, this.#registry.metrics()])).join('\n\n');
   }
 
-  #made(name: AgentMetric): Series {
-    const metric = AGENT_METRICS[name];
-    const { help } = metric;
-    const shape = { name, help, labelNames: [...metric.labels], registers: [this.#registry] };
-    if (metric.kind === 'histogram')
-      return new this.#client.Histogram({ ...shape, buckets: [...metric.buckets] });
-    return metric.kind === 'counter' ? new this.#client.Counter(shape) : new this.#client.Gauge(shape);
-  }
-
-  #bounded(name: AgentMetric, labels: Readonly<Record<string, string>>): Record<string, string> {
-    const known = this.#known.get(name) ?? new Set();
-    this.#known.set(name, known);
-    const key = Object.values(labels).join('\n');
-    if (known.has(key) || known.size < MAX_SERIES) {
-      known.add(key);
-      return labels;
-    }
-    return Object.fromEntries(Object.keys(labels).map((label) => [label, OTHER]));
-  }
+  /** prom-client asks a metric for its values and nothing else. */
+  readonly #write: Write = (name, { help, kind: type }, values) => {
+    const metric = { name, get: async () => ({ name, help, type, values, aggregator: 'sum' }) };
+    const registry = new this.#client.Registry();
+    registry.setDefaultLabels({ ...this.#labels });
+    registry.registerMetric(metric as unknown as Metric);
+    return registry.getSingleMetricAsString(name);
+  };
 
   /** prom-client's own metrics, those that tell something; the others are made and never asked. */
   #watchProcess(): void {
@@ -105,7 +96,7 @@ class PromMetrics implements OpenMetrics {
     this.#registry.registerMetric(this.#memory(EXTERNAL, ({ external }) => external));
     for (const name of Object.keys(PROCESS_METRICS)) {
       const metric = all.getSingleMetric(name);
-      if (metric !== undefined) this.#registry.registerMetric(metric as Series);
+      if (metric !== undefined) this.#registry.registerMetric(metric as Watched);
     }
   }
 

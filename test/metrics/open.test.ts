@@ -61,6 +61,34 @@ test('beyond its bound a metric takes no new labels: what comes counts as other'
   assert.equal(samples.find(({ labels }) => labels.component === 'other')?.value, 20);
 });
 
+test('what is told again is what was noted meanwhile too: more of a series, and series that are new', async () => {
+  const metrics = await openMetrics({ project: 'shop' });
+  const name = 'gantryd_reconcile_lag_seconds';
+  const told = async (component: string) => {
+    const { samples } = parseExposition(await metrics.text()).get(name) ?? { samples: [] };
+    const of = samples.filter(({ labels }) => labels.component === component && labels.project === 'shop');
+    return of.map((sample) => `${sample.name.slice(name.length)}${sample.labels.le ?? ''} ${sample.value}`);
+  };
+  metrics.observe(name, { component: 'a' }, 0.25);
+  const first = await told('a');
+  assert.equal(first.length, AGENT_METRICS[name].buckets.length + 3);
+  assert.deepEqual(
+    first.filter((line) => /0\.1 |0\.25 |inf|sum|count/i.test(line)),
+    ['_bucket0.1 0', '_bucket0.25 1', '_bucket+Inf 1', '_sum 0.25', '_count 1'],
+  );
+  assert.deepEqual(await told('a'), first);
+  metrics.observe(name, { component: 'a' }, 30);
+  metrics.observe(name, { component: 'b' }, 0.1);
+  assert.deepEqual((await told('a')).slice(-4), ['_bucket5 1', '_bucket+Inf 2', '_sum 30.25', '_count 2']);
+  assert.deepEqual((await told('b')).slice(-3), ['_bucket+Inf 1', '_sum 0.1', '_count 1']);
+});
+
+test('a metric without labels is told before anything is noted', async () => {
+  const metrics = await openMetrics();
+  const text = await metrics.text();
+  assert.match(text, /^gantryd_etcd_connected 0$/m);
+});
+
 test('calls are measured with their failures, and fail as they did', async () => {
   const metrics = await openMetrics();
   assert.equal(await timed(metrics, 'docker', 'list', async () => 7), 7);
