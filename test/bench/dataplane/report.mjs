@@ -3,6 +3,7 @@ import { loadWords, number, table } from '../report.mjs';
 import { median, quantile } from '../stats.mjs';
 import {
   addedMs,
+  coresWords,
   disturbedOf,
   frontsTable,
   named,
@@ -235,7 +236,9 @@ function deaths({ results, lookMs }) {
 
 function routes(result) {
   const one = { routes: 1, backends: 1 };
-  const shapes = unique(result.runs.map(({ routes, backends }) => JSON.stringify({ routes, backends })));
+  const shapes = unique(result.runs.map(({ routes, backends }) => JSON.stringify({ routes, backends })))
+    .map((text) => JSON.parse(text))
+    .sort((a, b) => a.backends - b.backends || a.routes - b.routes);
   const of = (path, load, shape) =>
     result.runs.filter(
       (run) =>
@@ -248,7 +251,7 @@ function routes(result) {
   const against = (path, load, shape) =>
     paired(of(path, load, shape), of(path, load, one), ({ perSecond }) => perSecond);
   const rows = Object.values(OURS).flatMap((path) =>
-    shapes.map(JSON.parse).map((shape) => {
+    shapes.map((shape) => {
       const cells = [KEPT, NEW].flatMap((load) => {
         const runs = of(path, load, shape);
         return [
@@ -264,7 +267,7 @@ function routes(result) {
     }),
   );
   const many = { routes: 1_000, backends: 1 };
-  const text = `${table(
+  const text = `${coresWords(result.runs)}\n\n${table(
     [
       ...['path', 'routes', 'backends', 'keep-alive, requests/s', '/ 1 route'],
       ...['new connections/s', '/ 1 route', 'table put, ms'],

@@ -11,11 +11,10 @@ import { OURS } from './names.mjs';
 const FIRST_PORT = 9_000;
 const LOOPBACK = '127.0.0.1';
 const ONE = { routes: 1, backends: 1 };
-/** Each after one route, beside which it is seen: the machine is not the same a minute later. */
+/** Each right before or after one route, beside which it is seen: the machine is not the same a minute later. */
 const GROUPS = [
-  [ONE, { routes: 100, backends: 1 }],
-  [ONE, { routes: 1_000, backends: 1 }],
-  [ONE, { routes: 1, backends: 10 }, { routes: 1, backends: 50 }],
+  [{ routes: 100, backends: 1 }, ONE, { routes: 1_000, backends: 1 }],
+  [{ routes: 1, backends: 10 }, ONE, { routes: 1, backends: 50 }],
 ];
 const MOST_BACKENDS = Math.max(...GROUPS.flat().map(({ backends }) => backends));
 
