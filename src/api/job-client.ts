@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { codeOf, GantryError, isGantryError, messageOf } from '../errors.ts';
 import type { ReadEntry } from '../jobs/run-log.ts';
+import { VERSION } from '../version.ts';
 import { errorIn, HEARTBEAT_MS, type LogQuery, logLineOf, MAX_LINE_BYTES, runPath } from './wire.ts';
 
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -132,12 +133,29 @@ export async function refusal(peer: Peer, answer: IncomingMessage): Promise<Gant
   }
   const told = errorIn(text);
   if (told?.code === 'no-token') return startedAnew(told);
+  const isUnknown = told?.code === 'not-found' || told?.code === 'method-unknown';
+  // A route that speaks another protocol than was offered says which.
+  if (isUnknown || answer.headers.upgrade !== undefined) return otherVersion(peer);
   if (told !== undefined) return told;
   return new GantryError(
     'output-gone',
     `${peer.host} (${peer.address}:${peer.port}) answers ${answer.statusCode}, as no agent does`,
     { hint: 'Something else listens at the address that the host told: see its --api-address.' },
   );
+}
+
+function otherVersion(peer: Peer): GantryError {
+  return new GantryError(
+    'output-gone',
+    `${peer.host}, which has ${hasOf(peer)}, has a gantryd of another version than this one (${VERSION}): it does not know what is asked`,
+    {
+      hint: 'There, `gantryd --version` tells which. Upgrade the older of the two, then start its agent again; `gantryd install` does both.',
+    },
+  );
+}
+
+function hasOf({ has = "the run's log and output" }: Peer): string {
+  return has;
 }
 
 /** Or starting: its key in etcd has another token by then. */
@@ -168,7 +186,7 @@ export function away(peer: Peer, cause: unknown): GantryError {
   const why = codeOf(cause) === 'ECONNRESET' ? CUT : messageOf(cause);
   return new GantryError(
     'output-gone',
-    `${peer.host}, which has ${peer.has ?? "the run's log and output"}, does not answer at ${peer.address}:${peer.port}: ${why}`,
+    `${peer.host}, which has ${hasOf(peer)}, does not answer at ${peer.address}:${peer.port}: ${why}`,
     {
       hint: 'Its agent must run, and its API be reachable from here: see --api-address and --api-port of gantryd run.',
       retryable: true,

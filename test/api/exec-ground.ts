@@ -5,6 +5,7 @@ import { peerDoor } from '../../src/api/auth.ts';
 import { ExecChannel } from '../../src/api/exec-channel.ts';
 import { Execs } from '../../src/api/exec-server.ts';
 import { type FleetExec, type FleetExecAsked, fleetExec } from '../../src/api/fleet-exec.ts';
+import type { Route } from '../../src/api/route.ts';
 import { openApi } from '../../src/api/server.ts';
 import { AttachedExec } from '../../src/cli/exec-attached.ts';
 import { keys } from '../../src/cluster/keys.ts';
@@ -53,8 +54,8 @@ export class ExecGround {
     putIn(this.cluster, KEYS.project('shop').config, { format: 1, project: 'shop', file, by: 'me@test', at });
   }
 
-  /** With so many containers of web, which serve; or whatever else their statuses are to say. */
-  async agent(name: string, containers = 1) {
+  /** With so many containers of web, which serve. `answers`: what is left of its routes. */
+  async agent(name: string, containers = 1, answers = (routes: readonly Route[]) => routes) {
     const engine = new FakeEngine({ program: () => PROGRAM });
     engine.addImage('app:1', 'sha256:aa');
     const events: AgentEvent[] = [];
@@ -71,7 +72,7 @@ export class ExecGround {
       ...{ now: Date.now, emit: (event) => events.push(event) },
     });
     const door = peerDoor('the-token');
-    const api = await openApi({ address: '127.0.0.1', port: 0, door, routes: execs.routes() });
+    const api = await openApi({ address: '127.0.0.1', port: 0, door, routes: answers(execs.routes()) });
     this.#t.after(async () => {
       await execs.close();
       await api.close();

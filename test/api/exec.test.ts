@@ -11,6 +11,7 @@ import {
   takenOf,
 } from '../../src/api/exec-wire.ts';
 import { choose } from '../../src/api/fleet-exec.ts';
+import type { Route } from '../../src/api/route.ts';
 import { type ErrorCode, GantryError, isGantryError } from '../../src/errors.ts';
 import type { FakeExec } from '../docker/fake-exec.ts';
 import { container, status } from '../fleet/intents-ground.ts';
@@ -183,6 +184,20 @@ describe('a command in a container', () => {
     assert.ok(told.length < pieces / 2, `${told.length} times`);
     assert.deepEqual(warned, []);
   });
+
+  for (const [what, answers] of [
+    ['no commands', () => []],
+    ['another protocol', (all: readonly Route[]) => all.map((each) => ({ ...each, upgrade: 'old' }))],
+  ] as const)
+    test(`is refused with what is to be done by an agent of a version that knows ${what}`, async (t) => {
+      const ground = new ExecGround(t);
+      await ground.agent('a', 1, answers);
+      await refused(
+        ground.find(),
+        'output-gone',
+        /^a, which has the container .* of another version.*\n.*Upgrade/,
+      );
+    });
 
   test('is one of so many at once', async (t) => {
     const ground = new ExecGround(t);
