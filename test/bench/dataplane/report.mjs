@@ -266,8 +266,9 @@ function routes(result) {
       return [path, number(shape.routes, 0), number(shape.backends, 0), ...cells, range(puts, 0)];
     }),
   );
+  const cores = coresWords(result.runs);
   const many = { routes: 1_000, backends: 1 };
-  const text = `${coresWords(result.runs)}\n\n${table(
+  const text = `${cores === '' ? '' : `${cores}\n\n`}${table(
     [
       ...['path', 'routes', 'backends', 'keep-alive, requests/s', '/ 1 route'],
       ...['new connections/s', '/ 1 route', 'table put, ms'],
