@@ -37,14 +37,21 @@ export function fields(shape: Shape): Holds {
   return (v) => object(v) && has(v as Readonly<Record<string, unknown>>);
 }
 
-/** undefined for what is missing, damaged, or of another format. */
+/**
+ * undefined for what is missing, damaged, or of another format. An entry is read once: it never changes, and whoever
+ * follows keys asks for the same ones again and again.
+ */
 export function reader<T>(shape: Shape): (entry: Pick<Entry, 'value'> | undefined) => T | undefined {
   const has = shaped(shape);
+  const known = new WeakMap<object, T | null>();
   return (entry) => {
     if (entry === undefined) return undefined;
+    const before = known.get(entry);
+    if (before !== undefined) return before ?? undefined;
     const value = parsed(entry.value);
-    if (value === undefined || value.format !== FORMAT) return undefined;
-    return has(value) ? (value as T) : undefined;
+    const read = value !== undefined && value.format === FORMAT && has(value) ? (value as T) : undefined;
+    known.set(entry, read ?? null);
+    return read;
   };
 }
 
