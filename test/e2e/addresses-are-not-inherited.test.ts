@@ -23,8 +23,7 @@ test('whoever starts next gets no requests of a container that died', {
   await dockerCall('POST', `/containers/${dead?.id}/kill`);
   await dockerCall('POST', `/containers/${dead?.id}/wait`);
   await shop.must('start side');
-  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
-  const { backends } = JSON.parse(stdout) as { backends: { id: string; component: string }[] };
+  const { backends } = await shop.box.proxy();
   assert.deepEqual(
     backends.filter((b) => b.component === 'web').map((b) => b.id),
     [alive?.id],

@@ -105,11 +105,9 @@ describe('jobs of a fleet', { skip: skipWithoutFleet }, () => {
     const made = await submitted(30);
     const begun = async () => (await jobs.written('thirty')).length >= made.length;
     await until(begun, { timeoutMs: WAIT_MS, what: 'thirty runs to be begun' });
-    const over = async () => {
-      const all = (await jobs.runs()).filter(({ id }) => made.includes(id));
-      return all.every(({ endedAt }) => endedAt !== undefined) ? all : undefined;
-    };
-    const all = await until(over, { timeoutMs: WAIT_MS, what: 'thirty runs to be over' });
+    await jobs.untilOver('thirty runs to be over', ({ id }) => made.includes(id));
+    const all = (await jobs.runs()).filter(({ id }) => made.includes(id));
+    assert.ok(all.every(({ endedAt }) => endedAt !== undefined));
     assert.deepEqual(all.map(({ id }) => id).sort(), made);
     assert.deepEqual(
       new Set(all.map(({ state, attempt }) => `${state} ${attempt}`)),
@@ -191,8 +189,7 @@ describe('jobs of a fleet', { skip: skipWithoutFleet }, () => {
     await more(1);
     const stoppedAt = Date.now();
     await jobs.must('cron', 'suspend', 'tick');
-    const open = async () => (await ticking()).filter(({ endedAt }) => endedAt === undefined);
-    await until(async () => (await open()).length === 0, { timeoutMs: WAIT_MS, what: 'the last tick' });
+    await jobs.untilOver('the last tick', ({ schedule }) => schedule?.name === 'tick');
     const seen = await jobs.written('ticks');
 
     const history = await jobs.must('cron', 'history', 'tick');
@@ -240,14 +237,8 @@ describe('jobs of a fleet', { skip: skipWithoutFleet }, () => {
       string,
       string,
     ];
-    const settled = async () => {
-      const [one, two] = await Promise.all([jobs.show(first), jobs.show(second)]);
-      return one.endedAt !== undefined && two.endedAt !== undefined && ([one, two] as const);
-    };
-    const [gone, tried] = (await until(settled, { timeoutMs: LOST_MS, what: 'd to be lost' })) as [
-      RunValue,
-      RunValue,
-    ];
+    await jobs.untilOver('d to be lost', ({ id }) => [first, second].includes(id), LOST_MS);
+    const [gone, tried] = [await jobs.show(first), await jobs.show(second)];
     assert.deepEqual([gone.state, gone.attempt, gone.host], ['lost', 1, 'd']);
     assert.deepEqual([tried.state, tried.attempt, tried.past.map(attemptOf)], ['complete', 2, ['d lost']]);
     assert.match(tried.host ?? '', /^[abc]$/);

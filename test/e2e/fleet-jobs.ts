@@ -85,6 +85,16 @@ export class JobShop {
     return (await this.told<{ runs: RunValue[] }>('job', 'list', '--all')).runs;
   }
 
+  /** Waits until runs are over, straight from etcd: each look of a command would start a Node. */
+  async untilOver(what: string, which: (run: RunValue) => boolean, timeoutMs = WAIT_MS): Promise<void> {
+    const at = keys().project(PROJECT);
+    const over = async () => {
+      const open = await this.shop.values<RunValue>(at.jobs.runs().from);
+      return !open.some((run) => which(run) && run.endedAt === undefined);
+    };
+    await until(over, { timeoutMs, what });
+  }
+
   async untilHosts(count: number): Promise<void> {
     const prefix = keys().project(PROJECT).jobs.executors().from;
     const all = async () => (await this.shop.values(prefix)).length === count;

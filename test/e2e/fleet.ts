@@ -14,7 +14,8 @@ import { type Fleet, type Host, skipWithoutHosts, startHosts } from '../ground/h
 import { type LedPlaces, type Load, startLoad } from '../ground/load.ts';
 import type { Running, RunResult } from '../ground/processes.ts';
 import type { Place } from '../ground/requests.ts';
-import { type Event, exitedWith, jsonLines, WAIT_MS } from './shop.ts';
+import { type From, rollOut, storeConfig } from './fleet-orders.ts';
+import { type Event, exitedWith, toldBy, WAIT_MS } from './shop.ts';
 
 export { WAIT_MS } from './shop.ts';
 
@@ -29,6 +30,8 @@ const HTTP_PORT = 8080;
 const TCP_PORT = 9000;
 /** Where the kernel leads to the same two ports of the containers. */
 const LED = { http: 8081, tcp: 9001 } as const;
+/** Of whatever is asked of a fleet and waited for. */
+const ORDER_MS = 120_000;
 /** Of one request that takes its time, in the load. */
 const SLOW_MS = 1_500;
 
@@ -78,8 +81,7 @@ export class FleetShop {
 
   on(host: Host, action: string, ...args: readonly string[]): Promise<RunResult> {
     const [command = '', ...more] = action.split(' ');
-    const timeoutMs = 120_000;
-    return host.gantryd([command, ...more, PROJECT, ...args], { env: this.env, timeoutMs });
+    return host.gantryd([command, ...more, PROJECT, ...args], { env: this.env, timeoutMs: ORDER_MS });
   }
 
   /** The same; fails the test when it exits with anything but 0. Answers stdout. */
@@ -108,6 +110,11 @@ export class FleetShop {
     return Promise.all(this.hosts.map((host) => this.agent(host, ...args)));
   }
 
+  /** What this process asks as the commands do. */
+  get #order(): From {
+    return { host: this.first, endpoints: this.etcd.endpoints, project: PROJECT };
+  }
+
   /** Sets the project file: `web`, with this version and these fields, and other components. */
   async setConfig(
     version: string,
@@ -124,7 +131,7 @@ export class FleetShop {
     };
     const components = [component, ...others.map((other) => ({ ...APP, ...other }))];
     await writeFile(file, JSON.stringify({ components }));
-    await this.must('setconfig', file);
+    await storeConfig(this.#order, file);
   }
 
   /** Sets this version and rolls it out; answers when every host serves it. */
@@ -134,7 +141,7 @@ export class FleetShop {
     others: readonly ComponentFile[] = [],
   ): Promise<void> {
     await this.setConfig(version, web, others);
-    await this.must('update', '--wait');
+    await rollOut(this.#order, ORDER_MS);
   }
 
   /** Where a host's `web` is reached. */
@@ -241,9 +248,5 @@ export const LED_PORTS: readonly ComponentFile[] = [
 export const WITH_LED: ComponentFile = skipWithoutKernel === false ? { ports: LED_PORTS } : {};
 
 function telling(running: Running): Order {
-  const events = (kind?: string) => {
-    const whole = running.stdout.slice(0, running.stdout.lastIndexOf('\n') + 1);
-    return jsonLines(whole).filter((event) => kind === undefined || event.kind === kind);
-  };
-  return Object.assign(Object.create(running) as Running, { events });
+  return Object.assign(Object.create(running) as Running, { events: toldBy(running) });
 }

@@ -114,9 +114,6 @@ async function untilRouted(shop: Shop, ids: readonly string[]): Promise<void> {
 
 /** Ids of the containers that get traffic, sorted. */
 async function routed(shop: Shop): Promise<readonly string[]> {
-  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
-  const status = JSON.parse(stdout) as {
-    readonly backends: readonly { readonly id: string; readonly routed: boolean }[];
-  };
-  return status.backends.flatMap((b) => (b.routed ? [b.id] : [])).sort();
+  const { backends } = await shop.box.proxy();
+  return backends.flatMap((b) => (b.routed ? [b.id] : [])).sort();
 }

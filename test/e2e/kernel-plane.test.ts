@@ -54,10 +54,13 @@ test('an update leaves connections where they are, and leads new ones to the new
   });
   assert.deepEqual([held.status, held.connections?.open], ['draining', 2]);
 
-  const { pid } = await status(shop);
+  const { pid } = await shop.box.proxy();
   process.kill(pid, 'SIGKILL');
   assert.equal(await hello(shop.tcp), 'v2', 'also while no proxy lives');
-  await until(async () => (await status(shop)).pid !== pid, { timeoutMs: WAIT_MS, what: 'the next proxy' });
+  await until(async () => (await shop.box.proxy()).pid !== pid, {
+    timeoutMs: WAIT_MS,
+    what: 'the next proxy',
+  });
   await carriesOn(near);
   const open = async () => (await shop.list()).find((row) => row.id === old)?.connections?.open;
   assert.equal(await open(), 2, 'the next proxy knows who holds it');
@@ -130,11 +133,6 @@ async function openKernelShop(t: Cleanup, web: ShopOptions['web'] = {}): Promise
 
 async function listText(shop: Shop): Promise<string> {
   return (await shop.must('list')).toString();
-}
-
-async function status(shop: Shop): Promise<{ pid: number }> {
-  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
-  return JSON.parse(stdout);
 }
 
 /** The version that a new connection is greeted with. */

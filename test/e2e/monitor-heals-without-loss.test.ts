@@ -193,8 +193,7 @@ async function kill(container: string): Promise<void> {
 }
 
 async function proxyPid(shop: Shop): Promise<number> {
-  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
-  return JSON.parse(stdout).pid;
+  return (await shop.box.proxy()).pid;
 }
 
 async function serving(shop: Shop): Promise<readonly string[]> {

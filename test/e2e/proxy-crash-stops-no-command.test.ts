@@ -62,8 +62,9 @@ test('killed while nothing else runs: it is back by itself; with its tables lost
   await shop.must('start', ...version('v1'));
   await kill(await proxyPid(shop));
   await untilServed(shop, 'v1');
-  const [row] = await shop.list();
-  assert.deepEqual([row?.status, row?.connections?.open], ['running', 0]);
+  const told = async () => (await shop.list()).find((row) => row.connections !== undefined);
+  const row = await until(told, { timeoutMs: WAIT_MS, what: 'the next proxy to answer commands too' });
+  assert.deepEqual([row.status, row.connections?.open], ['running', 0]);
   const monitor = shop.begin('start', '-m', ...version('v1'));
   await tells(monitor, 'monitoring');
   const pid = await proxyPid(shop);
@@ -96,8 +97,7 @@ async function untilServed(shop: Shop, text: string): Promise<void> {
 }
 
 async function proxyPid(shop: Shop): Promise<number> {
-  const { stdout } = await shop.box.gantryd(['proxy', 'status', '--json']);
-  return JSON.parse(stdout).pid;
+  return (await shop.box.proxy()).pid;
 }
 
 /** Returns once it is dead; its standby starts another. */

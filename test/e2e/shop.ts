@@ -15,6 +15,9 @@ import { type Running, type RunResult, start } from '../ground/processes.ts';
 import type { Place } from '../ground/requests.ts';
 import { type Sandbox, sandbox } from '../ground/sandbox.ts';
 import type { Stream } from '../ground/streams.ts';
+import { listed, type Row } from './shop-list.ts';
+
+export type { Row } from './shop-list.ts';
 
 /** For whatever happens within seconds on an idle machine. */
 export const WAIT_MS = 30_000;
@@ -27,17 +30,6 @@ export interface ShopOptions {
   readonly others?: readonly Readonly<Record<string, unknown>>[];
   /** Two ports more that the kernel leads, where this machine can. */
   readonly led?: boolean;
-}
-
-/** One row of `list --json`. */
-export interface Row {
-  readonly id: string;
-  readonly release: number;
-  readonly status: 'running' | 'draining' | 'starting' | 'failed';
-  readonly connections?: {
-    readonly open: number;
-    readonly peers: readonly { readonly kind: 'request' | 'upgraded' | 'tcp' }[];
-  };
 }
 
 export interface Event {
@@ -65,6 +57,7 @@ export interface Shop {
   must(action: string, ...args: readonly string[]): Promise<string>;
   /** With --json, in a process group of its own. */
   begin(action: string, ...args: readonly string[]): Command;
+  /** As `list --json` has it. */
   list(component?: string): Promise<readonly Row[]>;
   /** The containers of the component, whatever their state. */
   containers(component?: string): Promise<readonly ObservedContainer[]>;
@@ -118,6 +111,18 @@ export async function directly(container: string): Promise<Place> {
     NetworkSettings: { IPAddress: string };
   };
   return { host: NetworkSettings.IPAddress, port: 8080 };
+}
+
+/** What a process tells with --json, so far. Each line is read once: tests look many times a second. */
+export function toldBy(running: Running): (kind?: string) => readonly Event[] {
+  const told: Event[] = [];
+  let read = 0;
+  return (kind) => {
+    const end = running.stdout.lastIndexOf('\n') + 1;
+    if (end > read) told.push(...jsonLines(running.stdout.slice(read, end)));
+    read = Math.max(read, end);
+    return told.filter((event) => kind === undefined || event.kind === kind);
+  };
 }
 
 /** Its standard output must be JSON values, one a line, and nothing else. */
@@ -230,10 +235,7 @@ function command(running: Running): Command {
     get stderr() {
       return running.stderr;
     },
-    events(kind) {
-      const whole = running.stdout.slice(0, running.stdout.lastIndexOf('\n') + 1);
-      return jsonLines(whole).filter((event) => kind === undefined || event.kind === kind);
-    },
+    events: toldBy(running),
     interrupt: (name = 'SIGINT') => void process.kill(-pid, name),
   };
 }
@@ -243,12 +245,7 @@ function looks(box: Sandbox, file: string) {
     (await box.containers()).filter((c) => c.labels[LABELS.component] === component);
   return {
     containers,
-    async list(component = 'web') {
-      const result = await box.gantry([file, 'list', component, '--json']);
-      exitedWith(0, result);
-      const [document] = jsonLines(result.stdout);
-      return (document as unknown as { containers: readonly Row[] }).containers;
-    },
+    list: (component = 'web') => listed(file, box.stateDir, component),
     async untilContainers(ids: readonly string[], timeoutMs = WAIT_MS) {
       const wanted = [...ids].sort().join();
       const there = async () => (await containers()).map((c) => c.id).sort();

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LABELS } from '../../src/docker/spec.ts';
 import { ProxyClient } from '../../src/proxy/control/client.ts';
+import type { ProxyStatus } from '../../src/proxy/control/protocol.ts';
 import { containersWith, type ObservedContainer, removeContainer } from './docker.ts';
 import { type Cleanup, skipWithoutEngine, until } from './harness.ts';
 import { type Cli, cli } from './processes.ts';
@@ -22,6 +23,8 @@ export interface Sandbox extends Cli {
   readonly project: string;
   /** Writes a config file and answers its path. */
   config(value: unknown, name?: string): Promise<string>;
+  /** As `proxy status --json` has it, from this process; throws while none answers. */
+  proxy(): Promise<ProxyStatus>;
   /** What gantryd of this sandbox has on the engine. */
   containers(): Promise<readonly ObservedContainer[]>;
 }
@@ -35,7 +38,9 @@ export async function sandbox(t: Cleanup, { proxyEndMs = PROXY_END_MS } = {}): P
   await mkdir(stateDir);
   const commands = cli({ after: (clean) => cleanups.push(clean) }, stateDir);
   const containers = () => ownContainers(stateDir);
-  return { ...commands, folder, stateDir, project: uniqueName(), containers, config: configWriter(folder) };
+  const proxy = () => new ProxyClient({ stateDir }).status();
+  const config = configWriter(folder);
+  return { ...commands, folder, stateDir, project: uniqueName(), containers, proxy, config };
 }
 
 function uniqueName(): string {
