@@ -10,10 +10,10 @@ import { dockerCall } from '../ground/docker.ts';
 import { skipWithoutKernel } from '../ground/far.ts';
 import { until } from '../ground/harness.ts';
 import { type Fleet, type Host, skipWithoutHosts, startHosts } from '../ground/hosts.ts';
-import { startLoad } from '../ground/load.ts';
+import { EASED, startLoad } from '../ground/load.ts';
 import type { Running } from '../ground/processes.ts';
 import { Endings } from './fleet.ts';
-import { type Event, exitedWith, getText, jsonLines, lostNothing, WAIT_MS } from './shop.ts';
+import { type Event, exitedWith, getText, lostNothing, toldBy, WAIT_MS } from './shop.ts';
 
 const TAG = 'gantryd-e2e-engine:app';
 const CAN_LEAD = skipWithoutKernel === false;
@@ -55,7 +55,13 @@ describe('a Docker engine that is restarted', { skip: skipWithoutHosts }, () => 
     const monitor = await monitored();
     const there = await ids();
     if (CAN_LEAD) assert.ok(await isLed());
-    const load = await startLoad(t, { http: http(), tcp: on(9000), led: led(), slowMs: 1_500 });
+    const load = await startLoad(t, {
+      http: http(),
+      tcp: on(9000),
+      led: led(),
+      slowMs: 1_500,
+      easing: EASED,
+    });
     await host.stopEngine({ liveRestore: true });
     await until(() => monitor.events('trouble')[0], { timeoutMs: WAIT_MS, what: 'the trouble to be told' });
     await host.startEngine();
@@ -104,12 +110,8 @@ describe('a Docker engine that is restarted', { skip: skipWithoutHosts }, () => 
     await writeFile(file, JSON.stringify({ project: 'shop', components: [WEB] }));
     const running = host.agent(['local', 'start', file, 'web', '-m', '--json']);
     await running.says('"kind":"monitoring"', WAIT_MS);
-    const events = (kind: string) => {
-      const whole = running.stdout.slice(0, running.stdout.lastIndexOf('\n') + 1);
-      return jsonLines(whole).filter((event) => event.kind === kind);
-    };
     return Object.defineProperties(
-      { events } as unknown as Monitor,
+      { events: toldBy(running) } as unknown as Monitor,
       Object.getOwnPropertyDescriptors(running),
     );
   }

@@ -7,7 +7,7 @@ import type { Place } from '../ground/requests.ts';
 import { endedWell, getJson, openExample } from './example.ts';
 
 const WAIT_MS = 30_000;
-const PACE_MS = 10;
+const PACE_MS = 30;
 
 test('links: the store is updated and the api keeps asking it', { skip: skipWithoutEngine }, async (t) => {
   const place = { host: '127.0.0.1', port: await freePort() };

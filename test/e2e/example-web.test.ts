@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freePort, skipWithoutEngine, until } from '../ground/harness.ts';
-import { startLoad } from '../ground/load.ts';
+import { EASED, startLoad } from '../ground/load.ts';
 import { endedWell, getJson, openExample } from './example.ts';
 
 const WAIT_MS = 30_000;
@@ -13,7 +13,7 @@ test('web: two instances are updated under load, and nothing is lost', {
   const { place, web } = await openWeb(t);
   await web.gantry('start', 'web');
   assert.deepEqual(await web.statuses('web'), ['running', 'running']);
-  const load = await startLoad(t, { http: place, slowMs: 300 });
+  const load = await startLoad(t, { http: place, slowMs: 300, easing: EASED });
 
   const update = web.start('update', 'web', ['tag=v2']);
   await until(async () => (await version(place)) === 'v2', { timeoutMs: WAIT_MS, what: 'v2 to answer' });

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { skipWithoutEngine } from '../ground/harness.ts';
-import { startLoad } from '../ground/load.ts';
+import { EASED, startLoad } from '../ground/load.ts';
 import { exitedWith, getText, lostNothing, openShop, variable, version } from './shop.ts';
 
 const skip = skipWithoutEngine;
@@ -48,7 +48,7 @@ test('a failed update leaves all as it was, under load', { skip }, async (t) => 
   const shop = await openShop(t);
   await shop.must('start', ...version('good'));
   const before = await shop.list();
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500 });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, slowMs: 500, easing: EASED });
   for (const failure of FAILURES) {
     const result = await shop.gantry('update', ...version('bad'), ...failure.args);
     exitedWith(1, result);

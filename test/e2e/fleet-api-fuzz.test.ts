@@ -16,7 +16,7 @@ import { Fuzz, type Tokens } from './api-fuzz.ts';
 import { type Agent, Endings, type FleetShop, openFleetShop, skipWithoutFleet, WAIT_MS } from './fleet.ts';
 import { exitedWith } from './shop.ts';
 
-const FUZZ_MS = Number(process.env.GANTRYD_FUZZ_MS || 12_000);
+const FUZZ_MS = Number(process.env.GANTRYD_FUZZ_MS || 6_000);
 const SEED = Number(process.env.GANTRYD_FUZZ_SEED || 7);
 const PORT = 7070;
 const SCRAPE_MS = 500;

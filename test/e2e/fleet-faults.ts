@@ -22,8 +22,8 @@ const VOLUME = 'gantryd-e2e-gate';
 const GATE = 'open';
 /** A look starts a Node, and gates stay closed for long. */
 const GATE_LOOK_MS = 1_000;
-/** A host's turn takes ten times as long, and what it would show is the machine that looks. */
-const LOOK_EVERY_MS = 50;
+/** A host's turn takes ten times as long, and a look asks every engine. */
+const LOOK_EVERY_MS = 150;
 const IS_OPEN = `process.exit(require('node:fs').existsSync('/gate/${GATE}') ? 0 : 1)`;
 
 /** A `web` whose containers become ready once the gate of their host is open. */

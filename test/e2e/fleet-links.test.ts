@@ -23,7 +23,8 @@ import {
 import { expireKeys, untilOn } from './fleet-acts.ts';
 import { getText } from './shop.ts';
 
-const PAUSE_MS = 10;
+/** Four ask at once, each through five processes. */
+const PAUSE_MS = 50;
 /** In a row, to say that consumers reach it. */
 const MANY = 20;
 const QUICK = { monitor: 0, keepOld: 0 };

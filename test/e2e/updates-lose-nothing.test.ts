@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type FarClient, farHost } from '../ground/far.ts';
 import { type Cleanup, skipWithoutEngine, until } from '../ground/harness.ts';
-import { type Load, startLoad } from '../ground/load.ts';
+import { EASED, EASED_TICK_MS, type Load, startLoad } from '../ground/load.ts';
 import { openEvents, openTcp, openWebSocket, type Stream } from '../ground/streams.ts';
 import { getText, openShop, type Shop, version } from './shop.ts';
 
@@ -21,7 +21,7 @@ test(`${UPDATES} updates under constant load lose no request and cut no connecti
   await shop.must('start', ...version('v0'));
   const held = await holdBoth(shop);
   t.after(() => Promise.all([...held.keys()].map((stream) => stream.stop())).then(() => undefined));
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, led: shop.led });
+  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, led: shop.led, easing: EASED });
   const remote = await remoteClient(t, shop);
   const first = (await shop.containers()).map((c) => c.id);
   for (let n = 1; n < UPDATES; n++) {
@@ -80,15 +80,20 @@ async function lastUpdate(
 
 /** A WebSocket, a TCP stream and an event stream, such that both containers hold one at least. */
 async function holdBoth(shop: Shop): Promise<Map<Stream, string>> {
-  const open = [() => openWebSocket(shop.http), () => openTcp(shop.tcp), () => openEvents(shop.http)];
-  const { led } = shop;
-  if (led !== undefined) open.push(() => openTcp(led.tcp));
+  const { http, tcp, led } = shop;
+  const open = [
+    () => openWebSocket(http, EASED_TICK_MS),
+    () => openTcp(tcp, EASED_TICK_MS),
+    () => openEvents(http, EASED_TICK_MS),
+  ];
+  if (led !== undefined) open.push(() => openTcp(led.tcp, EASED_TICK_MS));
   const held = new Map<Stream, string>();
+  let before = await counts(shop);
   for (let n = 0; n < open.length || new Set(held.values()).size < 2; n++) {
-    const before = await counts(shop);
     const stream = await open[n % open.length]?.();
     const after = await counts(shop);
     const [container] = [...after].find(([id, count]) => count > (before.get(id) ?? 0)) ?? [];
+    before = after;
     assert.ok(stream !== undefined && container !== undefined, 'the list tells who holds the stream');
     held.set(stream, container);
   }

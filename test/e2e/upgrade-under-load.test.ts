@@ -6,10 +6,9 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { ProxyStatus } from '../../src/proxy/control/protocol.ts';
 import { PACKAGE_ROOT, VERSION } from '../../src/version.ts';
 import { type Cleanup, freePort, skipWithoutEngine, until } from '../ground/harness.ts';
-import { startLoad } from '../ground/load.ts';
+import { EASED, startLoad } from '../ground/load.ts';
 import { run, start } from '../ground/processes.ts';
 import { processesOf, type Sandbox, sandbox } from '../ground/sandbox.ts';
 import { exitedWith, getText, lostNothing, openShop, version, WAIT_MS } from './shop.ts';
@@ -21,13 +20,14 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
   const installed = await install(t, shop.box);
   exitedWith(0, await installed.ends('gantry', shop.file, 'start', 'web', ...version('v1')));
   const [first] = await shop.containers();
-  const load = await startLoad(t, { http: shop.http, tcp: shop.tcp, led: shop.led, slowMs: 1_000 });
-  const elder = await proxyOf(shop.box);
+  const { http, tcp, led } = shop;
+  const load = await startLoad(t, { http, tcp, led, slowMs: 1_000, easing: EASED });
+  const elder = await shop.box.proxy();
   assert.equal(elder.version, VERSION);
 
   await installed.becomes(NEWER);
   exitedWith(0, await installed.ends('gantryd', 'proxy', 'upgrade'));
-  const proxy = await proxyOf(shop.box);
+  const proxy = await shop.box.proxy();
   assert.equal(proxy.version, NEWER);
   assert.deepEqual(
     proxy.older?.map(({ pid, version }) => [pid, version]),
@@ -43,12 +43,12 @@ test('a newer version takes over under load, and loses nothing', { skip: skipWit
     what: 'nothing but the streams, of the older generation and of the kernel, to hold the old container',
   });
   assert.equal((await held())?.status, 'draining');
-  assert.equal((await proxyOf(shop.box)).older?.length, 1);
+  assert.equal((await shop.box.proxy()).older?.length, 1);
 
   await load.closeStreams();
   const there = () => processesOf(shop.box.stateDir).some(({ pid }) => pid === elder.pid);
   await until(() => !there(), { timeoutMs: WAIT_MS, what: 'the older generation to end' });
-  const forgotten = async () => (await proxyOf(shop.box)).older === undefined;
+  const forgotten = async () => (await shop.box.proxy()).older === undefined;
   await until(forgotten, { timeoutMs: WAIT_MS, what: 'the newer one to know' });
   await lostNothing(load);
 });
@@ -59,7 +59,7 @@ test('an agent of a newer version brings the proxy along', async (t) => {
   exitedWith(0, await installed.ends('gantryd', 'proxy', 'start'));
   await installed.becomes(NEWER);
   const agent = installed.stays('gantryd', 'run', 'shop', '--etcd', `http://127.0.0.1:${await freePort()}`);
-  await until(async () => (await proxyOf(box)).version === NEWER, {
+  await until(async () => (await box.proxy()).version === NEWER, {
     timeoutMs: WAIT_MS,
     what: 'the newer proxy',
   });
@@ -94,9 +94,4 @@ async function place(folder: string, version: string): Promise<void> {
   await symlink(join(PACKAGE_ROOT, 'node_modules'), join(folder, 'node_modules'));
   const about = JSON.parse(await readFile(join(PACKAGE_ROOT, 'package.json'), 'utf8'));
   await writeFile(join(folder, 'package.json'), JSON.stringify({ ...about, version }));
-}
-
-async function proxyOf(box: Sandbox): Promise<ProxyStatus> {
-  const { stdout } = await box.gantryd(['proxy', 'status', '--json']);
-  return JSON.parse(stdout) as ProxyStatus;
 }

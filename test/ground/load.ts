@@ -19,7 +19,7 @@ import type { Tally } from './tally.ts';
 export const EASED = 3;
 const WARM_UP_MS = 30_000;
 /** Of streams, where clients are eased: a cut is seen whenever it happens. */
-const EASED_TICK_MS = 250;
+export const EASED_TICK_MS = 1_000;
 
 export interface LoadOptions {
   readonly http: Place;
