@@ -174,11 +174,12 @@ export async function get<T>(
   path: string,
   query: Query,
   abortSignal: AbortSignal,
+  read: (text: string) => T = JSON.parse,
 ): Promise<T> {
   let text = '';
   for await (const chunk of (await getStream(docker, path, query, abortSignal)).setEncoding('utf8'))
     text += chunk;
-  return JSON.parse(text);
+  return read(text);
 }
 
 export type Query = Readonly<Record<string, string | number>>;

@@ -6,6 +6,7 @@ import { statfs } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { GantryError, isGantryError } from '../errors.ts';
+import { LastRead } from '../last-read.ts';
 import { type Connection, get, getStream } from './connection.ts';
 import { onAbort } from './deadline.ts';
 import type {
@@ -60,6 +61,7 @@ const EXEC_POLL_MS = 20;
 
 export class DockerEngine implements Engine {
   readonly #connection: Connection;
+  readonly #listed = new LastRead(containersIn);
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -101,10 +103,10 @@ export class DockerEngine implements Engine {
   async containers(filter: ContainerFilter): Promise<readonly Container[]> {
     const call = { name: 'list', what: 'list the containers', timeoutMs: DEADLINES.askMs };
     const query = { all: 1, filters: JSON.stringify({ label: labelFilters(filter) }) };
-    const list = await this.#connection.call(call, (docker, abortSignal) =>
-      get<Docker.ContainerInfo[]>(docker, '/containers/json', query, abortSignal),
+    const read = (text: string) => this.#listed.of(text);
+    return this.#connection.call(call, (docker, abortSignal) =>
+      get(docker, '/containers/json', query, abortSignal, read),
     );
-    return list.flatMap((info) => containerOf(info) ?? []);
   }
 
   async exists(nameOrId: string): Promise<boolean> {
@@ -362,6 +364,11 @@ function createFailure(error: unknown, spec: ContainerSpec): unknown {
 }
 
 /** A command without end is hardly the engine's fault. */
+function containersIn(list: string): readonly Container[] {
+  const infos = JSON.parse(list) as readonly Docker.ContainerInfo[];
+  return infos.flatMap((info) => containerOf(info) ?? []);
+}
+
 function endless(error: unknown, id: string, timeoutMs: number): unknown {
   if (!isGantryError(error, 'engine-timeout')) return error;
   const message = `The command in ${short(id)} did not end within ${timeoutMs / 1000} s.`;

@@ -5,6 +5,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../../errors.ts';
+import { LastRead } from '../../last-read.ts';
 import {
   type Change,
   type CutAnswer,
@@ -42,6 +43,7 @@ export type ProxyClientOptions = {
 export class ProxyClient {
   readonly socketPath: string;
   readonly #deadlineMs: number;
+  readonly #told = new LastRead((text) => parse<ProxyStatus>(200, text));
 
   /** Throws GantryError state-dir when the path is too long for a socket. */
   constructor({ stateDir, deadlineMs = CALL_DEADLINE_MS, socketPath }: ProxyClientOptions) {
@@ -51,7 +53,9 @@ export class ProxyClient {
 
   /** Of one owner, or of all. */
   status(owner?: string): Promise<ProxyStatus> {
-    return this.#call('GET', `/v1/status${ofOwner(owner)}`);
+    const read = (status: number, text: string) =>
+      status === 200 ? this.#told.of(text) : parse<never>(status, text);
+    return this.#call('GET', `/v1/status${ofOwner(owner)}`, undefined, read);
   }
 
   /** Revision 0 and an empty table when the owner has none. */
@@ -111,7 +115,7 @@ export class ProxyClient {
     if (!signal.aborted) throw this.#unreachable(new Error('the proxy ended the stream'));
   }
 
-  async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  async #call<T>(method: string, path: string, body?: unknown, read = parse<T>): Promise<T> {
     const signal = AbortSignal.timeout(this.#deadlineMs);
     let status = 0;
     let text = '';
@@ -122,7 +126,7 @@ export class ProxyClient {
     } catch (error) {
       throw this.#unreachable(signal.aborted ? new Error(`no answer within ${this.#deadlineMs} ms`) : error);
     }
-    return parse<T>(status, text);
+    return read(status, text);
   }
 
   #open(
