@@ -15,6 +15,7 @@ import { type Cleanup, skipWithoutEngine, until } from './harness.ts';
 import { type Cli, cli } from './processes.ts';
 
 const PROXY_END_MS = 15_000;
+const PROXY_ANSWER_MS = 15_000;
 
 export interface Sandbox extends Cli {
   readonly folder: string;
@@ -23,7 +24,7 @@ export interface Sandbox extends Cli {
   readonly project: string;
   /** Writes a config file and answers its path. */
   config(value: unknown, name?: string): Promise<string>;
-  /** As `proxy status --json` has it, from this process; throws while none answers. */
+  /** As `proxy status --json` has it, from this process; one that has just taken over serves before it tells. */
   proxy(): Promise<ProxyStatus>;
   /** What gantryd of this sandbox has on the engine. */
   containers(): Promise<readonly ObservedContainer[]>;
@@ -38,7 +39,8 @@ export async function sandbox(t: Cleanup, { proxyEndMs = PROXY_END_MS } = {}): P
   await mkdir(stateDir);
   const commands = cli({ after: (clean) => cleanups.push(clean) }, stateDir);
   const containers = () => ownContainers(stateDir);
-  const proxy = () => new ProxyClient({ stateDir }).status();
+  const client = new ProxyClient({ stateDir });
+  const proxy = () => until(() => client.status(), { timeoutMs: PROXY_ANSWER_MS, what: 'a proxy to answer' });
   const config = configWriter(folder);
   return { ...commands, folder, stateDir, project: uniqueName(), containers, proxy, config };
 }
