@@ -35,7 +35,7 @@ export function linkListeners(
 export function linkVariables(alias: string, link: LinkAddress): Readonly<Record<string, string>> {
   const base = `${alias.toUpperCase()}_CLINK`;
   const long = `${base}_${link.containerPort}_${link.kind.toUpperCase()}`;
-  const url = `${link.kind}://${link.host}:${link.port}`;
+  const url = linkUrl(link);
   return {
     [base]: url,
     [long]: url,
@@ -43,4 +43,8 @@ export function linkVariables(alias: string, link: LinkAddress): Readonly<Record
     [`${long}_ADDR`]: link.host,
     [`${long}_PORT`]: String(link.port),
   };
+}
+
+export function linkUrl({ kind, host, port }: Pick<LinkAddress, 'kind' | 'host' | 'port'>): string {
+  return `${kind}://${host}:${port}`;
 }

@@ -120,6 +120,19 @@ export async function recordedComponents(stateDir: string, project: string): Pro
   }
 }
 
+/** Of each component that this host remembers of a project; undefined: it cannot be read, as whoever runs it will tell. */
+export async function recordsOf(
+  stateDir: string,
+  project: string,
+): Promise<ReadonlyMap<string, ComponentRecord | undefined>> {
+  const records = new Map<string, ComponentRecord | undefined>();
+  for (const name of await recordedComponents(stateDir, project)) {
+    const record = recordFile(stateDir, project, name).read();
+    records.set(name, await record.catch(() => undefined));
+  }
+  return records;
+}
+
 /**
  * The releases in it have as many instances as are to be here. `keepsOld`: whether a release that was switched from
  * stays warm here for as long as the new one says.

@@ -8,8 +8,10 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { linkUrl } from '../agent/links.ts';
 import type { ProxyPort } from '../agent/proxy-port.ts';
 import { freePort, hostAddress } from '../agent/release.ts';
+import type { Release } from '../agent/state.ts';
 import type { Entry } from '../cluster/store.ts';
 import { type ReleaseValue, readLink } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
@@ -17,6 +19,7 @@ import { makeFolder, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
 import {
   type Backend,
+  isLinkRoute,
   linkRouteName,
   type ProxyLimits,
   type Route,
@@ -46,6 +49,9 @@ interface KeptLink {
 
 type KeptLinks = Readonly<Record<string, KeptLink>>;
 
+/** There never were any. */
+const NONE: KeptLinks = {};
+
 /** A link's entries by host. */
 export type Offers = ReadonlyMap<string, readonly Entry[]>;
 
@@ -57,6 +63,8 @@ export class LinkRoutes {
   #offers: Offers | undefined;
   readonly #backends = new Map<string, readonly Backend[]>();
   readonly #applied = new Map<string, string>();
+  /** Routes in the proxy of links that are not kept any more. */
+  #stale: readonly string[] = [];
   /** One change after the other. */
   #last: Promise<void> = Promise.resolve();
 
@@ -73,6 +81,21 @@ export class LinkRoutes {
       if (port === undefined) throw new GantryError('internal', `the link ${link} was not prepared`);
       return port;
     };
+  }
+
+  /**
+   * Forgets the links that none of these releases requires, which are all that this host remembers. To be called before
+   * anything else is.
+   */
+  async keepOnly(releases: readonly Pick<Release, 'linkEnvironment'>[]): Promise<void> {
+    const told = new Set(releases.flatMap(({ linkEnvironment }) => Object.values(linkEnvironment)));
+    const isTold = ({ kind, port, addresses }: KeptLink) =>
+      addresses.some((address) => told.has(linkUrl({ kind, host: address, port })));
+    await this.#inTurn(async () => {
+      const all = Object.entries(await this.#readFile());
+      const required = all.filter(([, kept]) => isTold(kept));
+      if (required.length < all.length) await this.#save(Object.fromEntries(required));
+    });
   }
 
   /** Whether anybody offers the link now, this host included. */
@@ -100,11 +123,16 @@ export class LinkRoutes {
   }
 
   async #apply(): Promise<void> {
-    for (const [link, kept] of Object.entries(await this.#read())) {
+    const { proxy, project, limits } = this.#input;
+    const all = Object.entries(await this.#read());
+    for (let name = this.#stale[0]; name !== undefined; name = this.#stale[0]) {
+      await proxy.setRoute(project, name, undefined, limits());
+      this.#stale = this.#stale.slice(1);
+    }
+    for (const [link, kept] of all) {
       const route = this.#route(link, kept);
       const text = JSON.stringify(route);
       if (this.#applied.get(link) === text) continue;
-      const { proxy, project, limits } = this.#input;
       await proxy.setRoute(project, route.component, route, limits());
       this.#applied.set(link, text);
     }
@@ -162,7 +190,7 @@ export class LinkRoutes {
     try {
       return JSON.parse(await readFile(this.#path, 'utf8')) as KeptLinks;
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return {};
+      if (codeOf(error) === 'ENOENT') return NONE;
       throw new GantryError('state-dir', `Cannot read ${this.#path}: ${messageOf(error)}`, {
         hint: 'If it is damaged, move it away: links get new ports, and what requires them needs an update.',
         cause: error,
@@ -172,10 +200,12 @@ export class LinkRoutes {
 
   /** What the proxy still serves is what was offered last. */
   async #recallBackends(kept: KeptLinks): Promise<void> {
-    if (Object.keys(kept).length === 0) return;
+    if (kept === NONE) return;
     const { proxy, project } = this.#input;
     const { owners } = await proxy.status(project);
     const routes = owners.find((o) => o.owner === project)?.table.routes ?? [];
+    const names = new Set(Object.keys(kept).map(linkRouteName));
+    this.#stale = routes.filter((r) => isLinkRoute(r) && !names.has(r.component)).map((r) => r.component);
     for (const link of Object.keys(kept)) {
       const route = routes.find((r) => r.component === linkRouteName(link));
       if (route !== undefined && !this.#backends.has(link)) this.#backends.set(link, route.backends);
@@ -184,13 +214,17 @@ export class LinkRoutes {
 
   async #write(kept: KeptLinks): Promise<void> {
     if (JSON.stringify(kept) === JSON.stringify(this.#kept)) return;
+    await this.#save(kept);
+    this.#kept = kept;
+  }
+
+  async #save(kept: KeptLinks): Promise<void> {
     try {
       await makeFolder(dirname(this.#path));
     } catch (error) {
       throw stateWriteError(this.#path, error);
     }
     await writeDurably(this.#path, `${JSON.stringify(kept, null, 1)}\n`);
-    this.#kept = kept;
   }
 
   #inTurn(body: () => Promise<void>): Promise<void> {

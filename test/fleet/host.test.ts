@@ -1,6 +1,6 @@
 /** An agent as a whole, as it begins and as it ends: real agents around engines, proxies and etcd in memory. */
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -125,12 +125,22 @@ test('a record that cannot be read keeps no other component from being followed'
   await fleet.update(1, QUICK);
   await fleet.ended();
   await a.stop();
-  await writeFile(join(a.stateDir, 'components', 'shop', 'bad.json'), '{');
+  const [bad, links] = [join('components', 'shop', 'bad.json'), join('links', 'shop.json')];
+  const link = { port: 7001, exporter: 'db', kind: 'tcp', containerPort: 5432, addresses: ['127.0.0.1'] };
+  await mkdir(join(a.stateDir, 'links'));
+  await writeFile(join(a.stateDir, links), JSON.stringify({ sql: link }));
+  await writeFile(join(a.stateDir, bad), '{');
   a.start();
   const isTold = () => a.events.some((e) => e.kind === 'trouble' && e.component === 'bad');
   await until(isTold, { timeoutMs: 5000, what: 'its trouble to be told' });
   await fleet.update(2, { ...QUICK, image: 'app:1' }, 1);
   assert.equal((await fleet.ended()).state, 'done');
+  const kept = async () => Object.keys(JSON.parse(await readFile(join(a.stateDir, links), 'utf8')));
+  assert.deepEqual(await kept(), ['sql'], 'it may be what requires the link');
+  await a.stop();
+  await rm(join(a.stateDir, bad));
+  a.start();
+  await until(async () => (await kept()).length === 0, { timeoutMs: 5000, what: 'the link to be forgotten' });
 });
 
 test('an etcd that goes away right after its first answer does not end the agent', async (t) => {

@@ -1,8 +1,9 @@
 /** The links a host requires, as the proxy has them: over a proxy in memory and the file that keeps them. */
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { linkUrl } from '../../src/agent/links.ts';
 import type { Entry } from '../../src/cluster/store.ts';
 import { GantryError, isGantryError } from '../../src/errors.ts';
 import { LinkRoutes } from '../../src/fleet/links.ts';
@@ -29,7 +30,8 @@ async function hostOf(t: Cleanup, file: string = JSON.stringify({ sql: KEPT })) 
   const engine = new FakeEngine();
   const input = { project: 'shop', host: 'a', stateDir, engine, proxy, limits: () => DEFAULT_LIMITS };
   const backends = () => proxy.table('shop').routes.flatMap((r) => r.backends);
-  return { proxy, backends, begin: () => new LinkRoutes(input) };
+  const kept = async () => JSON.parse(await readFile(join(stateDir, 'links', 'shop.json'), 'utf8'));
+  return { proxy, backends, kept, begin: () => new LinkRoutes(input) };
 }
 
 function offersOf(...hosts: readonly (readonly [string, string])[]): ReadonlyMap<string, readonly Entry[]> {
@@ -80,6 +82,22 @@ test('the last offers stay also when the proxy did not tell them at first', asyn
   proxy.status = status;
   await links.follow(new Map());
   assert.deepEqual(backends(), [REMOTE]);
+});
+
+test('a link that no release requires any more is forgotten at the next start, and its port is free', async (t) => {
+  const old = { ...KEPT, port: 7002, containerPort: 80, kind: 'http' as const };
+  const { proxy, begin, kept } = await hostOf(t, JSON.stringify({ sql: KEPT, old }));
+  await begin().follow(new Map());
+  assert.equal(proxy.table('shop').routes.length, 2);
+  const links = begin();
+  const url = linkUrl({ kind: 'tcp', host: '172.17.0.1', port: 7001 });
+  await links.keepOnly([{ linkEnvironment: { DB_CLINK: url } }]);
+  assert.deepEqual(await kept(), { sql: KEPT });
+  await links.follow(offersOf(['b', '10.0.0.2']));
+  assert.deepEqual(
+    proxy.table('shop').routes.map((r) => r.component),
+    ['link:sql'],
+  );
 });
 
 test('what is kept and cannot be read is told as what it is', async (t) => {
