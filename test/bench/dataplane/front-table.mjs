@@ -23,7 +23,7 @@ export function frontsTable(result, other) {
     ...fixed.flatMap((one) => fixedRows(one, other, showPlace)),
   ];
   const placed = pinned
-    ? 'Load and container on core 0, the proxy alone on core 1; direct and kernel: the container on core 1.'
+    ? 'Load and container on core 0, the proxy alone on core 1; where no process is between: the container on core 1.'
     : 'Nothing pinned.';
   return [
     `${rounds} rounds of ${seconds} s for each, in runs of 2 s (bodies: ${number(seconds * 0.75, 0)} s in runs of 1 s; WebSockets: half), interleaved. ${placed} Median (min-max); ratios are paired. ${disturbedOf(runs)} ${coresWords(runs)}\n`,

@@ -2,6 +2,7 @@
  * What part `dataplane` sends load through: programs in front of one container, each pinned to the proxy's core, and
  * gantryd's three paths, of one proxy process. `direct` is the container itself.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureProxy } from '../../../dist/src/proxy/generations/launch.js';
@@ -9,12 +10,13 @@ import { DEFAULT_LIMITS } from '../../../dist/src/proxy/tables/routes.js';
 import { until } from '../fronts.mjs';
 import { caddyConfig, haproxyConfig, nginxConfig } from './configs.mjs';
 import { ECHO_PORT, HOST, isUp, mostFiles, PROXY_CPU, scriptPath, WEB_PORT } from './ground.mjs';
-import { AGENT, CADDY, DIRECT, HAPROXY_HTTP, HAPROXY_TCP, NAIVE, NGINX, OURS } from './names.mjs';
+import { AGENT, CADDY, DIRECT, HAPROXY_HTTP, HAPROXY_TCP, NAIVE, NFT, NGINX, OURS } from './names.mjs';
 
 const OWNER = 'bench';
 const END_MS = 5_000;
 const ANY = '0.0.0.0';
 const LOOPBACK = '127.0.0.1';
+const NFT_TABLE = 'bench';
 
 /** By name: where each listens, for requests and for WebSockets. */
 const PORTS = {
@@ -24,6 +26,7 @@ const PORTS = {
   [CADDY]: { port: 8104, echoPort: 8114 },
   [NAIVE]: { port: 8105, echoPort: 8115 },
   [AGENT]: { port: 8106, echoPort: 8116 },
+  [NFT]: { port: 8107, echoPort: 8117 },
   [OURS.http]: { port: 8201, echoPort: 8211 },
   [OURS.tcp]: { port: 8202, echoPort: 8212 },
   [OURS.kernel]: { port: 8203, echoPort: 8213 },
@@ -59,6 +62,11 @@ export async function startFronts(ground, ends, names, container, failed) {
       (front) => fronts.push(front),
       (error) => failed(name, error),
     );
+  if (names.includes(NFT))
+    await startNft(ends, container).then(
+      (front) => fronts.push(front),
+      (error) => failed(NFT, error),
+    );
   const proxy = startGantryd(ground, ends);
   for (const name of names.filter((known) => Object.values(OURS).includes(known)))
     await proxy
@@ -80,6 +88,25 @@ export async function startProgram(ground, name, container) {
   await isUp(running, LOOPBACK, PORTS[name].port);
   const { pid, isAlive, close } = running;
   return { name, ...PORTS[name], hostFor, pid, hasProcess: true, isAlive, close };
+}
+
+/** For clients on another machine. */
+async function startNft(ends, { host, pid }) {
+  const { port, echoPort } = PORTS[NFT];
+  const lines = [
+    `table ip ${NFT_TABLE} {`,
+    'chain to_container {',
+    'type nat hook prerouting priority dstnat',
+    `tcp dport ${port} dnat to ${host}:${WEB_PORT}`,
+    `tcp dport ${echoPort} dnat to ${host}:${ECHO_PORT}`,
+    '}',
+    '}',
+  ];
+  const input = `${lines.join('\n')}\n`;
+  const { status, stderr } = spawnSync('nft', ['-f', '-'], { input, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`nft took no table: ${stderr}`);
+  ends.after(() => void spawnSync('nft', ['delete', 'table', 'ip', NFT_TABLE]));
+  return { name: NFT, ...PORTS[NFT], hostFor, pid, backendCpu: PROXY_CPU, isAlive: () => true };
 }
 
 async function configured(file, args, { folder }, text) {

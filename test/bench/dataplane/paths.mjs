@@ -4,7 +4,7 @@ import { measureFixed } from './fixed.mjs';
 import { direct, HTTP_FRONTS, startFronts, TCP_FRONTS } from './fronts.mjs';
 import { openGround, PROXY_CPU } from './ground.mjs';
 import { KEPT, LOADS, measureRuns, NEW } from './load.mjs';
-import { DIRECT, OURS } from './names.mjs';
+import { DIRECT, NFT, OURS } from './names.mjs';
 
 /** For who asks what the container's core of its own brings. */
 export const SHARED = ', container on the core of the load';
@@ -19,7 +19,7 @@ export function measureHttp(ends, options) {
 
 /** Direct and kernel once more with the container where it is behind a proxy. */
 export function measureTcp(ends, options) {
-  return measureFronts(ends, TCP_FRONTS, options, {
+  return measureFronts(ends, [...TCP_FRONTS, NFT], options, {
     runsOf: (fronts) => [
       ...eachLoad(LOADS.slice(0, 1), [...fronts, ...shared(fronts)], 'remote'),
       ...eachLoad(LOADS.slice(1), fronts, 'remote'),
@@ -32,7 +32,7 @@ export function measureTcp(ends, options) {
 export function measureKernel(ends, options) {
   return measureFronts(ends, [OURS.kernel], options, {
     runsOf: (fronts) => ['remote', 'loopback'].flatMap((place) => eachLoad([KEPT, NEW], fronts, place)),
-    fixed: ['remote', 'loopback'].map((place) => ({ place, share: 2, cpu: PROXY_CPU })),
+    fixed: ['remote', 'loopback'].map((place) => ({ place, share: 1.5, cpu: PROXY_CPU })),
   });
 }
 
