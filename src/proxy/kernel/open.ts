@@ -185,7 +185,8 @@ class Kernel implements KernelPlane {
   }
 
   #keepLeft(before: readonly KernelEntry[], now: readonly KernelEntry[]): void {
-    for (const target of targetsOf(this.#living(before))) this.#left.set(placeKeyOf(target), target);
+    for (const target of targetsOf(this.#living(before)))
+      if (target.pid !== undefined) this.#left.set(placeKeyOf(target), target);
     for (const target of targetsOf(now)) this.#left.delete(placeKeyOf(target));
   }
 
