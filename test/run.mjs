@@ -34,11 +34,17 @@ const LONG = [
   'fleet-joins-late',
   'fleet-output',
   'fleet-run',
+  'fleet-links',
+  'fleet-host-gone',
+  'fleet-etcd-state-lost',
+  'example-fleet',
   'updates-lose-nothing',
-  'bad-days',
   'interrupted-update',
+  'bad-days',
   'job-run',
   'monitor-heals',
+  'drain-waits',
+  'proxy-crash',
   'a-release-may-change',
   'bad-updates',
   'commands-at-the-same-time',
@@ -74,6 +80,7 @@ async function build(stop) {
     [join('node_modules', '.bin', 'tsc')],
     [process.execPath, ...generate],
     [process.execPath, join('build', 'packages.mjs')],
+    [process.execPath, join('build', 'program.mjs')],
   ];
   for (const [file, ...args] of steps) {
     const code = await runCommand(file, args, { stop });
