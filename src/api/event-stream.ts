@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { within } from '../deadline.ts';
 import { Poke } from '../poke.ts';
 import type { EventHub } from './event-hub.ts';
 
@@ -86,7 +87,7 @@ async function sent(
 ): Promise<boolean> {
   if (response.write(text)) return true;
   try {
-    await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(stallMs)]) });
+    await once(response, 'drain', { signal: within(stallMs, signal) });
     return true;
   } catch {
     return false; // aborted, too slow or gone: all the same to it

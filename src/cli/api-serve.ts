@@ -3,6 +3,7 @@ import type { ApiAround } from '../api/around.ts';
 import { type Door, openDoor, tokenDoor } from '../api/auth.ts';
 import { apiRoutes } from '../api/routes.ts';
 import { type Api, openApi } from '../api/server.ts';
+import { within } from '../deadline.ts';
 import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent } from '../events.ts';
 import { pause } from '../poke.ts';
@@ -43,7 +44,7 @@ export async function serveApi(
     const ended = new AbortController();
     const certificate = { files: args, renew: api.renew, onTrouble: onDefect, everyMs: certificateMs };
     if (tls !== undefined) void followCertificate({ ...certificate, shown: tls }, ended.signal);
-    await tokens?.ready(AbortSignal.any([signal, AbortSignal.timeout(TOKENS_MS)])).catch(() => {});
+    await tokens?.ready(within(TOKENS_MS, signal)).catch(() => {});
     return {
       url: urlOf(tls === undefined ? 'http' : 'https', address, api),
       close: async () => {

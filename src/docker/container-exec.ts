@@ -6,6 +6,7 @@
 import { type Duplex, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type Docker from 'dockerode';
+import { within } from '../deadline.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { type Connection, get, hijack } from './connection.ts';
 import { onAbort } from './deadline.ts';
@@ -187,7 +188,7 @@ class Session implements ExecSession {
 
   /** A container that was removed takes what the engine knows of its commands along. */
   async #known(is: (known: Known) => boolean, signal?: AbortSignal): Promise<Known> {
-    const until = AbortSignal.any([AbortSignal.timeout(NOTED_MS), ...(signal === undefined ? [] : [signal])]);
+    const until = within(NOTED_MS, ...(signal === undefined ? [] : [signal]));
     for (;;) {
       const known = (await this.#ask()) ?? KILLED;
       if (is(known)) return known;

@@ -13,6 +13,7 @@ import { steadyNow, untilTogether } from '../clock.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
 import type { Mirror, Session, Store } from '../cluster/store.ts';
 import { type HostValue, readConfig } from '../cluster/values.ts';
+import { within } from '../deadline.ts';
 import type { Engine } from '../docker/engine.ts';
 import { makeFolder } from '../durable-file.ts';
 import { GantryError, isGantryError } from '../errors.ts';
@@ -218,7 +219,7 @@ class FleetHost {
 
   /** Until etcd has told what is wanted and granted a lease, or has not for a while. */
   async #firstAnswer(signal: AbortSignal): Promise<void> {
-    const bound = AbortSignal.any([signal, AbortSignal.timeout(FIRST_ANSWER_MS)]);
+    const bound = within(FIRST_ANSWER_MS, signal);
     await this.#mirror.listed(bound).catch(() => undefined); // away: what is known goes on
     const isThere = () => this.#mirror.current && this.#session.lease() !== undefined;
     while (!bound.aborted && !isThere()) await pause(5, bound);
