@@ -206,6 +206,9 @@ function settled(ours: RolloutValue | undefined, wanted: Wanted, here: Here): St
   const open = ours !== undefined && (ours.state === 'running' || ours.state === 'preparing');
   const others = wanted.turns.some((t) => t.generation === ours?.generation);
   if (open && !others) return { kind: 'complete', why: 'no host waits for its turn' };
+  if (open && ours.state === 'preparing' && ours.kind === 'update') {
+    return { kind: 'open', why: 'it was under way before: etcd was restored' };
+  }
   const isTried = here.proven && here.arrived && here.hasNone !== true;
   if (ours?.state === 'done' && ours.untried === true && isTried) {
     return { kind: 'complete', why: `release ${ours.release} serves for the first time` };

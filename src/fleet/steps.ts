@@ -157,10 +157,13 @@ export function steps(input: StepsInput): Steps {
       return AGAIN_MS;
     },
 
-    async open(_, { wanted }) {
+    async open(_, { wanted, here }) {
       const { generation } = desired(wanted).value;
-      const prepared = wanted.turns.filter((t) => t.generation === generation).length;
-      if (prepared < (await store.count(keys.statuses(name)))) return OPEN_EVERY_MS;
+      const prepared = new Set(wanted.turns.filter((t) => t.generation === generation).map((t) => t.host));
+      // Where it was open before, those that are through do not queue again.
+      if (here.memory?.settled === generation)
+        for (const { host, settled } of await liveStatuses()) if (settled === generation) prepared.add(host);
+      if (prepared.size < (await store.count(keys.statuses(name)))) return OPEN_EVERY_MS;
       const { conditions, writes } = opened(deciding(wanted));
       await store.commit(conditions, writes);
       return AGAIN_MS;
@@ -292,8 +295,7 @@ export function steps(input: StepsInput): Steps {
   /** One host tries a release out for all that come after it; one that only started it has not. */
   async function hasServedElsewhere({ spec }: ReleaseValue, generation: number): Promise<boolean> {
     if (spec.update.canary === undefined) return false;
-    const { entries } = await store.list(keys.statuses(name));
-    return entries.map(readStatus).some((s) => s?.settled === generation && s.tried === true);
+    return (await liveStatuses()).some((s) => s.settled === generation && s.tried === true);
   }
 
   async function liveStatuses(): Promise<readonly StatusValue[]> {

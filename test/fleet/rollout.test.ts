@@ -232,6 +232,11 @@ describe('a turn', () => {
     expectStep(said({ rollout: { state: 'done' } }), settled2(), 'wait for intent');
     expectStep(said({ rollout: { state: 'paused' } }), settled2(), 'wait for intent');
   });
+
+  test('is had by others again where etcd was restored to before there were turns', () => {
+    const restored = said({ rollout: { state: 'preparing' }, turns: queueOf('b') });
+    expectStep(restored, settled2(), 'open: it was under way before: etcd was restored');
+  });
 });
 
 describe('a turn that is lost', () => {
