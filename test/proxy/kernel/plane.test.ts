@@ -242,7 +242,7 @@ test('nft runs ahead of the usual processes, and no thread of the keeper does', 
   const { pid } = host.keeper;
   const threads = readdirSync(`/proc/${pid}/task`).map((id) => policyOf(`/proc/${pid}/task/${id}/stat`));
   assert.equal(threads.includes(FIFO), false);
-  const children = (await host.local.run('pgrep', '--parent', `${pid}`)).trim().split('\n');
+  const children = (await host.local.run('pgrep', '--parent', `${pid}`, '^nft$')).trim().split('\n');
   assert.deepEqual(
     children.map((child) => policyOf(`/proc/${child}/stat`)),
     [FIFO],
