@@ -1,4 +1,4 @@
 #!/usr/bin/env -S node --
-import { main } from '../dist/src/cli/main.js';
+import { gantryd } from '../dist/src/cli/gantryd.js';
 
-await main('gantryd');
+await gantryd();

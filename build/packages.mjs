@@ -3,13 +3,12 @@
  * without what gantryd does not use of it, and beside it what V8 makes of it when it is loaded. src/packages.ts loads
  * what is made here.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import Module, { createRequire } from 'node:module';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Script } from 'node:vm';
 import { build } from 'esbuild';
-import { compiledFile } from '../dist/src/packages.js';
+import { compiled, compiledFile, runScript } from '../dist/src/packages.js';
 import { keepYoungHeapSmall } from '../dist/src/young-heap.js';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -75,10 +74,8 @@ function bundle(outfile, { exports, instead = {} }) {
 
 /** With the functions that loading and using it has called; V8 compiles the others when they are called. */
 async function keepCompiled(file, use = () => {}) {
-  const script = new Script(Module.wrap(readFileSync(file, 'utf8')), { filename: file });
-  const module = { exports: {} };
-  script.runInThisContext()(module.exports, createRequire(file), module, file, OUT);
-  await use(module.exports);
+  const script = compiled(file);
+  await use(runScript(script, file));
   writeFileSync(compiledFile(file), script.createCachedData());
 }
 

@@ -1,17 +1,30 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import Module from 'node:module';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
-import { Script } from 'node:vm';
-import { loadPackage } from '../src/packages.ts';
+import { after, test } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { compiled, loadPackage } from '../src/packages.ts';
 import { PACKAGE_ROOT } from '../src/version.ts';
 
+const HERE = new URL('../src/', import.meta.url);
 const FILES = ['etcd3', 'yargs', 'dockerode'].map((name) =>
   join(PACKAGE_ROOT, 'dist', 'packages', `${name}.cjs`),
 );
-const YOUNG_HEAP = new URL('../src/young-heap.js', import.meta.url).href;
+const PROGRAM = join(PACKAGE_ROOT, 'dist', 'program', 'main.cjs');
+const HOUR_S = 3_600;
+
+const folder = mkdtempSync(join(tmpdir(), 'packages-'));
+after(() => rmSync(folder, { recursive: true }));
 
 test('a package that the build makes one file of comes from that file', () => {
   const whole = () => assert.fail('loaded whole');
@@ -21,27 +34,19 @@ test('a package that the build makes one file of comes from that file', () => {
 });
 
 test('what V8 made of it in the build is taken, and of what it does not take it makes the same', () => {
-  for (const file of FILES) {
-    const code = Module.wrap(readFileSync(file, 'utf8'));
-    const rejects = (cachedData: Buffer) => new Script(code, { cachedData }).cachedDataRejected;
-    assert.deepEqual(
-      [rejects(readFileSync(`${file}.v8`)), rejects(Buffer.from('other'))],
-      [false, true],
-      file,
-    );
+  for (const file of [...FILES, PROGRAM]) {
+    assert.equal(compiled(file, readFileSync(`${file}.v8`)).cachedDataRejected, false, file);
+    assert.equal(compiled(file, Buffer.from('other')).cachedDataRejected, true, file);
   }
 });
 
 test('agents, which run with other flags of V8, have one that is taken under these', () => {
   const script = `
     const { readFileSync } = await import('node:fs');
-    const { wrap } = (await import('node:module')).default;
-    const { Script } = await import('node:vm');
-    (await import('${YOUNG_HEAP}')).keepYoungHeapSmall();
-    for (const file of process.argv.slice(1)) {
-      const cachedData = readFileSync(file + '.small.v8');
-      console.log(new Script(wrap(readFileSync(file, 'utf8')), { cachedData }).cachedDataRejected);
-    }`;
+    const { compiled, compiledFile } = await import('${new URL('packages.js', HERE)}');
+    (await import('${new URL('young-heap.js', HERE)}')).keepYoungHeapSmall();
+    for (const file of process.argv.slice(1))
+      console.log(compiled(file, readFileSync(compiledFile(file))).cachedDataRejected);`;
   const told = execFileSync(process.execPath, ['--input-type=module', '-e', script, '--', ...FILES]);
   assert.deepEqual(told.toString().trim().split('\n'), ['false', 'false', 'false']);
 });
@@ -49,4 +54,25 @@ test('agents, which run with other flags of V8, have one that is taken under the
 test('any other one is loaded as it is', () => {
   const { EventEmitter } = loadPackage('events', (require) => require('node:events'));
   assert.equal(typeof EventEmitter, 'function');
+});
+
+test('a program comes from the file that the build made of it, unless the compiler has written since', async () => {
+  const [src, made] = [join(folder, 'dist', 'src'), join(folder, 'dist', 'program')];
+  for (const path of [src, made]) mkdirSync(path, { recursive: true });
+  for (const name of ['packages.js', 'version.js', 'young-heap.js'])
+    copyFileSync(fileURLToPath(new URL(name, HERE)), join(src, name));
+  writeFileSync(join(folder, 'package.json'), '{"type": "module", "version": "1.0.0"}');
+  const file = join(made, 'main.cjs');
+  writeFileSync(file, 'module.exports = { made: true };');
+  const { loadProgram } = await import(pathToFileURL(join(src, 'packages.js')).href);
+
+  assert.deepEqual(loadProgram('main'), { made: true });
+  assert.equal(loadProgram('other'), undefined);
+  const record = join(folder, 'dist', '.tsbuildinfo');
+  writeFileSync(record, '');
+  const now = Date.now() / 1000;
+  utimesSync(record, now - HOUR_S, now - HOUR_S);
+  assert.deepEqual(loadProgram('main'), { made: true });
+  utimesSync(record, now + HOUR_S, now + HOUR_S);
+  assert.equal(loadProgram('main'), undefined);
 });

@@ -5,7 +5,8 @@ export async function gantry(): Promise<void> {
   const [, , ...argv] = process.argv;
   const asked = argv[0] === 'job' && argv[1] === 'run' ? await askedFor(argv.slice(2)) : argv;
   if (asked === undefined) return;
-  const { main } = await import('./main.ts');
+  const { loadMain } = await import('./program.ts');
+  const { main } = await loadMain();
   await main('gantry', asked);
 }
 
