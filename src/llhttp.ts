@@ -79,6 +79,8 @@ export class MessageParser {
   #lineFrom = 0;
   #lineTo = 0;
   #trailerBytes = 0;
+  /** Asked for when a body comes in more than one piece. */
+  #isChunked: boolean | undefined;
   #lastWasName = false;
 
   constructor(kind: keyof typeof TYPES) {
@@ -98,6 +100,7 @@ export class MessageParser {
     this.pieces = 0;
     if (this.trailers.length > 0) this.trailers.length = 0;
     this.#trailerBytes = 0;
+    this.#isChunked = undefined;
   }
 
   execute(given: Buffer): void {
@@ -131,10 +134,11 @@ export class MessageParser {
   #run(bytes: Buffer): number {
     if (this.#parser === 0) throw new Error('a parser that was freed');
     current = this;
+    const looks = this.#looksAtBytes;
     for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
       const piece = bytes.length <= INPUT_BYTES ? bytes : bytes.subarray(at, at + INPUT_BYTES);
       if (input.length === 0) input = viewOfInput();
-      input.set(piece);
+      if (looks) input.set(piece);
       base = inputAt - at;
       const result = llhttp.llhttp_execute(this.#parser, inputAt, piece.length);
       if (result === OK) continue;
@@ -142,6 +146,14 @@ export class MessageParser {
       return llhttp.llhttp_get_error_pos(this.#parser) - base;
     }
     return bytes.length;
+  }
+
+  /** Of a body that is not chunked it only counts the bytes. */
+  get #looksAtBytes(): boolean {
+    const { head } = this;
+    if (head === undefined) return true;
+    this.#isChunked ??= saysChunked(head);
+    return this.#isChunked;
   }
 
   /** A head is parsed again from its first byte when more of it is there. */
@@ -221,6 +233,10 @@ export class MessageParser {
     this.#lastWasName = isName;
     return OK;
   }
+}
+
+function saysChunked({ fields }: MessageHead): boolean {
+  return fields.some((name, at) => at % 2 === 0 && name.toLowerCase() === 'transfer-encoding');
 }
 
 const NOTHING = Buffer.alloc(0);
