@@ -10,7 +10,7 @@ import type { TrafficTally } from './backends/traffic.ts';
 import { type HttpPath, HttpSide } from './http/http.ts';
 import type { HttpEntrance } from './http/http-client.ts';
 import type { RoutedListener } from './tables/routes.ts';
-import { tryLateOnread } from './tcp/late-onread.ts';
+import { tryHandles } from './tcp/handle-trial.ts';
 import { acceptTcp } from './tcp/tcp.ts';
 
 const BACKLOG = 1_024;
@@ -49,7 +49,7 @@ export class Door implements HttpEntrance {
     this.address = address;
     this.port = port;
     this.#events = events;
-    void tryLateOnread();
+    void tryHandles();
     this.#server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: TCP_KEEPALIVE_MS },
       (socket) => this.#accept(socket),

@@ -23,7 +23,7 @@ import {
   type RouteKind,
   type RouteTable,
 } from '../../src/proxy/tables/routes.ts';
-import { tryLateOnread } from '../../src/proxy/tcp/late-onread.ts';
+import { tryHandles } from '../../src/proxy/tcp/handle-trial.ts';
 import { NO_KERNEL } from './memory-kernel.ts';
 
 export const OWNER = 'shop';
@@ -119,7 +119,7 @@ export async function ground(t: TestContext, path?: HttpPath): Promise<Ground> {
   await plane.start();
   undo.push(() => plane.close());
   // Its doors begin it, and do not wait.
-  await tryLateOnread();
+  await tryHandles();
   const address = ownAddress();
   // Below the ports that outgoing connections get: those would be in the way of a wildcard address.
   const containerPort = 10_000 + Math.floor(Math.random() * 10_000);

@@ -5,6 +5,9 @@
  */
 import type { Socket } from 'node:net';
 import { MessageParser } from '../../llhttp.ts';
+import { Inlet } from '../tcp/inlet.ts';
+import { Outlet } from '../tcp/outlet.ts';
+import type { Memory } from '../tcp/read-memory.ts';
 import { FastExchange } from './fast-exchange.ts';
 import { forwardedFor, plainRequest } from './heads.ts';
 import type { HttpEntrance } from './http-client.ts';
@@ -32,6 +35,8 @@ export interface FastHost {
 
 export class FastClient {
   readonly socket: Socket;
+  readonly outlet: Outlet;
+  readonly #inlet: Inlet;
   readonly #entrance: HttpEntrance;
   readonly #host: FastHost;
   readonly #parser = new MessageParser('request');
@@ -46,20 +51,21 @@ export class FastClient {
   #closing = false;
   /** It is over but for what is still on its way here. */
   #lingering = false;
-  readonly #onData = (bytes: Buffer) => this.#read(bytes);
   readonly #onEnd = () => this.#ended();
-  readonly #onDrain = () => this.#exchange?.clientDrained();
   readonly #onClose = () => this.#closed();
 
   constructor(socket: Socket, entrance: HttpEntrance, host: FastHost) {
     this.socket = socket;
     this.#entrance = entrance;
     this.#host = host;
-    socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
-    socket.on('drain', this.#onDrain);
     socket.on('close', this.#onClose);
     socket.on('error', ignoreReset);
+    this.outlet = new Outlet(socket, () => this.#exchange?.clientDrained());
+    this.#inlet = new Inlet(socket, (bytes, length, memory) => {
+      this.#read(bytes.subarray(0, length), memory);
+      return true;
+    });
   }
 
   get terms(): FastTerms {
@@ -86,21 +92,28 @@ export class FastClient {
     if (this.#lingering) return;
     this.#lingering = this.#uploading && !this.#closing;
     this.#closing = true;
-    if (this.#lingering) linger(this.socket, () => this.#exchange?.clientDrained());
-    else if (this.socket.writableLength === 0) this.socket.destroy();
+    if (this.#lingering) this.#linger();
+    else if (this.outlet.isClear) this.socket.destroy();
     else this.socket.destroySoon();
   }
 
+  /** Silence is told by the stream. */
+  #linger(): void {
+    this.#inlet.letGo();
+    this.socket.on('data', drop);
+    linger(this.socket, () => this.#exchange?.clientDrained());
+  }
+
   write(text: string): void {
-    this.socket.write(text, 'latin1');
+    this.outlet.text(text);
   }
 
   holdBack(): void {
-    this.socket.pause();
+    this.#inlet.pause();
   }
 
   goOn(): void {
-    if (!this.#isAheadFull) this.socket.resume();
+    if (!this.#isAheadFull) this.#inlet.goOn();
   }
 
   /** Called by the exchange, once: the next request may come. */
@@ -109,11 +122,11 @@ export class FastClient {
     this.#idleSince = performance.now();
     const ahead = this.#ahead;
     this.#ahead = undefined;
-    if (ahead !== undefined) this.#read(ahead);
-    if (this.socket.isPaused()) this.goOn();
+    if (ahead !== undefined) this.#read(ahead, undefined);
+    if (this.#inlet.isPaused) this.goOn();
   }
 
-  #read(given: Buffer): void {
+  #read(given: Buffer, memory: Memory | undefined): void {
     let bytes: Buffer | undefined = given;
     while (bytes !== undefined && !this.#closing) {
       if (this.#exchange !== undefined && !this.#uploading) return void this.#keepAhead(bytes);
@@ -123,7 +136,7 @@ export class FastClient {
       if (parser.head === undefined) return void this.#awaitHead();
       if (parser.headCame && !this.#begin()) return;
       this.#uploading = !parser.done;
-      if (parser.spans.length > 0 || parser.done) this.#exchange?.upload(parser);
+      if (parser.spans.length > 0 || parser.done) this.#exchange?.upload(parser, memory);
       bytes = parser.rest;
       if (parser.done) parser.next();
     }
@@ -147,8 +160,8 @@ export class FastClient {
   }
 
   #keepAhead(bytes: Buffer): void {
-    this.#ahead = this.#ahead === undefined ? bytes : Buffer.concat([this.#ahead, bytes]);
-    if (this.#isAheadFull) this.socket.pause();
+    this.#ahead = Buffer.concat(this.#ahead === undefined ? [bytes] : [this.#ahead, bytes]);
+    if (this.#isAheadFull) this.holdBack();
   }
 
   get #isAheadFull(): boolean {
@@ -173,10 +186,10 @@ export class FastClient {
 
   #decline(): void {
     const { socket } = this;
-    const { bytes } = this.#parser;
-    socket.removeListener('data', this.#onData);
+    const bytes = Buffer.from(this.#parser.bytes);
+    this.#inlet.letGo();
+    this.outlet.letGo();
     socket.removeListener('end', this.#onEnd);
-    socket.removeListener('drain', this.#onDrain);
     socket.removeListener('close', this.#onClose);
     socket.removeListener('error', ignoreReset);
     this.#closing = true;
@@ -198,6 +211,8 @@ export class FastClient {
     this.#host.closed(this);
   }
 }
+
+function drop(): void {}
 
 /** A client may reset its connection at any time; what it held is let go on 'close'. */
 function ignoreReset(): void {}

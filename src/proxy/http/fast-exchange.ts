@@ -10,7 +10,8 @@ import type { LiveBackend } from '../backends/backend.ts';
 import { Dispatch, type DispatchOutcome } from '../backends/dispatch.ts';
 import type { Carrier, Hold } from '../backends/hold.ts';
 import type { TrafficTally } from '../backends/traffic.ts';
-import { readOn } from './broken-off.ts';
+import type { Outlet } from '../tcp/outlet.ts';
+import type { Memory } from '../tcp/read-memory.ts';
 import { httpDate } from './date.ts';
 import { EventBoundaries } from './event-stream.ts';
 import type { FastClient } from './fast-client.ts';
@@ -91,12 +92,12 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
     this.#traffic = hold.backend.traffic;
     this.#hold = hold;
     this.#reused = reused;
-    if (this.#request.body !== 'none') readOn(socket);
+    if (this.#request.body !== 'none') upstream.readOn();
     upstream.user = this;
     upstream.parser.next();
     upstream.parser.noBody = this.#request.method === 'HEAD';
-    socket.write(this.#request.text, 'latin1');
-    if (this.#early.length > 0) this.#sendEarly(socket);
+    upstream.outlet.text(this.#request.text);
+    if (this.#early.length > 0) this.#sendEarly(upstream.outlet);
   }
 
   notFound(dialled: number): void {
@@ -114,7 +115,7 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
   }
 
   /** Parts of the request's body, and its end. */
-  upload(parser: MessageParser): void {
+  upload(parser: MessageParser, memory: Memory | undefined): void {
     const { body, hasTrailers } = this.#request;
     this.#uploaded = parser.done;
     if (body !== 'none' && !this.#over) {
@@ -122,24 +123,25 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
       const trailers = hasTrailers ? trailerText(parser.trailers) : '';
       const after = chunked && parser.done ? `${LAST_CHUNK}${trailers}\r\n` : '';
       const { bytes, spans } = parser;
-      this.#send(framed('', { bytes, spans, chunked, owned: true }, after));
+      const owned = memory !== undefined && this.#hold !== undefined;
+      this.#send(framed('', { bytes, spans, chunked, owned }, after), owned ? memory : undefined);
     }
     if (this.#uploaded && this.#whole) this.#answerEnded();
   }
 
-  #send(part: Framed): void {
+  #send(part: Framed, memory: Memory | undefined): void {
     if (part.length === 0) return;
     if (this.#hold === undefined) {
       if (this.#early.push(part) >= MOST_EARLY_PARTS) this.#client.holdBack();
       return;
     }
-    const socket = this.#upstream?.socket;
-    if (socket?.writable === true && !writeFramed(socket, part)) this.#client.holdBack();
+    const upstream = this.#upstream;
+    if (upstream !== undefined && !writeFramed(upstream.outlet, part, memory)) this.#client.holdBack();
   }
 
-  #sendEarly(socket: Socket): void {
+  #sendEarly(outlet: Outlet): void {
     let goesOn = true;
-    for (const part of this.#early.splice(0)) goesOn = writeFramed(socket, part);
+    for (const part of this.#early.splice(0)) goesOn = writeFramed(outlet, part, undefined);
     if (goesOn) this.#client.goOn();
   }
 
@@ -151,21 +153,21 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
   /** The client takes more of the answer. */
   clientDrained(): void {
     if (this.#whole) this.#settle();
-    else this.#upstream?.socket.resume();
+    else this.#upstream?.goOn();
   }
 
-  received(given: Buffer, owned: boolean): boolean {
+  received(given: Buffer, memory: Memory | undefined): boolean {
     for (let bytes: Buffer | undefined = given; bytes !== undefined; ) {
       const parser = this.#upstream?.parser;
       if (parser === undefined || this.#whole) return this.#unexpected();
       parser.execute(bytes);
       if (parser.failed) return this.#broken();
       if (parser.head === undefined) break;
-      if (parser.head.status >= FIRST_FINAL) return this.#relay(parser, parser.head, owned);
+      if (parser.head.status >= FIRST_FINAL) return this.#relay(parser, parser.head, memory);
       bytes = parser.rest;
       if (!this.#relayInterim(parser, parser.head)) return this.#broken();
     }
-    return !this.#client.socket.writableNeedDrain;
+    return this.#client.outlet.isClear;
   }
 
   /** An interim answer has no body, and another one after it. */
@@ -177,14 +179,15 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
   }
 
   /** false: the client takes no more for now. */
-  #relay(parser: MessageParser, head: MessageHead, owned: boolean): boolean {
+  #relay(parser: MessageParser, head: MessageHead, memory: Memory | undefined): boolean {
     const before = parser.headCame ? this.#answerHead(head) : '';
     const { bytes, spans, done } = parser;
     const leaves = this.#events !== undefined && this.#seeEvents(this.#events, bytes, spans);
     const ends = done || leaves;
     const after = ends && this.#chunked ? `${LAST_CHUNK}${trailerText(parser.trailers)}\r\n` : '';
+    const owned = memory !== undefined;
     const data = framed(before, { bytes, spans, chunked: this.#chunked, owned }, after);
-    const goesOn = writeFramed(this.#client.socket, data);
+    const goesOn = writeFramed(this.#client.outlet, data, memory);
     if (!ends) return goesOn;
     if (done) this.#answerCame(parser);
     else this.#leave();
@@ -233,11 +236,11 @@ export class FastExchange implements DispatchOutcome, Carrier, UpstreamUser {
 
   #settle(): void {
     if (this.#over || this.#upstream !== undefined) return;
-    const { socket } = this.#client;
+    const { socket, outlet } = this.#client;
     if (this.#close) this.#client.close();
-    if (socket.writableLength === 0 || socket.destroyed) return void this.#finish();
-    // Most of what is written is sent in that instant; what is not is told of by 'drain', or else by this.
-    if (!socket.writableNeedDrain && !this.#close) socket.write('', () => this.#finish());
+    if (outlet.isClear || socket.destroyed) return void this.#finish();
+    // Most of what is written is sent in that instant.
+    if (!this.#close) outlet.tellWhenClear();
   }
 
   /** The backend ended its connection, or it broke. */

@@ -1,6 +1,6 @@
 /** Parts of a body as they go over a connection, with what stands before and after them, in one write. */
-import type { Socket } from 'node:net';
-import { MOST_TEXT_BYTES } from '../tcp/read-memory.ts';
+import type { Outlet } from '../tcp/outlet.ts';
+import { type Memory, MOST_TEXT_BYTES } from '../tcp/read-memory.ts';
 
 export const LAST_CHUNK = '0\r\n';
 export const END_OF_HEAD = '\r\n';
@@ -13,7 +13,7 @@ export interface Body {
   /** From and to of each part in the bytes, in turns. */
   readonly spans: readonly number[];
   readonly chunked: boolean;
-  /** The bytes may be kept. */
+  /** The bytes may be kept as long as their memory is. */
   readonly owned: boolean;
 }
 
@@ -23,14 +23,10 @@ export function framed(before: string, body: Body, after: string): Framed {
   return length > MOST_TEXT_BYTES ? asParts(before, body, after) : asText(before, body, after);
 }
 
-/** false: it takes no more for now. */
-export function writeFramed(to: Socket, data: Framed): boolean {
-  if (typeof data === 'string') return data === '' || to.write(data, 'latin1') || to.writableLength === 0;
-  to.cork();
-  for (const part of data) typeof part === 'string' ? to.write(part, 'latin1') : to.write(part);
-  to.uncork();
-  // More than the socket would buffer, and yet nothing of it is left to be sent.
-  return to.writableLength === 0 || !to.writableNeedDrain;
+/** `memory`: what its bytes are in, unless they are a copy. false: it takes no more for now. */
+export function writeFramed(to: Outlet, data: Framed, memory: Memory | undefined): boolean {
+  if (typeof data !== 'string') return to.parts(data, memory);
+  return data === '' || to.text(data);
 }
 
 function asText(before: string, { bytes, spans, chunked }: Body, after: string): string {

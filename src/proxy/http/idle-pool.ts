@@ -12,6 +12,8 @@ const MAX_IDLE_PER_PORT = 128;
 /** A connection that can be left alone for a while. */
 export interface Restful {
   readonly socket: Socket;
+  /** What was sent is taken: a server may answer before it has read all. */
+  readonly isClear: boolean;
   /** Until when, by performance.now(). */
   restsUntil: number;
   /** From now on it tells the pool when it is of no use any more. */
@@ -31,7 +33,7 @@ class IdlePool<T extends Restful> implements Dropping<T> {
     const now = performance.now();
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
       last.wake();
-      if (last.restsUntil > now && isUsable(last.socket)) return last;
+      if (last.restsUntil > now && isUsable(last)) return last;
       last.socket.destroy();
     }
     return undefined;
@@ -39,7 +41,7 @@ class IdlePool<T extends Restful> implements Dropping<T> {
 
   put(connection: T, keepMs: number): void {
     const full = this.#idle.length >= MAX_IDLE_PER_PORT;
-    if (full || keepMs <= 0 || !isUsable(connection.socket)) return void connection.socket.destroy();
+    if (full || keepMs <= 0 || !isUsable(connection)) return void connection.socket.destroy();
     connection.restsUntil = performance.now() + keepMs;
     connection.rest(this);
     this.#idle.push(connection);
@@ -100,6 +102,10 @@ export class RestingSocket implements Restful {
     this.socket = socket;
   }
 
+  get isClear(): boolean {
+    return this.socket.writableLength === 0;
+  }
+
   rest(pool: Dropping<RestingSocket>): void {
     const gone = () => pool.drop(this);
     for (const event of IDLE_EVENTS) this.socket.on(event, gone);
@@ -115,8 +121,8 @@ export class RestingSocket implements Restful {
 
 const IDLE_EVENTS = ['data', 'end', 'error', 'close'] as const;
 
-/** What was sent is taken (a server may answer before it has read all), and nothing is there that nobody asked for. */
-function isUsable(socket: Socket): boolean {
-  const { destroyed, writable, readable, writableLength, readableLength } = socket;
-  return !destroyed && writable && readable && writableLength === 0 && readableLength === 0;
+/** Nothing is on its way, and nothing is there that nobody asked for. */
+function isUsable({ socket, isClear }: Restful): boolean {
+  const { destroyed, writable, readable, readableLength } = socket;
+  return !destroyed && writable && readable && isClear && readableLength === 0;
 }

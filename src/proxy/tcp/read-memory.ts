@@ -1,35 +1,51 @@
 /**
- * Where a connection's reads go: into one piece of memory for all of them as long as they bring little, which is then
- * used up before the next read; into a fresh piece for each read of a connection that brings much, which is handed on
- * without being copied.
+ * Where connections read to: one piece of memory for all of them as long as they bring little, which is then used up
+ * before the next read; one of its own for who brings much, used again once nothing of it waits to be written.
  */
-import type { OnReadOpts } from 'node:net';
 
 /** What one read brings at most. */
 const READ_BYTES = 64 * 1024;
 /** Up to here a text is written faster than bytes: nothing of it has to outlive the call. */
 export const MOST_TEXT_BYTES = 16 * 1024;
-/** INVARIANT: nobody keeps what is in it. */
-const SHARED = Buffer.allocUnsafeSlow(READ_BYTES);
+/** Kept for connections to come; more are left to the garbage collector. */
+const MOST_SPARE = 32;
 
 /**
- * The first `length` bytes of the memory; `owned`: they may be kept. Answers whether to go on reading; false: until the
- * socket is resumed.
+ * The first `length` of the bytes. `memory`: what they are in, to be kept and released by who needs them longer than
+ * the call; without it they have to be copied. Answers whether to go on reading.
  */
-export type OnBytes = (memory: Buffer, length: number, owned: boolean) => boolean;
+export type OnBytes = (bytes: Buffer, length: number, memory: Memory | undefined) => boolean;
 
-/** For `connect` and for `readInto`. */
-export interface Reading extends OnReadOpts {
-  buffer(): Uint8Array;
+export class Memory {
+  readonly bytes = Buffer.allocUnsafeSlow(READ_BYTES);
+  #keepers = 0;
+
+  /** A spare one, or a new one. */
+  static take(): Memory {
+    return spare.pop() ?? new Memory();
+  }
+
+  /** Nothing is read into it any more; each keeper releases it once. */
+  keep(): void {
+    this.#keepers += 1;
+  }
+
+  get isKept(): boolean {
+    return this.#keepers > 0;
+  }
+
+  release(): void {
+    this.#keepers -= 1;
+    if (this.#keepers === 0) this.giveBack();
+  }
+
+  /** INVARIANT: nobody refers to it. */
+  giveBack(): void {
+    if (spare.length < MOST_SPARE) spare.push(this);
+  }
 }
 
-export function reading(onBytes: OnBytes): Reading {
-  let next = SHARED;
-  return {
-    buffer: () => next,
-    callback: (length, memory) => {
-      next = length > MOST_TEXT_BYTES ? Buffer.allocUnsafeSlow(READ_BYTES) : SHARED;
-      return onBytes(memory as Buffer, length, memory !== SHARED);
-    },
-  };
-}
+const spare: Memory[] = [];
+
+/** INVARIANT: nobody keeps what is in it. */
+export const SHARED = Buffer.allocUnsafeSlow(READ_BYTES);

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { readInto, tryLateOnread } from '../../../src/proxy/tcp/late-onread.ts';
-import { reading } from '../../../src/proxy/tcp/read-memory.ts';
+import { handleOf } from '../../../src/proxy/tcp/handle.ts';
+import { tryHandles } from '../../../src/proxy/tcp/handle-trial.ts';
+import { Inlet } from '../../../src/proxy/tcp/inlet.ts';
+import { SHARED } from '../../../src/proxy/tcp/read-memory.ts';
 import { type Gate, Relay } from '../../../src/proxy/tcp/relay.ts';
 import { until } from '../ground.ts';
+import { spoilReadMemory } from '../spoiled.ts';
 
 const LOOPBACK = '127.0.0.1';
 
@@ -151,39 +154,31 @@ async function holdsBack(t: TestContext, join: Join): Promise<void> {
   }
 }
 
-// Before the trial, everything is read as Node reads.
-test('bytes go through whole and held back where memory cannot be given', async (t) => {
+// Before the trial, everything goes through the streams.
+test('bytes go through whole and held back where handles cannot be used', async (t) => {
   const [dialled, one] = await accepted(t, far);
-  assert.equal(
-    readInto(
-      one,
-      reading(() => true),
-    ),
-    false,
-  );
+  assert.equal(handleOf(one), undefined);
   dialled.destroy();
   await carriesBothWays(t, joining);
   await holdsBack(t, dialling);
 });
 
-test('this Node lets memory be given to a connection that is there', async (t) => {
-  assert.equal(await tryLateOnread(), true);
+test('this Node lets handles be read from and written to', async (t) => {
+  assert.equal(await tryHandles(), true);
   const [dialled, one] = await accepted(t, far);
   const heard: string[] = [];
-  one.on('data', (bytes) => heard.push(`as before: ${bytes}`));
-  const given = reading((memory, length, owned) => {
-    heard.push(`${memory.toString('latin1', 0, length)}, ${owned}`);
+  new Inlet(one, (bytes, length, memory) => {
+    heard.push(`${bytes.toString('latin1', 0, length)}, ${bytes === SHARED}, ${memory}`);
     return true;
   });
-  assert.equal(readInto(one, given), true);
-  one.resume();
   dialled.write('hello');
   await until('it came', () => heard.length > 0);
-  assert.deepEqual(heard, ['hello, false']);
+  assert.deepEqual(heard, ['hello, true, undefined']);
 });
 
-test('bytes go through whole and held back through given memory', async (t) => {
-  assert.equal(await tryLateOnread(), true);
+test('bytes go through whole and held back past the streams', async (t) => {
+  assert.equal(await tryHandles(), true);
+  spoilReadMemory(t);
   await carriesBothWays(t, dialling);
   await carriesBothWays(t, joining);
   await holdsBack(t, joining);
