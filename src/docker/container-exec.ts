@@ -23,6 +23,8 @@ const ASK_MS = 10_000;
 /** The engine notes the beginning and the end of a command a moment after its streams have them. */
 const POLL_MS = 20;
 const NOTED_MS = 10_000;
+/** An engine that has much to do begins a command late, and goes on answering meanwhile. */
+const START_MS = 30_000;
 const MAX_WORDS_BYTES = 4 * 1024;
 
 /** What the engine knows of a command. */
@@ -33,18 +35,19 @@ interface Known {
   readonly Pid: number;
 }
 
-/** container-gone where the container does not run. */
+/** container-gone where the container does not run, engine-timeout when the command has not begun within that time. */
 export async function openExec(
   connection: Connection,
   container: string,
   asked: ExecAsked,
+  startMs = START_MS,
 ): Promise<ExecSession> {
   const { address } = await connection.info();
   const exec = await created(connection, container, asked);
   const socket = await begun(connection, container, exec, asked);
   const session = new Session({ connection, address, container, exec, socket, asked });
   try {
-    await session.start();
+    await session.start(startMs);
   } catch (error) {
     session.close();
     throw error;
@@ -126,9 +129,11 @@ class Session implements ExecSession {
   }
 
   /** Until the engine knows what became of it: then there is a process, or the reason why there is none. */
-  async start(): Promise<void> {
-    const { terminal } = this.#of.asked;
-    const known = await this.#known(({ Pid, ExitCode }) => Pid > 0 || ExitCode !== null);
+  async start(withinMs: number): Promise<void> {
+    const { container, asked } = this.#of;
+    const { terminal } = asked;
+    const isBegun = ({ Pid, ExitCode }: Known) => Pid > 0 || ExitCode !== null;
+    const known = await this.#known(isBegun, withinMs, () => notBegun(container, withinMs));
     this.#pid = known.Pid;
     if (known.Pid === 0) await this.#heedWords(known.ExitCode ?? NOT_RUN);
     else if (terminal !== undefined) await this.resize(terminal);
@@ -179,7 +184,8 @@ class Session implements ExecSession {
 
   async #report(signal: AbortSignal): Promise<ExecEnd> {
     const { connection, container } = this.#of;
-    const known = await this.#known(({ Running, ExitCode }) => !Running && ExitCode !== null, signal);
+    const isOver = ({ Running, ExitCode }: Known) => !Running && ExitCode !== null;
+    const known = await this.#known(isOver, NOTED_MS, (cause) => unnoted(signal, cause), signal);
     const exitCode = known.ExitCode ?? NOT_RUN;
     if (exitCode <= SIGNALLED) return { exitCode };
     const info = await inspectContainer(connection, container, { timeoutMs: ASK_MS, until: signal });
@@ -187,13 +193,18 @@ class Session implements ExecSession {
   }
 
   /** A container that was removed takes what the engine knows of its commands along. */
-  async #known(is: (known: Known) => boolean, signal?: AbortSignal): Promise<Known> {
-    const until = within(NOTED_MS, ...(signal === undefined ? [] : [signal]));
+  async #known(
+    is: (known: Known) => boolean,
+    withinMs: number,
+    late: (cause: unknown) => GantryError,
+    signal?: AbortSignal,
+  ): Promise<Known> {
+    const until = within(withinMs, ...(signal === undefined ? [] : [signal]));
     for (;;) {
       const known = (await this.#ask()) ?? KILLED;
       if (is(known)) return known;
       await delay(POLL_MS, undefined, { signal: until }).catch((cause) => {
-        throw unnoted(signal, cause);
+        throw late(cause);
       });
     }
   }
@@ -227,9 +238,16 @@ const KILLED: Known = { Running: false, ExitCode: 137, Pid: -1 };
 
 async function* nothing(): AsyncGenerator<Piece> {}
 
-function unnoted(signal: AbortSignal | undefined, cause: unknown): GantryError {
-  if (isGantryError(signal?.reason)) return signal.reason;
-  if (signal?.aborted)
+function notBegun(container: string, withinMs: number): GantryError {
+  const message = `The Docker engine has not begun a command in ${short(container)} after ${withinMs / 1000} s.`;
+  return new GantryError('engine-timeout', message, {
+    hint: 'It may be overloaded or hang; its own log tells more. Should it still begin it, the command runs with nobody to watch it.',
+  });
+}
+
+function unnoted(signal: AbortSignal, cause: unknown): GantryError {
+  if (isGantryError(signal.reason)) return signal.reason;
+  if (signal.aborted)
     return new GantryError('interrupted', 'Waiting for a command was interrupted.', { cause });
   return new GantryError('engine-timeout', 'The Docker engine does not say what became of a command.', {
     ...{ retryable: true, cause },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import util from 'node:util';
 import { Connection } from '../../src/docker/connection.ts';
+import { openExec } from '../../src/docker/container-exec.ts';
 import { within } from '../../src/docker/deadline.ts';
 import { loadDockerode, openEngine } from '../../src/docker/dockerode.ts';
 import type { Engine, EngineEvent } from '../../src/docker/engine.ts';
@@ -155,6 +156,20 @@ test('a daemon that hangs ends in engine-timeout, and its connection is given up
   daemon.answers.set(`POST /containers/${ID}/exec`, HANG);
   await fails(engine.exec(ID, ['x'], 200), 'engine-timeout');
   await until('the connection is closed', () => daemon.open() <= 1);
+});
+
+test('a command that the engine does not begin ends in engine-timeout, and it is said that it may still come', async () => {
+  const { daemon } = await ground();
+  daemon.answers.set(`POST /containers/${ID}/exec`, json({ Id: 'e' }, 201));
+  const head = 'HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n';
+  daemon.answers.set('POST /exec/e/start', (_, response) => void response.socket?.write(head));
+  daemon.answers.set('GET /exec/e/json', json({ Running: false, ExitCode: null, Pid: 0 }));
+  const connection = new Connection(daemon.address, loadDockerode);
+  opened.push(connection);
+  const asked = openExec(connection, ID, { command: ['x'], input: false }, 100);
+  await assert.rejects(asked, {
+    ...{ code: 'engine-timeout', message: /has not begun a command in c+ after 0.1 s/, hint: /still begin/ },
+  });
 });
 
 test('an answer that stalls half-way ends in engine-timeout', async () => {
