@@ -99,7 +99,11 @@ test('a crash loop backs off, and what serves is left alone', { skip }, async (t
   assert.ok(most <= 3, `one that serves, one that comes and one that went, not ${most}`);
   const pauses = monitor.events('waiting').filter((event) => event.for === 'backoff');
   assert.ok(pauses.length >= 2, 'it waits between two tries');
-  assert.match(String(pauses[0]?.why), /^\d(nd|rd|th) failure in a row, next try in .* up to 60 s$/);
+  // On a slow machine the one that went may still be going then, and is told of as well.
+  assert.match(
+    String(pauses[0]?.why),
+    /^\d(nd|rd|th) failure in a row, next try in [^;]*;[^;]* up to 60 s(;|$)/,
+  );
   const words = monitor.events('container-failed').at(-1)?.lastWords;
   assert.deepEqual(words, { logs: [], exitCode: 4, oomKilled: false });
   assert.deepEqual(await serving(shop), [spared]);
