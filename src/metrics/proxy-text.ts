@@ -14,14 +14,28 @@ interface Value {
 
 type Values = Partial<Record<ProxyMetric, readonly Value[]>>;
 
+/** What was counted, in the words it was last told in: of a hundred components it is some thousand lines. */
+let last: { readonly counted: string; readonly text: string } | undefined;
+
 /** `proxy` undefined: none runs, or it does not answer. */
 export async function proxyText(proxy: ProxyMetrics | undefined): Promise<string> {
+  if (proxy === undefined) return written({ gantryd_proxy_up: [just(0)] });
+  const parts = [written(ofProcess(proxy)), trafficText(proxy), written(ofNow(proxy))];
+  return (await Promise.all(parts)).join('\n');
+}
+
+/** As long as nothing is counted it is told as it was. */
+async function trafficText(proxy: ProxyMetrics): Promise<string> {
+  const counted = JSON.stringify([proxy.traffic, proxy.latencyBoundsMs]);
+  if (last?.counted === counted) return last.text;
+  const text = await written(ofTraffic(proxy));
+  last = { counted, text };
+  return text;
+}
+
+async function written(values: Values): Promise<string> {
   const { Registry } = await import('prom-client');
   const registry = new Registry();
-  const values: Values =
-    proxy === undefined
-      ? { gantryd_proxy_up: [just(0)] }
-      : { ...ofProcess(proxy), ...ofTraffic(proxy), ...ofNow(proxy) };
   for (const [name, found] of Object.entries(values)) register(registry, name as ProxyMetric, found);
   return registry.metrics();
 }
