@@ -187,7 +187,7 @@ export const PROCESS_METRICS = {
   gantryd_nodejs_eventloop_lag_seconds: gauge([], 'How late the event loop is while it is asked'),
   gantryd_nodejs_eventloop_lag_p99_seconds: gauge(
     [],
-    'What 99 % of the delays since it was asked last were below; about 0.05 when nothing is late',
+    'What 99 % of the delays since it was asked last were below; about 0.25 when nothing is late',
   ),
 } as const satisfies Readonly<Record<string, MetricKind>>;
 
