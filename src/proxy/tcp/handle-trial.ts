@@ -8,7 +8,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { lastRead, lastWriteWaits, trust, untriedHandleOf, writeRequest } from './handle.ts';
 
 const LOOPBACK = '127.0.0.1';
-const TRIAL_MS = 2_000;
+/** Nobody waits for it, and a busy machine must not be taken for another Node. */
+const TRIAL_MS = 10_000;
 /** More of them than any two sockets hold. */
 const BLOCK = Buffer.alloc(256 * 1024, 'b');
 const MOST_BLOCKS = 256;
