@@ -14,7 +14,16 @@ const OUT = join(ROOT, 'dist', 'program');
 const FILE = join(OUT, 'main.cjs');
 
 /** What most commands and agents load is compiled with it; the rest when it is asked for. */
-const OFTEN = ['drains', 'fleet-list', 'fleet-reports', 'intent', 'job-here', 'local', 'proxy', 'run'];
+const OFTEN = [
+  'fleet/drains',
+  'fleet/intent',
+  'fleet/list',
+  'fleet/reports',
+  'fleet/run',
+  'jobs/here',
+  'local',
+  'proxy',
+];
 const CONTENTS = `
   export { main } from './cli/main.js';
   export const often = () => Promise.all([${OFTEN.map((name) => `import('./cli/${name}.js')`)}]);`;

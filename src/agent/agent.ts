@@ -13,16 +13,16 @@ import { withLock } from '../lock.ts';
 import { type Metrics, NO_METRICS } from '../metrics/metrics.ts';
 import { Poke } from '../poke.ts';
 import type { ProxyLimits } from '../proxy/tables/routes.ts';
-import { decides, inGroups } from './action.ts';
 import { type Executors, executors, type Round, TurnLost, tidied } from './execute.ts';
 import { Observer } from './observe.ts';
-import { type Action, type Plan, plan } from './plan.ts';
+import { decides, inGroups } from './plan/action.ts';
+import { type Action, type Plan, plan } from './plan/plan.ts';
+import type { ContainerId, Desired, Observed } from './plan/state.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import { type ComponentRecord, desiredOf, type RecordFile } from './record.ts';
 import { RoundNumbers } from './round-numbers.ts';
 import type { SecretMounts } from './secret-mounts.ts';
 import { Setbacks } from './setbacks.ts';
-import type { ContainerId, Desired, Observed } from './state.ts';
 
 /** Looks again after this long even if nothing pokes: hints may be lost. At rest `idleResyncMs` may ask for less. */
 const RESYNC_MS = 1_000;

@@ -6,9 +6,9 @@
 import { GantryError, isGantryError, messageOf } from '../errors.ts';
 import { pause } from '../poke.ts';
 import type { Agent, View } from './agent.ts';
+import { runsAlone } from './plan/standing.ts';
+import type { Release } from './plan/state.ts';
 import { withFailedRelease } from './record.ts';
-import { runsAlone } from './standing.ts';
-import type { Release } from './state.ts';
 
 /** How a command ended that did not fail. */
 export type Outcome = 'done' | 'draining' | 'not-running';

@@ -12,8 +12,9 @@ import { containerSpec, withBinds } from '../docker/spec.ts';
 import { GantryError } from '../errors.ts';
 import type { LastWords, Tell } from '../events.ts';
 import { type CanarySplit, type ProxyLimits, planeOf, type Route } from '../proxy/tables/routes.ts';
-import { type Action, short } from './action.ts';
-import { withCanary, withPromoted } from './canary-mark.ts';
+import { type Action, short } from './plan/action.ts';
+import { withCanary, withPromoted } from './plan/canary-mark.ts';
+import type { ContainerId, Observed, ObservedContainer, Release } from './plan/state.ts';
 import type { ProxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
@@ -25,7 +26,6 @@ import {
   withServing,
 } from './record.ts';
 import type { SecretMounts } from './secret-mounts.ts';
-import type { ContainerId, Observed, ObservedContainer, Release } from './state.ts';
 
 /** Clients of a component that may wait in the proxy at a time. */
 const MAX_HELD = 1_000;

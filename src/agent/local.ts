@@ -9,11 +9,12 @@ import { GantryError } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import type { ProxyStatus } from '../proxy/control/protocol.ts';
 import { Agent, type View } from './agent.ts';
-import { isOnTrial } from './canary-mark.ts';
 import { follow, type Outcome, superseded } from './deployment.ts';
-import { forecast } from './forecast.ts';
 import { type ListedContainer, listed } from './listed.ts';
-import type { Plan } from './plan.ts';
+import { isOnTrial } from './plan/canary-mark.ts';
+import { forecast } from './plan/forecast.ts';
+import type { Plan } from './plan/plan.ts';
+import type { Release } from './plan/state.ts';
 import { type ProxyPort, passiveProxyPort, proxyPort } from './proxy-port.ts';
 import {
   type ComponentRecord,
@@ -28,7 +29,6 @@ import { makeRelease } from './release.ts';
 import { refuseScale, type ScaleTo } from './scale.ts';
 import { followScale, withAsked } from './scaling-here.ts';
 import { requireSecrets, type SecretPort, secretMounts } from './secret-mounts.ts';
-import type { Release } from './state.ts';
 import { stay } from './stay.ts';
 
 export interface LocalInput {

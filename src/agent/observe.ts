@@ -12,12 +12,8 @@ import type { Tell } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { BackendReport } from '../proxy/control/protocol.ts';
 import type { Backend } from '../proxy/tables/routes.ts';
-import { isOnTrial } from './canary-mark.ts';
-import { planesOf } from './planes.ts';
-import type { ProxyPort } from './proxy-port.ts';
-import { describe, heldBy, splitSeen, tableRoute } from './proxy-seen.ts';
-import type { ComponentRecord, Mark } from './record.ts';
-import { type Doing, hasFailed, isEnding } from './standing.ts';
+import { isOnTrial } from './plan/canary-mark.ts';
+import { type Doing, hasFailed, isEnding } from './plan/standing.ts';
 import {
   type ContainerId,
   type Desired,
@@ -27,7 +23,11 @@ import {
   type ObservedContainer,
   type Readiness,
   type Release,
-} from './state.ts';
+} from './plan/state.ts';
+import { planesOf } from './planes.ts';
+import type { ProxyPort } from './proxy-port.ts';
+import { describe, heldBy, splitSeen, tableRoute } from './proxy-seen.ts';
+import type { ComponentRecord, Mark } from './record.ts';
 import { type Purpose, verdictHearer, wordsOf } from './verdicts.ts';
 
 export interface ObserverInput {

@@ -1,6 +1,6 @@
 /** Which ports the kernel leads, and why not those that are to be led, in words. Pure. */
 import type { ListenerReport, ProxyStatus } from '../proxy/control/protocol.ts';
-import type { Observed } from './state.ts';
+import type { Observed } from './plan/state.ts';
 
 /** [] when all are left to the proxy. */
 export function planeWords(listeners: readonly ListenerReport[]): readonly string[] {

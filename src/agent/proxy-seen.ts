@@ -1,8 +1,8 @@
 /** What the proxy's status says of one component and its containers. Pure. */
 import type { BackendReport, ProxyStatus } from '../proxy/control/protocol.ts';
 import { type Route, routeOf } from '../proxy/tables/routes.ts';
-import { answersOf } from './canary.ts';
-import type { ContainerId, Observed } from './state.ts';
+import { answersOf } from './plan/canary.ts';
+import type { ContainerId, Observed } from './plan/state.ts';
 
 export function tableRoute(status: ProxyStatus, owner: string, component: string) {
   const owned = status.owners.find((o) => o.owner === owner);

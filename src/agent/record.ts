@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path';
 import { completed } from '../config/normalise.ts';
 import { makeFolder, removeTemporaries, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
-import { type CanaryMark, canaryOf, isOnTrial, withoutCanary } from './canary-mark.ts';
+import { type CanaryMark, canaryOf, isOnTrial, withoutCanary } from './plan/canary-mark.ts';
+import type { ContainerId, Desired, DesiredStatus, Release } from './plan/state.ts';
 import { endsScale, type ScaleMemory, scaledAt, scaledBack, sizedHere } from './scale.ts';
-import type { ContainerId, Desired, DesiredStatus, Release } from './state.ts';
 
 /** Releases kept per component. */
 const RELEASES_KEPT = 20;

@@ -8,8 +8,8 @@ import type { Engine, Image } from '../docker/engine.ts';
 import { GantryError } from '../errors.ts';
 import type { Listener } from '../proxy/tables/routes.ts';
 import { exporterOf, linkListeners, linkVariables } from './links.ts';
+import type { Release } from './plan/state.ts';
 import { type ComponentRecord, newestNumber, type RecordFile } from './record.ts';
-import type { Release } from './state.ts';
 
 /** Where the link of a component on the host's own network is reached. */
 const LOOPBACK = '127.0.0.1';

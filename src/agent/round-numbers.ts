@@ -1,6 +1,6 @@
 /** What an agent's rounds are measured by: how long they take, how many fail, and what leaves meanwhile. */
 import { type Metrics, secondsSince } from '../metrics/metrics.ts';
-import type { Observed } from './state.ts';
+import type { Observed } from './plan/state.ts';
 
 export class RoundNumbers {
   readonly #metrics: Metrics;

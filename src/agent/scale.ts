@@ -6,7 +6,7 @@ import type { Instances } from '../cluster/values.ts';
 import type { Component } from '../config/project.ts';
 import { MAX_INSTANCES } from '../config/schema.ts';
 import { GantryError } from '../errors.ts';
-import type { Release } from './state.ts';
+import type { Release } from './plan/state.ts';
 
 /** So many on each host, so many in all, or as the config says. */
 export type ScaleTo = Instances | 'config';

@@ -2,10 +2,10 @@
 import { GantryError } from '../errors.ts';
 import type { Agent, View } from './agent.ts';
 import type { Outcome } from './deployment.ts';
+import { hasFailed } from './plan/standing.ts';
+import type { Desired } from './plan/state.ts';
 import type { ComponentRecord } from './record.ts';
 import { type ScaleTo, UNSCALED } from './scale.ts';
-import { hasFailed } from './standing.ts';
-import type { Desired } from './state.ts';
 
 /** So many failures in a row are no accident. */
 const GIVES_UP_AFTER = 3;

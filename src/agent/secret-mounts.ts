@@ -9,7 +9,7 @@ import { GantryError } from '../errors.ts';
 import { checkSecretsFolder, mountedSecrets } from '../secrets/mounted.ts';
 import type { LastingSecrets } from '../secrets/opened.ts';
 import { findOwner, ROOT } from '../secrets/owner.ts';
-import type { ContainerId, Release } from './state.ts';
+import type { ContainerId, Release } from './plan/state.ts';
 
 /** What a host needs to give secrets to components. */
 export interface SecretPort {

@@ -1,8 +1,9 @@
 /** Failures of a component's containers in a row, and from when on the next one may be started. No I/O, no clock. */
-import { short } from './action.ts';
+
 import { BACKOFF_FORGET_MS, BACKOFF_MAX_MS, backoffMs } from './backoff.ts';
-import { areMostDown, hasFailed, isReady } from './standing.ts';
-import type { ContainerId, Desired, Observed, ObservedContainer, Release } from './state.ts';
+import { short } from './plan/action.ts';
+import { areMostDown, hasFailed, isReady } from './plan/standing.ts';
+import type { ContainerId, Desired, Observed, ObservedContainer, Release } from './plan/state.ts';
 
 /** Containers that are named where many failed. */
 const NAMED = 3;

@@ -1,8 +1,8 @@
 /** Where the agent of a host answers, as its key in etcd says: what commands and programs ask of hosts goes there. */
 import { readPeer } from '../cluster/values.ts';
 import { GantryError } from '../errors.ts';
-import type { Fleet } from '../fleet/look.ts';
-import type { Peer } from './job-client.ts';
+import type { Fleet } from '../fleet/intents/look.ts';
+import type { Peer } from './jobs/job-client.ts';
 
 export interface PeerAsked {
   readonly project: string;

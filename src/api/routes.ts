@@ -2,11 +2,11 @@
 import { VERSION } from '../version.ts';
 import type { ApiAround } from './around.ts';
 import { compatibleRoutes } from './compatible/routes.ts';
-import { fleetLogRoutes } from './component-log-routes.ts';
-import { eventRoutes } from './event-routes.ts';
-import { execRoutes } from './exec-routes.ts';
-import { fleetRoutes } from './fleet-routes.ts';
-import { projectJobRoutes } from './job-routes.ts';
+import { eventRoutes } from './events/event-routes.ts';
+import { execRoutes } from './exec/exec-routes.ts';
+import { fleetRoutes } from './fleet/routes.ts';
+import { projectJobRoutes } from './jobs/job-routes.ts';
+import { fleetLogRoutes } from './logs/component-log-routes.ts';
 import { metricsRoutes } from './metrics-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import type { Route } from './route.ts';

@@ -5,7 +5,7 @@ import { sealingKey } from '../secrets/sealing-key.ts';
 import { listSecrets, removeSecret, type SecretPlace, setSecret } from '../secrets/secret-store.ts';
 import type { ApiAround } from './around.ts';
 import { readBody, STALL_MS, TOTAL_MS } from './body.ts';
-import { SECRET_SET, SECRETS } from './job-schemas.ts';
+import { SECRET_SET, SECRETS } from './jobs/job-schemas.ts';
 import type { Call, Reply, Route } from './route.ts';
 
 const PATH = '/v1/projects/:project/secrets';

@@ -1,6 +1,6 @@
 /** What both ends of the API agree on: how errors, logs and tokens look on the wire. Pure. */
 import { ERROR_CODES, type ErrorCode, GantryError } from '../errors.ts';
-import type { LogPosition, ReadEntry } from '../jobs/run-log.ts';
+import type { LogPosition, ReadEntry } from '../jobs/disk/run-log.ts';
 
 /** A follower hears something at least this often: who hears nothing for much longer asks again. */
 export const HEARTBEAT_MS = 10_000;

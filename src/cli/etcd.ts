@@ -1,16 +1,16 @@
 /** The way to etcd that the options name, for every command on a fleet. */
 import { readFile } from 'node:fs/promises';
-import { openStore } from '../cluster/etcd-store.ts';
+import { openStore } from '../cluster/etcd/etcd-store.ts';
 import { keys } from '../cluster/keys.ts';
 import type { StoreOptions } from '../cluster/options.ts';
 import type { Store } from '../cluster/store.ts';
 import { projectName } from '../config/name.ts';
 import { GantryError, messageOf } from '../errors.ts';
-import type { Fleet } from '../fleet/look.ts';
+import type { Fleet } from '../fleet/intents/look.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { EtcdArguments, FleetArguments } from './fleet-options.ts';
+import type { EtcdArguments, FleetArguments } from './fleet/options.ts';
 
-export { whoAsks } from './who-asks.ts';
+export { whoAsks } from './access/who-asks.ts';
 
 /** A person waits: less than what an agent grants each call. */
 const CALL_MS = 2_500;

@@ -13,7 +13,7 @@ export async function gantry(): Promise<void> {
 /** The command that is left to do; undefined: it is done. */
 async function askedFor(words: readonly string[]): Promise<readonly string[] | undefined> {
   const lost = watchStreams();
-  const { askRunner } = await import('./runner-client.ts');
+  const { askRunner } = await import('./runner/client.ts');
   const asked = await askRunner(words);
   if (asked.kind === 'broken') return asked.argv;
   if (asked.kind === 'declined') return ['job', 'run', ...words];

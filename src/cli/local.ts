@@ -1,7 +1,8 @@
 /** `gantry CONFIG ACTION COMPONENT` and `gantryd local ACTION CONFIG COMPONENT`. */
-import { explain } from '../agent/explain.ts';
+
 import { LocalHost, type Outcome, rememberedComponent } from '../agent/local.ts';
-import type { Plan } from '../agent/plan.ts';
+import { explain } from '../agent/plan/explain.ts';
+import type { Plan } from '../agent/plan/plan.ts';
 import { instancesWords, type ScaleTo } from '../agent/scale.ts';
 import { openStateDir, type StateDir } from '../agent/state-dir.ts';
 import { openBoxStore } from '../cluster/box.ts';
@@ -11,11 +12,11 @@ import { didYouMean } from '../config/suggest.ts';
 import { openJobEngine } from '../docker/dockerode.ts';
 import { GantryError, isGantryError } from '../errors.ts';
 import { boxSecrets } from '../secrets/box.ts';
+import { scaleChange } from './fleet/scale-words.ts';
 import { interruptible } from './interrupt.ts';
 import type { LocalArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { renderList } from './render.ts';
-import { scaleChange } from './scale-words.ts';
 
 type Changing = 'update' | 'start' | 'stop' | 'kill';
 

@@ -5,11 +5,13 @@
 import type { Argv } from 'yargs';
 import { ERROR_CODES, GantryError, isGantryError, messageOf } from '../errors.ts';
 import { VERSION } from '../version.ts';
-import { withApiCommand } from './api-command.ts';
-import { withDrainsOptions } from './drains-options.ts';
-import { withFleetCommands } from './fleet-commands.ts';
-import { withInstall, withUninstall } from './install-options.ts';
-import { withJobCommands } from './job-commands.ts';
+import { withSecretCommands } from './access/secret-commands.ts';
+import { withTokenCommands } from './access/token-commands.ts';
+import { withApiCommand } from './api/command.ts';
+import { withFleetCommands } from './fleet/commands.ts';
+import { withDrainsOptions } from './fleet/drains-options.ts';
+import { withInstall, withUninstall } from './install/install-options.ts';
+import { withJobCommands } from './jobs/commands.ts';
 import {
   LOG_LEVELS,
   type LocalArguments,
@@ -19,9 +21,7 @@ import {
   withProxyOptions,
 } from './options.ts';
 import { openOutput } from './output.ts';
-import { withSecretCommands } from './secret-commands.ts';
 import { endProcess, watchStreams } from './streams.ts';
-import { withTokenCommands } from './token-commands.ts';
 import { type Program, usageError } from './usage.ts';
 import { yargs } from './yargs.ts';
 
@@ -74,7 +74,7 @@ function commands(
       'What holds the containers of this host that are to leave',
       (y) => withDrainsOptions(y),
       async (args) => {
-        const { runDrains } = await import('./drains.ts');
+        const { runDrains } = await import('./fleet/drains.ts');
         done(await runDrains(args));
       },
     );
@@ -129,7 +129,7 @@ function withInstallCommands(parser: Argv, done: (code: number) => void): Argv {
       'Have systemd run the proxy, and the agents of these projects',
       (y) => withInstall(y),
       async (args) => {
-        const { runInstall } = await import('./install.ts');
+        const { runInstall } = await import('./install/install.ts');
         done(await runInstall(args));
       },
     )
@@ -138,7 +138,7 @@ function withInstallCommands(parser: Argv, done: (code: number) => void): Argv {
       'Take back what install did; what serves goes on',
       (y) => withUninstall(y),
       async (args) => {
-        const { runUninstall } = await import('./uninstall.ts');
+        const { runUninstall } = await import('./install/uninstall.ts');
         done(await runUninstall(args));
       },
     );

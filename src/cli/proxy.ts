@@ -6,10 +6,10 @@ import { proxyText } from '../metrics/proxy-text.ts';
 import { ProxyClient } from '../proxy/control/client.ts';
 import type { ProxyMetrics, ProxyStatus } from '../proxy/control/protocol.ts';
 import { ensureProxy, type ProxyIdentity, upgradeProxy } from '../proxy/generations/launch.ts';
+import { bringHome } from './install/own-unit.ts';
+import { endProxy, purgeKernel, statusOfAny } from './install/proxy-end.ts';
 import type { CommonArguments } from './options.ts';
 import { type Output, openOutput } from './output.ts';
-import { bringHome } from './own-unit.ts';
-import { endProxy, purgeKernel, statusOfAny } from './proxy-end.ts';
 import { renderProxy } from './render.ts';
 
 export async function runProxy(

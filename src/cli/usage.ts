@@ -1,15 +1,15 @@
 /** What is wrong with a command line, in the words of who typed it: yargs' own are for programmers. Pure. */
 import { suggest } from '../config/suggest.ts';
 import { GantryError } from '../errors.ts';
-import { API_OPTION_NAMES } from './api-options.ts';
-import { DRAINS_OPTION_NAMES } from './drains-options.ts';
-import { EXEC_OPTION_NAMES } from './exec-options.ts';
-import { FLEET_OPTION_NAMES } from './fleet-options.ts';
-import { INSTALL_OPTION_NAMES } from './install-options.ts';
-import { JOB_OPTION_NAMES } from './job-options.ts';
+import { SECRET_OPTION_NAMES } from './access/secret-options.ts';
+import { TOKEN_OPTION_NAMES } from './access/token-options.ts';
+import { API_OPTION_NAMES } from './api/options.ts';
+import { DRAINS_OPTION_NAMES } from './fleet/drains-options.ts';
+import { EXEC_OPTION_NAMES } from './fleet/exec-options.ts';
+import { FLEET_OPTION_NAMES } from './fleet/options.ts';
+import { INSTALL_OPTION_NAMES } from './install/install-options.ts';
+import { JOB_OPTION_NAMES } from './jobs/options.ts';
 import { localActions, OPTION_NAMES } from './options.ts';
-import { SECRET_OPTION_NAMES } from './secret-options.ts';
-import { TOKEN_OPTION_NAMES } from './token-options.ts';
 
 export type Program = 'gantry' | 'gantryd';
 

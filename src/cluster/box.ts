@@ -1,6 +1,6 @@
 /** The store of one box without etcd, in its state directory. */
 import { join } from 'node:path';
-import { openFileStore } from './file-store.ts';
+import { openFileStore } from './file/file-store.ts';
 import type { Store } from './store.ts';
 
 /** Of runs, schedules and secrets. */

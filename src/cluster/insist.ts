@@ -5,7 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GantryError } from '../errors.ts';
-import type { Failure } from './etcd-failures.ts';
+import type { Failure } from './etcd/etcd-failures.ts';
 
 /** What one try came to. */
 export type Outcome<T> =

@@ -4,7 +4,7 @@
  * elsewhere. Rules within one component are in componentRules.ts. Pure.
  */
 import { isIP } from 'node:net';
-import { componentRules } from './componentRules.ts';
+import { componentRules } from './component-rules.ts';
 import { type Entry, entries, entriesOf, nameOf, repeats } from './entries.ts';
 import { type Finding, type Path, pointerOf } from './problems.ts';
 import { didYouMean } from './suggest.ts';

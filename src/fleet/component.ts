@@ -4,10 +4,10 @@
  * killed at any instant, and may lose etcd for as long as it likes.
  */
 import { Agent, type View } from '../agent/agent.ts';
+import type { ObservedContainer } from '../agent/plan/state.ts';
 import { type RecordFile, recordFile } from '../agent/record.ts';
 import { instancesOf } from '../agent/scale.ts';
 import { secretMounts } from '../agent/secret-mounts.ts';
-import type { ObservedContainer } from '../agent/state.ts';
 import { stay, troubleOf } from '../agent/stay.ts';
 import { untilTogether } from '../clock.ts';
 import type { StatusValue } from '../cluster/values.ts';
@@ -18,7 +18,7 @@ import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import { tellOffers } from './offers.ts';
 import { LOGS_EVERY_MS, PostMortem, pendingIn } from './post-mortem.ts';
 import { type Here, mayAdvance, nextStep, type Step, type Wanted } from './rollout.ts';
-import { SharesKeeper, type Sharing } from './shares-keeper.ts';
+import { SharesKeeper, type Sharing } from './scale/shares-keeper.ts';
 import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';

@@ -12,8 +12,8 @@ import {
   type RolloutValue,
 } from '../cluster/values.ts';
 import type { Tell } from '../events.ts';
-import { askedAgain, type ScaleNow } from './ended-scale.ts';
 import type { Turn, Versioned } from './rollout.ts';
+import { askedAgain, type ScaleNow } from './scale/ended-scale.ts';
 
 export interface Transaction {
   readonly conditions: readonly Condition[];

@@ -5,8 +5,8 @@
  */
 
 import { linkListeners, linkVariables } from '../agent/links.ts';
+import type { Release } from '../agent/plan/state.ts';
 import { chooseLinkPorts, hostAddress } from '../agent/release.ts';
-import type { Release } from '../agent/state.ts';
 import type { ReleaseValue } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 

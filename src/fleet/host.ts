@@ -23,19 +23,19 @@ import type { Metrics } from '../metrics/metrics.ts';
 import { pause } from '../poke.ts';
 import { DEFAULT_LIMITS, type ProxyLimits } from '../proxy/tables/routes.ts';
 import { VERSION } from '../version.ts';
-import { Answer } from './answer.ts';
 import { FleetComponent } from './component.ts';
-import { FollowedIndex } from './followed-index.ts';
-import { glances } from './glances.ts';
-import { sharedEngine, sharedProxyPort } from './hints.ts';
+import { Answer } from './intents/answer.ts';
 import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
+import { FollowedIndex } from './looks/followed-index.ts';
+import { glances } from './looks/glances.ts';
+import { sharedEngine, sharedProxyPort } from './looks/hints.ts';
+import { lookingTogether, statusTogether } from './looks/shared-looks.ts';
 import { refuseNamesake } from './namesake.ts';
-import { Presence } from './presence.ts';
+import { Presence } from './scale/presence.ts';
+import { takeAlong } from './scale/taking-along.ts';
 import { type HostSecrets, keepPublished } from './secrets-key.ts';
-import { lookingTogether, statusTogether } from './shared-looks.ts';
 import type { Surroundings } from './surroundings.ts';
-import { takeAlong } from './taking-along.ts';
 import { wantedOf } from './wanted.ts';
 
 /** How long the host's keys outlive its agent: a new start within it goes on where the old one was. */

@@ -3,7 +3,7 @@ import type { Component } from '../config/project.ts';
 import type { Engine } from '../docker/engine.ts';
 import { parseReference } from '../docker/reference.ts';
 import type { AgentEvent } from '../events.ts';
-import type { ImageOfRelease } from './intents.ts';
+import type { ImageOfRelease } from './intents/intents.ts';
 
 export interface ResolveOptions {
   readonly engine: Engine;

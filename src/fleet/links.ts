@@ -9,9 +9,9 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { linkUrl } from '../agent/links.ts';
+import type { Release } from '../agent/plan/state.ts';
 import type { ProxyPort } from '../agent/proxy-port.ts';
 import { freePort, hostAddress } from '../agent/release.ts';
-import type { Release } from '../agent/state.ts';
 import type { Entry } from '../cluster/store.ts';
 import { type ReleaseValue, readLink } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';

@@ -5,8 +5,8 @@
  */
 import type { View } from '../agent/agent.ts';
 import { LAST_LINES } from '../agent/execute.ts';
-import { hasFailed, isLeaving } from '../agent/standing.ts';
-import type { ObservedContainer } from '../agent/state.ts';
+import { hasFailed, isLeaving } from '../agent/plan/standing.ts';
+import type { ObservedContainer } from '../agent/plan/state.ts';
 import type { Death } from '../cluster/values.ts';
 import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent, LastWords } from '../events.ts';

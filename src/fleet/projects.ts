@@ -1,6 +1,6 @@
 /** Which projects there are. Reads a key of each, however much they hold. */
 import { startingWith } from '../cluster/store.ts';
-import type { Fleet } from './look.ts';
+import type { Fleet } from './intents/look.ts';
 
 /** By name; those of which etcd holds anything at all. */
 export async function projectNames({ store, keys }: Fleet): Promise<readonly string[]> {

@@ -1,6 +1,6 @@
 /** Which number comes next, which release a component returns to, and which ones nobody needs any more. Pure. */
 import type { StatusValue } from '../cluster/values.ts';
-import { type ComponentLook, isUnfinished } from './look.ts';
+import { type ComponentLook, isUnfinished } from './intents/look.ts';
 
 /** Kept in etcd for each component, besides those that something still stands on. */
 export const RELEASES_KEPT = 20;

@@ -16,7 +16,7 @@ import type {
   SharesValue,
   TurnValue,
 } from '../cluster/values.ts';
-import { isUnspread, rescaled } from './scaling.ts';
+import { isUnspread, rescaled } from './scale/scaling.ts';
 
 export interface Versioned<T> {
   readonly value: T;

@@ -1,9 +1,10 @@
 /** What a host tells the fleet about one component, from its last look and its next step. Pure. */
-import type { Action } from '../agent/action.ts';
+
 import type { View } from '../agent/agent.ts';
-import { isTried } from '../agent/canary-mark.ts';
+import type { Action } from '../agent/plan/action.ts';
+import { isTried } from '../agent/plan/canary-mark.ts';
+import { NOT_ASKED, type ObservedContainer } from '../agent/plan/state.ts';
 import { newestNumber } from '../agent/record.ts';
-import { NOT_ASKED, type ObservedContainer } from '../agent/state.ts';
 import { withoutTimes } from '../checks/saw.ts';
 import {
   type Death,

@@ -4,7 +4,9 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Agent, View } from '../agent/agent.ts';
-import { isOnTrial, withPromoted } from '../agent/canary-mark.ts';
+import { isOnTrial, withPromoted } from '../agent/plan/canary-mark.ts';
+import { hasFailed } from '../agent/plan/standing.ts';
+import type { Observed } from '../agent/plan/state.ts';
 import {
   type ComponentRecord,
   type FleetMemory,
@@ -13,8 +15,6 @@ import {
   withStatus,
   withTakenBack,
 } from '../agent/record.ts';
-import { hasFailed } from '../agent/standing.ts';
-import type { Observed } from '../agent/state.ts';
 import { stay } from '../agent/stay.ts';
 import type { Condition } from '../cluster/store.ts';
 import {

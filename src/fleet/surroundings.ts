@@ -8,11 +8,11 @@ import type { Engine } from '../docker/engine.ts';
 import type { AgentEvent } from '../events.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { ProxyLimits } from '../proxy/tables/routes.ts';
-import type { Glance } from './glances.ts';
 import type { LeasedKeys } from './leased.ts';
 import type { LinkRoutes } from './links.ts';
-import type { Presence } from './presence.ts';
+import type { Glance } from './looks/glances.ts';
 import type { Wanted } from './rollout.ts';
+import type { Presence } from './scale/presence.ts';
 
 export interface Surroundings {
   readonly project: string;

@@ -5,10 +5,10 @@
  */
 import { type RunEnd, type RunValue, readRun, type StepStatus } from '../cluster/job-values.ts';
 import { GantryError } from '../errors.ts';
+import type { OnLogged } from './disk/run-log-writer.ts';
 import { rest } from './job-clock.ts';
 import type { Seen } from './jobs-view.ts';
 import { Rounds } from './rounds.ts';
-import type { OnLogged } from './run-log-writer.ts';
 import { cancelledEnd, ended, endWrites, isOver, withSteps } from './runs.ts';
 import type { Surroundings } from './surroundings.ts';
 

@@ -5,11 +5,11 @@
  */
 import { type RunValue, readRun } from '../cluster/job-values.ts';
 import type { JobContainer } from '../docker/job-engine.ts';
+import { removeRunFolder, runFolder, runsOnDisk } from './disk/run-folder.ts';
 import { expired } from './expired.ts';
 import type { OwnRuns } from './own-runs.ts';
 import type { Presence } from './presence.ts';
 import { settled } from './rounds.ts';
-import { removeRunFolder, runFolder, runsOnDisk } from './run-folder.ts';
 import { spread } from './spread.ts';
 import type { Surroundings } from './surroundings.ts';
 

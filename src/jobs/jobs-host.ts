@@ -10,7 +10,8 @@ import type { JobEngine } from '../docker/job-engine.ts';
 import { isGantryError, messageOf } from '../errors.ts';
 import type { AgentEvent, Tell } from '../events.ts';
 import type { SecretFiles, Secrets } from '../secrets/secrets.ts';
-import type { Execute, ExecutionInput } from './execution.ts';
+import type { OnLogged } from './disk/run-log-writer.ts';
+import type { Execute, ExecutionInput } from './execution/execution.ts';
 import { Expiry } from './expiry.ts';
 import { ImageCheck } from './image-check.ts';
 import { type JobClock, jobClock } from './job-clock.ts';
@@ -19,7 +20,6 @@ import { Losses } from './losses.ts';
 import { OwnRuns } from './own-runs.ts';
 import { Presence } from './presence.ts';
 import { Rounds } from './rounds.ts';
-import type { OnLogged } from './run-log-writer.ts';
 import { Scheduler } from './scheduler.ts';
 import type { Surroundings } from './surroundings.ts';
 

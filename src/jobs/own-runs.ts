@@ -6,11 +6,11 @@ import type { ClaimValue, RunValue } from '../cluster/job-values.ts';
 import type { Committed, Write } from '../cluster/store.ts';
 import { isGantryError } from '../errors.ts';
 import { Attempt } from './attempt.ts';
+import type { OnLogged } from './disk/run-log-writer.ts';
 import type { Seen } from './jobs-view.ts';
 import { type Candidate, canTake, place, startsInMs } from './placement.ts';
 import type { Presence } from './presence.ts';
 import { settled } from './rounds.ts';
-import type { OnLogged } from './run-log-writer.ts';
 import { canRunOn, claimed } from './runs.ts';
 import type { Surroundings } from './surroundings.ts';
 

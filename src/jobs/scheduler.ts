@@ -7,12 +7,12 @@ import type { CursorValue, RunEnd, RunValue, ScheduleValue } from '../cluster/jo
 import type { Committed, Condition, Write } from '../cluster/store.ts';
 import { type CronTimes, cronTimes } from '../config/cron.ts';
 import type { Schedule } from '../config/job.ts';
+import { tickId } from './intents/run-id.ts';
 import type { Seen } from './jobs-view.ts';
 import type { OwnRuns } from './own-runs.ts';
 import { type Candidate, canTake, leavesMs } from './placement.ts';
 import type { Presence } from './presence.ts';
 import { settled } from './rounds.ts';
-import { tickId } from './run-id.ts';
 import { cancelWanted, ended, endWrites, isOver, newRun } from './runs.ts';
 import { spread } from './spread.ts';
 import type { Surroundings } from './surroundings.ts';

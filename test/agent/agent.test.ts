@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { Agent, type AgentInput, type View } from '../../src/agent/agent.ts';
+import type { Release } from '../../src/agent/plan/state.ts';
 import { proxyPort } from '../../src/agent/proxy-port.ts';
 import {
   type ComponentRecord,
@@ -18,7 +19,6 @@ import {
   withTakenBack,
 } from '../../src/agent/record.ts';
 import { secretMounts } from '../../src/agent/secret-mounts.ts';
-import type { Release } from '../../src/agent/state.ts';
 import { stay } from '../../src/agent/stay.ts';
 import type { AgentEvent } from '../../src/events.ts';
 import { ProxyClient } from '../../src/proxy/control/client.ts';

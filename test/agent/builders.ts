@@ -3,8 +3,8 @@
  * is seen, with defaults for everything a test does not speak of.
  */
 import assert from 'node:assert/strict';
-import { explain } from '../../src/agent/explain.ts';
-import { plan } from '../../src/agent/plan.ts';
+import { explain } from '../../src/agent/plan/explain.ts';
+import { plan } from '../../src/agent/plan/plan.ts';
 import type {
   ContainerId,
   Desired,
@@ -13,7 +13,7 @@ import type {
   Observed,
   ObservedContainer,
   Release,
-} from '../../src/agent/state.ts';
+} from '../../src/agent/plan/state.ts';
 import type { Check } from '../../src/checks/check.ts';
 import type { Component } from '../../src/config/project.ts';
 import type { Listener } from '../../src/proxy/tables/routes.ts';

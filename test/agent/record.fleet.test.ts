@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import type { Release } from '../../src/agent/plan/state.ts';
 import {
   type ComponentRecord,
   desiredOf,
@@ -18,7 +19,6 @@ import {
   withStatus,
   withTakenBack,
 } from '../../src/agent/record.ts';
-import type { Release } from '../../src/agent/state.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { component, PORT_81, proven, release } from './builders.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { ObservedContainer } from '../../src/agent/plan/state.ts';
 import { Setbacks } from '../../src/agent/setbacks.ts';
-import type { ObservedContainer } from '../../src/agent/state.ts';
 import {
   draining,
   exited,

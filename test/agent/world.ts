@@ -3,8 +3,7 @@
  * and an agent that may forget. Time passes only by tick(); chance comes from a seeded generator. The
  * effects of actions are written here on their own, not taken from forecast.ts, so that the two can differ.
  */
-import type { Action } from '../../src/agent/plan.ts';
-import { sizedHere, UNSCALED } from '../../src/agent/scale.ts';
+import type { Action } from '../../src/agent/plan/plan.ts';
 import type {
   CanaryProgress,
   ContainerId,
@@ -12,7 +11,8 @@ import type {
   Observed,
   ObservedContainer,
   Release,
-} from '../../src/agent/state.ts';
+} from '../../src/agent/plan/state.ts';
+import { sizedHere, UNSCALED } from '../../src/agent/scale.ts';
 import type { CanarySplit, Listener } from '../../src/proxy/tables/routes.ts';
 import { PORT_80, PORT_81, proven, release } from './builders.ts';
 

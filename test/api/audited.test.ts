@@ -9,9 +9,9 @@ import type { JobEngine } from '../../src/docker/job-engine.ts';
 import { publicKeyOf } from '../../src/secrets/key-file.ts';
 import { publishKey } from '../../src/secrets/secret-store.ts';
 import { FakeEngine } from '../docker/fake-engine.ts';
-import { complete, container, host, KEYS, status } from '../fleet/intents-ground.ts';
+import { complete, container, host, KEYS, status } from '../fleet/intents/intents-ground.ts';
 import { apiGround, type Ground } from './api-ground.ts';
-import { put } from './jobs-ground.ts';
+import { put } from './jobs/jobs-ground.ts';
 
 const SHOP = '/v1/projects/shop';
 const WEB = `${SHOP}/components/web`;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import type { Failure } from '../../src/cluster/etcd-failures.ts';
+import type { Failure } from '../../src/cluster/etcd/etcd-failures.ts';
 import { insist, type Outcome } from '../../src/cluster/insist.ts';
 import { GantryError } from '../../src/errors.ts';
 

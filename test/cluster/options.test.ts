@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { openStore } from '../../src/cluster/etcd-store.ts';
+import { openStore } from '../../src/cluster/etcd/etcd-store.ts';
 import { endpointsOf } from '../../src/cluster/options.ts';
 import { isGantryError } from '../../src/errors.ts';
 

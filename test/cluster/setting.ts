@@ -1,5 +1,5 @@
 /** What the tests on real etcd begin with: stores that close with the test, and who follows and holds. */
-import { openStore } from '../../src/cluster/etcd-store.ts';
+import { openStore } from '../../src/cluster/etcd/etcd-store.ts';
 import type { StoreOptions } from '../../src/cluster/options.ts';
 import { type Mirror, type Session, type Store, startingWith } from '../../src/cluster/store.ts';
 import { isGantryError } from '../../src/errors.ts';

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openStore } from '../../src/cluster/etcd-store.ts';
+import { openStore } from '../../src/cluster/etcd/etcd-store.ts';
 import { ALL, TTL_MS } from './setting.ts';
 
 const { waitMs, ca, ...options } = JSON.parse(process.argv[2] ?? '{}');

@@ -7,7 +7,7 @@ import { parseProject } from '../../src/config/parse.ts';
 import { formatProblem } from '../../src/config/problems.ts';
 import { EXAMPLE } from '../../src/config/reference.ts';
 import { PROJECT_SCHEMA } from '../../src/config/schema.ts';
-import { DOCKET, jobTextLines, MULTI_STEP, scheduleTextLines, WORDS } from './jobFixtures.ts';
+import { DOCKET, jobTextLines, MULTI_STEP, scheduleTextLines, WORDS } from './job-fixtures.ts';
 
 const ROUNDS = 1_500;
 const FIELDS = Object.keys(PROJECT_SCHEMA.properties.components.items.properties);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { DEFAULT_KEEP_MS, type Job, type Step } from '../../src/config/job.ts';
 import { parseJob } from '../../src/config/job-parse.ts';
 import { JOB_EXAMPLE, WORKFLOW_EXAMPLE } from '../../src/config/job-reference.ts';
-import { jobLines, jobTextLines, MULTI_STEP, WORDS } from './jobFixtures.ts';
+import { jobLines, jobTextLines, MULTI_STEP, WORDS } from './job-fixtures.ts';
 
 function jobOf(text: string, file = 'job.json'): Job {
   const result = parseJob(text, { file });

@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { problemsOf } from '../../src/config/load.ts';
 import { loadJob, loadSchedules, readJob } from '../../src/config/load-jobs.ts';
 import { GantryError } from '../../src/errors.ts';
-import { DOCKET, WORDS } from './jobFixtures.ts';
+import { DOCKET, WORDS } from './job-fixtures.ts';
 
 let folder = '';
 

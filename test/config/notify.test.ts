@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseStored } from '../../src/config/parse.ts';
-import { linesFor } from './problemLines.ts';
+import { linesFor } from './problem-lines.ts';
 
 const withNotify = (...notify: readonly object[]) => ({
   components: [{ name: 'web', repo: 'nginx' }],

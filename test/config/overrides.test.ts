@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { applyOverrides } from '../../src/config/overrides.ts';
-import { linesFor } from './problemLines.ts';
+import { linesFor } from './problem-lines.ts';
 
 const BASE = {
   components: [

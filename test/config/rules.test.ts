@@ -5,7 +5,7 @@ import { JOB_ROOT, WORKFLOW_ROOT } from '../../src/config/job-schema.ts';
 import { PATTERNS } from '../../src/config/messages.ts';
 import { DOCKET_ROOT, SCHEDULE_ROOT } from '../../src/config/schedule-schema.ts';
 import { ROOT, type SchemaNode } from '../../src/config/schema.ts';
-import { linesFor } from './problemLines.ts';
+import { linesFor } from './problem-lines.ts';
 
 type Fields = Record<string, unknown>;
 

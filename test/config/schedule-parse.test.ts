@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Schedule } from '../../src/config/job.ts';
 import { DOCKET_EXAMPLE, SCHEDULES_EXAMPLE } from '../../src/config/job-reference.ts';
 import { parseSchedules } from '../../src/config/schedule-parse.ts';
-import { DOCKET, NOW, scheduleLines, scheduleTextLines } from './jobFixtures.ts';
+import { DOCKET, NOW, scheduleLines, scheduleTextLines } from './job-fixtures.ts';
 
 function schedulesOf(text: string, file = 'cron.yml', timeZone = 'Europe/Berlin'): readonly Schedule[] {
   const result = parseSchedules(text, { file, timeZone, now: NOW });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseProject } from '../../src/config/parse.ts';
-import { textLines } from './problemLines.ts';
+import { textLines } from './problem-lines.ts';
 
 const EMPTY = 'is empty; the smallest project is {"components": [{"name": "web", "repo": "nginx"}]}';
 const MINIMAL = '{"components":[{"name":"a","repo":"b"}]}';

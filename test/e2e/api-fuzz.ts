@@ -3,9 +3,9 @@
  * Counts what is answered.
  */
 import type { Socket } from 'node:net';
-import type { LogsHere } from '../../src/api/component-log.ts';
-import { jobRoutes, type RunFiles } from '../../src/api/job-server.ts';
-import { componentLogRoutes } from '../../src/api/log-server.ts';
+import { jobRoutes, type RunFiles } from '../../src/api/jobs/job-server.ts';
+import type { LogsHere } from '../../src/api/logs/component-log.ts';
+import { componentLogRoutes } from '../../src/api/logs/log-server.ts';
 import type { Route } from '../../src/api/route.ts';
 import { seeded } from '../agent/world.ts';
 import { answerTo, HostileRequests, statusOf, type Target } from '../api/hostile.ts';

@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { EXEC_PROTOCOL } from '../../src/api/exec-wire.ts';
+import { EXEC_PROTOCOL } from '../../src/api/exec/exec-wire.ts';
 import { LABELS } from '../../src/docker/spec.ts';
 import { PACKAGE_ROOT } from '../../src/version.ts';
 import { until } from '../ground/harness.ts';

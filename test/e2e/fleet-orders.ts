@@ -3,16 +3,16 @@
  * call: for whoever needs a release to begin with, and tries the commands elsewhere. A command is a Node that starts.
  */
 import { userInfo } from 'node:os';
-import { openStore } from '../../src/cluster/etcd-store.ts';
+import { openStore } from '../../src/cluster/etcd/etcd-store.ts';
 import { keys } from '../../src/cluster/keys.ts';
 import { loadForStore } from '../../src/config/load.ts';
 import { openEngine } from '../../src/docker/dockerode.ts';
-import { follow } from '../../src/fleet/follow.ts';
 import { resolveImage } from '../../src/fleet/images.ts';
-import { type Updated, update } from '../../src/fleet/intents.ts';
-import type { Fleet } from '../../src/fleet/look.ts';
-import { setConfig } from '../../src/fleet/stored-config.ts';
-import { waitFailure } from '../../src/fleet/wait-failure.ts';
+import { type Updated, update } from '../../src/fleet/intents/intents.ts';
+import type { Fleet } from '../../src/fleet/intents/look.ts';
+import { setConfig } from '../../src/fleet/intents/stored-config.ts';
+import { follow } from '../../src/fleet/reports/follow.ts';
+import { waitFailure } from '../../src/fleet/reports/wait-failure.ts';
 import type { Host } from '../ground/hosts.ts';
 
 /** From which host, by which etcd, about which project. */

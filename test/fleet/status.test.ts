@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { View } from '../../src/agent/agent.ts';
-import { plan } from '../../src/agent/plan.ts';
+import { plan } from '../../src/agent/plan/plan.ts';
+import type { ObservedContainer, Release } from '../../src/agent/plan/state.ts';
 import { type ComponentRecord, desiredOf } from '../../src/agent/record.ts';
-import type { ObservedContainer, Release } from '../../src/agent/state.ts';
 import type { Step } from '../../src/fleet/rollout.ts';
 import { isNews, type StatusInput, sameStatus, statusOf } from '../../src/fleet/status.ts';
 import {

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { keys as keysOf } from '../../src/cluster/keys.ts';
 import type { Entry } from '../../src/cluster/store.ts';
 import type { RolloutValue } from '../../src/cluster/values.ts';
-import { FollowedIndex } from '../../src/fleet/followed-index.ts';
+import { FollowedIndex } from '../../src/fleet/looks/followed-index.ts';
 import { wantedOf } from '../../src/fleet/wanted.ts';
 import { diceOf } from '../campaign/dice.ts';
 import { desiredOf, queueOf, releaseOf, rolloutOf } from './rollout-builders.ts';

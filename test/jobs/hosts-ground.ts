@@ -17,7 +17,7 @@ import type { Job, Schedule } from '../../src/config/job.ts';
 import type { JobContainer, JobEngine } from '../../src/docker/job-engine.ts';
 import { GantryError } from '../../src/errors.ts';
 import type { AgentEvent } from '../../src/events.ts';
-import type { ExecutionInput } from '../../src/jobs/execution.ts';
+import type { ExecutionInput } from '../../src/jobs/execution/execution.ts';
 import { type JobsHostInput, runWithClock } from '../../src/jobs/jobs-host.ts';
 import { cancelWanted, newRun } from '../../src/jobs/runs.ts';
 import type { SecretFiles, Secrets } from '../../src/secrets/secrets.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { openFileStore } from '../../src/cluster/file-store.ts';
+import { openFileStore } from '../../src/cluster/file/file-store.ts';
 import { readRun } from '../../src/cluster/job-values.ts';
 import { runJobsHost } from '../../src/jobs/jobs-host.ts';
 import { newRun } from '../../src/jobs/runs.ts';

@@ -1,11 +1,11 @@
 /** Where no event tells it: calls of Docker and etcd, rounds, drains and checks are measured where they are made. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Observed, ObservedContainer } from '../../src/agent/plan/state.ts';
 import { RoundNumbers } from '../../src/agent/round-numbers.ts';
-import type { Observed, ObservedContainer } from '../../src/agent/state.ts';
 import { verdictHearer } from '../../src/agent/verdicts.ts';
 import type { Check } from '../../src/checks/check.ts';
-import { openStore } from '../../src/cluster/etcd-store.ts';
+import { openStore } from '../../src/cluster/etcd/etcd-store.ts';
 import { openEngine } from '../../src/docker/dockerode.ts';
 import { openMetrics } from '../../src/metrics/open.ts';
 import { fakeDockerd, json } from '../docker/fake-dockerd.ts';

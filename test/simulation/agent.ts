@@ -2,13 +2,14 @@
  * Mirrors src/agent/agent.ts: the loop over one component. Plan, record, groups, setbacks are the real ones; what is
  * awaited there is yielded here, in the same order.
  */
-import { type Action, decides, inGroups } from '../../src/agent/action.ts';
+
 import type { View } from '../../src/agent/agent.ts';
 import { type Round, TurnLost, tidied } from '../../src/agent/execute.ts';
-import type { Plan } from '../../src/agent/plan.ts';
+import { type Action, decides, inGroups } from '../../src/agent/plan/action.ts';
+import type { Plan } from '../../src/agent/plan/plan.ts';
+import type { ContainerId, Observed } from '../../src/agent/plan/state.ts';
 import { type ComponentRecord, desiredOf } from '../../src/agent/record.ts';
 import { Setbacks } from '../../src/agent/setbacks.ts';
-import type { ContainerId, Observed } from '../../src/agent/state.ts';
 import { isGantryError } from '../../src/errors.ts';
 import { type Executing, SimExecutors } from './executors.ts';
 import { SimObserver } from './observer.ts';

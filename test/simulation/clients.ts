@@ -1,5 +1,5 @@
 /** Clients of a host: each goes to whoever has the address the table names, and stays for a while. */
-import type { ContainerId } from '../../src/agent/state.ts';
+import type { ContainerId } from '../../src/agent/plan/state.ts';
 import type { SimHost } from './world.ts';
 
 const EVERY_MS = 1_000;

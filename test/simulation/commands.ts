@@ -2,6 +2,8 @@
  * Mirrors gantry's commands on one host, without etcd (src/agent/local.ts, deployment.ts): each is a process of its
  * own that sets what is wanted and runs the loop until the host is there.
  */
+
+import type { Release } from '../../src/agent/plan/state.ts';
 import {
   type ComponentRecord,
   newestNumber,
@@ -10,7 +12,6 @@ import {
   withRelease,
   withStatus,
 } from '../../src/agent/record.ts';
-import type { Release } from '../../src/agent/state.ts';
 import type { Component } from '../../src/config/project.ts';
 import { GantryError, isGantryError } from '../../src/errors.ts';
 import { SimAgent, type SimView } from './agent.ts';

@@ -2,7 +2,7 @@
  * A simulated Docker engine of one host: containers with a life of their own, and addresses that are given out again
  * at once, the lowest first. It knows why each container ended, so that it can be said what may be held against whom.
  */
-import type { ContainerId } from '../../src/agent/state.ts';
+import type { ContainerId } from '../../src/agent/plan/state.ts';
 import { GantryError } from '../../src/errors.ts';
 import type { Dice } from '../campaign/dice.ts';
 import type { Schedule } from './schedule.ts';

@@ -2,8 +2,10 @@
  * Mirrors src/agent/execute.ts and the port of src/agent/proxy-port.ts: one executor a kind, whose every call is an
  * effect boundary of its own, in the same order and behind the same fences. What is only told is left out.
  */
-import type { Action } from '../../src/agent/action.ts';
+
 import { type Round, TurnLost } from '../../src/agent/execute.ts';
+import type { Action } from '../../src/agent/plan/action.ts';
+import type { ContainerId, Release } from '../../src/agent/plan/state.ts';
 import {
   type ComponentRecord,
   withFailedRelease,
@@ -11,7 +13,6 @@ import {
   withProven,
   withServing,
 } from '../../src/agent/record.ts';
-import type { ContainerId, Release } from '../../src/agent/state.ts';
 import { GantryError, isGantryError } from '../../src/errors.ts';
 import {
   DEFAULT_LIMITS,

@@ -5,7 +5,7 @@
 import { keys as keysOf } from '../../src/cluster/keys.ts';
 import type { StatusValue } from '../../src/cluster/values.ts';
 import { isGantryError } from '../../src/errors.ts';
-import { FollowedIndex } from '../../src/fleet/followed-index.ts';
+import { FollowedIndex } from '../../src/fleet/looks/followed-index.ts';
 import { PostMortem, pendingIn } from '../../src/fleet/post-mortem.ts';
 import type { Here, Step, Wanted } from '../../src/fleet/rollout.ts';
 import { isNews, statusOf } from '../../src/fleet/status.ts';

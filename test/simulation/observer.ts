@@ -2,8 +2,8 @@
  * Mirrors src/agent/observe.ts: the Observer, and of its monitors only what they come to. Where that file asks engine
  * and proxy at once, they are asked here one after the other, in either order.
  */
-import type { ComponentRecord, Mark } from '../../src/agent/record.ts';
-import { type Doing, hasFailed, isEnding } from '../../src/agent/standing.ts';
+
+import { type Doing, hasFailed, isEnding } from '../../src/agent/plan/standing.ts';
 import {
   type ContainerId,
   type Desired,
@@ -13,7 +13,8 @@ import {
   type ObservedContainer,
   type Readiness,
   type Release,
-} from '../../src/agent/state.ts';
+} from '../../src/agent/plan/state.ts';
+import type { ComponentRecord, Mark } from '../../src/agent/record.ts';
 import type { Check } from '../../src/checks/check.ts';
 import type { Route } from '../../src/proxy/tables/routes.ts';
 import type { SimContainer } from './engine.ts';

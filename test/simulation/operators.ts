@@ -1,5 +1,5 @@
 /**
- * What operators ask of a fleet, by the real decisions of src/fleet/intents.ts and steer.ts: look, decide, and write if
+ * What operators ask of a fleet, by the real decisions of src/fleet/intents/intents.ts and steer.ts: look, decide, and write if
  * nothing changed since. An answer may be lost; then nobody asks twice.
  */
 
@@ -15,11 +15,11 @@ import {
 } from '../../src/cluster/values.ts';
 import type { Component } from '../../src/config/project.ts';
 import { isGantryError } from '../../src/errors.ts';
-import { rollbackStep, statusStep, updateStep } from '../../src/fleet/intents.ts';
-import { type ComponentLook, type Fleet, projectLook } from '../../src/fleet/look.ts';
+import { rollbackStep, statusStep, updateStep } from '../../src/fleet/intents/intents.ts';
+import { type ComponentLook, type Fleet, projectLook } from '../../src/fleet/intents/look.ts';
+import { paused, resumed } from '../../src/fleet/intents/steer.ts';
+import type { Step } from '../../src/fleet/intents/transact.ts';
 import { rollbackTo } from '../../src/fleet/releases.ts';
-import { paused, resumed } from '../../src/fleet/steer.ts';
-import type { Step } from '../../src/fleet/transact.ts';
 import { DEFAULT_LIMITS } from '../../src/proxy/tables/routes.ts';
 import type { Image, SimContainer } from './engine.ts';
 import type { SimEtcd } from './etcd.ts';
@@ -76,7 +76,7 @@ export class Operators {
     this.#ask(status, (look) => statusStep(this.#fleet(), { ...this.#by(), status }, id, look));
   }
 
-  /** More or fewer of what there is, as src/fleet/scale.ts writes it. */
+  /** More or fewer of what there is, as src/fleet/scale/scale.ts writes it. */
   scale(instances: number): void {
     this.#ask(`scale to ${instances}`, ({ desired, releases, scale, rollout, statuses }) => {
       const spec = releases.get(desired.value?.release ?? 0)?.spec;

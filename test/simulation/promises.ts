@@ -2,8 +2,9 @@
  * What gantryd promises, looked at after every effect and at whatever happens by itself. It knows the truth: what an
  * agent believed is no excuse but where it could not know better, which is said at each.
  */
+
+import type { Release } from '../../src/agent/plan/state.ts';
 import type { ComponentRecord } from '../../src/agent/record.ts';
-import type { Release } from '../../src/agent/state.ts';
 import type { Route } from '../../src/proxy/tables/routes.ts';
 import type { Ending, SimContainer } from './engine.ts';
 import type { SimHost, World } from './world.ts';

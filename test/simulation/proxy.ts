@@ -2,7 +2,7 @@
  * A simulated proxy of one host: the owner's table, swapped whole and only at the revision it was read at, and the
  * clients' connections, each to whoever has the address it was led to. Its tables are on disk before a put answers.
  */
-import type { ContainerId } from '../../src/agent/state.ts';
+import type { ContainerId } from '../../src/agent/plan/state.ts';
 import { GantryError } from '../../src/errors.ts';
 import { EMPTY_TABLE, type Route, type RouteTable, routeOf } from '../../src/proxy/tables/routes.ts';
 

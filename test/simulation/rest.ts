@@ -1,6 +1,7 @@
 /** How a component of a host is to be when nothing is left to do. */
+
+import type { DesiredStatus } from '../../src/agent/plan/state.ts';
 import { desiredOf } from '../../src/agent/record.ts';
-import type { DesiredStatus } from '../../src/agent/state.ts';
 import type { SimHost } from './world.ts';
 
 /** Why it is not yet as it is to be; undefined: it is. */

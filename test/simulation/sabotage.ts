@@ -2,8 +2,8 @@
  * Defects put in on purpose, each where the simulation joins the pure core: a check that never fails proves nothing.
  * By default there are none.
  */
-import { plan } from '../../src/agent/plan.ts';
-import type { ObservedContainer } from '../../src/agent/state.ts';
+import { plan } from '../../src/agent/plan/plan.ts';
+import type { ObservedContainer } from '../../src/agent/plan/state.ts';
 import { mayAdvance, nextStep, type Wanted } from '../../src/fleet/rollout.ts';
 
 export interface Sabotage {

@@ -207,7 +207,7 @@ export function* joinAll(tasks: readonly Task[]): Proc {
   for (const task of tasks) if (task.failed) throw task.error;
 }
 
-/** As src/agent/poke.ts. */
+/** As src/poke.ts. */
 export class Poke {
   readonly #schedule: Schedule;
   #poked = false;

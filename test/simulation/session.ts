@@ -1,5 +1,5 @@
 /**
- * Mirrors src/cluster/etcd-session.ts, a lease kept alive and counted by the process's own clock, and of
+ * Mirrors src/cluster/etcd/etcd-session.ts, a lease kept alive and counted by the process's own clock, and of
  * src/fleet/leased.ts what matters here: keys that are told under the lease that is held.
  */
 import type { Write } from '../../src/cluster/store.ts';

@@ -1,5 +1,5 @@
 /** What is deployed in a history: components in all variants that matter to the core, and images good and bad. */
-import type { Release } from '../../src/agent/state.ts';
+import type { Release } from '../../src/agent/plan/state.ts';
 import type { Check } from '../../src/checks/check.ts';
 import type { Component } from '../../src/config/project.ts';
 import type { Dice } from '../campaign/dice.ts';

@@ -1,6 +1,7 @@
 /** Mirrors src/fleet/steps.ts and preparing.ts: one executor a kind of step; transactions and record are the real ones. */
 import { isDeepStrictEqual } from 'node:util';
 import { backoffMs } from '../../src/agent/backoff.ts';
+import { hasFailed } from '../../src/agent/plan/standing.ts';
 import {
   type ComponentRecord,
   type FleetMemory,
@@ -9,7 +10,6 @@ import {
   withStatus,
   withTakenBack,
 } from '../../src/agent/record.ts';
-import { hasFailed } from '../../src/agent/standing.ts';
 import type { ProjectKeys } from '../../src/cluster/keys.ts';
 import type { Condition, Write } from '../../src/cluster/store.ts';
 import {

@@ -3,8 +3,9 @@
  * Every call is an effect boundary: it may fail, be applied without an answer, hang, or be the last thing its process
  * did. What must hold is looked at after every one.
  */
+
+import type { ContainerId } from '../../src/agent/plan/state.ts';
 import { type ComponentRecord, EMPTY_RECORD } from '../../src/agent/record.ts';
-import type { ContainerId } from '../../src/agent/state.ts';
 import { type ErrorCode, GantryError } from '../../src/errors.ts';
 import type { Dice } from '../campaign/dice.ts';
 import { type Image, SimEngine } from './engine.ts';

@@ -6,7 +6,7 @@ import { GantryError } from '../../errors.ts';
 import type { JobFleet } from '../../jobs/job-fleet.ts';
 import type { ApiAround } from '../around.ts';
 import { MAX_BODY_BYTES, parseBody, readBody, STALL_MS, TOTAL_MS } from '../body.ts';
-import { jobFleet } from '../job-project.ts';
+import { jobFleet } from '../jobs/job-project.ts';
 import { problemOf } from '../problem.ts';
 import type { Call, Caller } from '../route.ts';
 

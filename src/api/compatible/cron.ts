@@ -14,10 +14,10 @@ import {
   listSchedules,
   pushSchedule,
   scheduleHistory,
-} from '../../jobs/intents.ts';
+} from '../../jobs/intents/intents.ts';
 import type { JobFleet } from '../../jobs/job-fleet.ts';
 import type { ApiAround } from '../around.ts';
-import { scheduleOfBody } from '../job-documents.ts';
+import { scheduleOfBody } from '../jobs/job-documents.ts';
 import { problemOf, type Wrong } from '../problem.ts';
 import type { Call, Reply, Route } from '../route.ts';
 import { jsonBody, ownJobs, reasonIn, statusOf } from './asked.ts';

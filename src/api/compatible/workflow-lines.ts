@@ -2,7 +2,7 @@
  * The log of a run as the lines that the workflow engine told: of all steps, of stdout and stderr as they came, counted
  * from 0. A line counts once it is whole, so that a line has one number however often it is asked for.
  */
-import type { LogEntry, ReadEntry } from '../../jobs/run-log.ts';
+import type { LogEntry, ReadEntry } from '../../jobs/disk/run-log.ts';
 
 /** Of an answer: who asks goes on behind them. */
 export const MOST_LINES = 10_000;

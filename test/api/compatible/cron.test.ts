@@ -3,10 +3,10 @@ import { describe, type TestContext, test } from 'node:test';
 import { cronRoutes } from '../../../src/api/compatible/cron.ts';
 import { readSchedule } from '../../../src/cluster/job-values.ts';
 import { keys } from '../../../src/cluster/keys.ts';
-import { pushSchedule, runSchedule } from '../../../src/jobs/intents.ts';
-import { fleetOn } from '../../jobs/intents-ground.ts';
+import { pushSchedule, runSchedule } from '../../../src/jobs/intents/intents.ts';
+import { fleetOn } from '../../jobs/intents/intents-ground.ts';
 import { aJob, aSchedule, aStep } from '../../jobs/job-values.ts';
-import { aHost, put, serve } from '../jobs-ground.ts';
+import { aHost, put, serve } from '../jobs/jobs-ground.ts';
 
 const AT_KEYS = keys().project('jobs');
 const JSON_TYPE = 'application/json; charset=UTF-8';

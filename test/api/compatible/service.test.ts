@@ -7,9 +7,9 @@ import { keys } from '../../../src/cluster/keys.ts';
 import { readConfig, readDesired, readRelease, readScale } from '../../../src/cluster/values.ts';
 import type { JobEngine } from '../../../src/docker/job-engine.ts';
 import { FakeEngine } from '../../docker/fake-engine.ts';
-import { status as statusValue } from '../../fleet/intents-ground.ts';
+import { status as statusValue } from '../../fleet/intents/intents-ground.ts';
 import { until } from '../../ground/harness.ts';
-import { put, type Served, serve } from '../jobs-ground.ts';
+import { put, type Served, serve } from '../jobs/jobs-ground.ts';
 
 const AT_KEYS = keys().project('services');
 const WEB = {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import { workflowRoutes } from '../../../src/api/compatible/workflow.ts';
 import { keys } from '../../../src/cluster/keys.ts';
-import { activeRun, aHost, type Served, serve } from '../jobs-ground.ts';
+import { activeRun, aHost, type Served, serve } from '../jobs/jobs-ground.ts';
 
 const ID = /^[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}$/;
 const NOBODY = '00000000-0000-0000-0000-000000000000';

@@ -1,5 +1,5 @@
 /** What it costs to plan for 1, 100 and 1,000 components that are as wanted: time and memory, in this process. */
-import { plan } from '../../../src/agent/plan.ts';
+import { plan } from '../../../src/agent/plan/plan.ts';
 import { seeded, servingWorld } from '../../agent/world.ts';
 
 export interface PlanCost {

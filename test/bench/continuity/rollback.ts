@@ -3,7 +3,7 @@
  * of every host get answers of the release before only. Beside it when etcd had it and what each host told.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { keys } from '../../../src/cluster/keys.ts';
 import { readRollout } from '../../../src/cluster/values.ts';
 import { type Agent, type FleetShop, openFleetShop, PROJECT, WAIT_MS } from '../../e2e/fleet.ts';

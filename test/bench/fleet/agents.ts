@@ -7,7 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { Session } from 'node:inspector/promises';
 import { join } from 'node:path';
 import { recordFile } from '../../../src/agent/record.ts';
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { type ContainerSpec, LABELS } from '../../../src/docker/spec.ts';
 import { messageOf } from '../../../src/errors.ts';
 import type { AgentEvent } from '../../../src/events.ts';

@@ -3,7 +3,7 @@
  * it, for the same writes, a client that only watches: what etcd and the machine take however fast the agent is.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import type { Mirror, Range, Store } from '../../../src/cluster/store.ts';
 import { startingWith } from '../../../src/cluster/store.ts';
 import { readRollout, readStatus } from '../../../src/cluster/values.ts';

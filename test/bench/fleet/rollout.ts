@@ -2,7 +2,7 @@
  * How long an update takes to go through three real hosts, beside what their containers alone take to start. Each host
  * has a network, an engine, a proxy and `gantryd run` of its own; etcd is on a fourth machine.
  */
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { keys as keysOf } from '../../../src/cluster/keys.ts';
 import type { Mirror } from '../../../src/cluster/store.ts';
 import { type RolloutValue, readRollout } from '../../../src/cluster/values.ts';

@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { type RolloutValue, readRollout, readStatus } from '../../../src/cluster/values.ts';
 import { messageOf } from '../../../src/errors.ts';
 import type { Etcd } from '../../ground/etcd.ts';

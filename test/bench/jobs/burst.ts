@@ -1,6 +1,6 @@
 /** Many jobs submitted at once to three hosts: all finish, none twice, spread over the hosts. */
 import { type RunValue, readRun } from '../../../src/cluster/job-values.ts';
-import { listRuns, submitRun } from '../../../src/jobs/intents.ts';
+import { listRuns, submitRun } from '../../../src/jobs/intents/intents.ts';
 import { until } from '../../ground/harness.ts';
 import type { Ends } from '../ends.ts';
 import { duplicates, Evidence } from './evidence.ts';

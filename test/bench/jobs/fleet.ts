@@ -1,7 +1,7 @@
 /** Three hosts whose agents run jobs, an etcd of three members, and faults at random that are noted. */
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { keys } from '../../../src/cluster/keys.ts';
-import { listExecutors } from '../../../src/jobs/intents.ts';
+import { listExecutors } from '../../../src/jobs/intents/intents.ts';
 import type { JobFleet } from '../../../src/jobs/job-fleet.ts';
 import { pause } from '../../../src/poke.ts';
 import { busyboxImage, uniqueTag } from '../../docker/images.ts';

@@ -3,8 +3,8 @@
  * one run, how late is it claimed by a host, and how late does its container do its work?
  */
 import type { Schedule } from '../../../src/config/job.ts';
-import { deleteSchedule, listRuns, pushSchedule } from '../../../src/jobs/intents.ts';
-import { tickId } from '../../../src/jobs/run-id.ts';
+import { deleteSchedule, listRuns, pushSchedule } from '../../../src/jobs/intents/intents.ts';
+import { tickId } from '../../../src/jobs/intents/run-id.ts';
 import type { Agent } from '../../e2e/fleet.ts';
 import { until } from '../../ground/harness.ts';
 import type { Ends } from '../ends.ts';

@@ -2,7 +2,7 @@
  * When each tick's run was made and claimed, and by whom. When: as told by whichever member of etcd said it first, each
  * watched by a client of its own, since some are killed; so it is written by then. By whom: as the agents told it.
  */
-import { openStore } from '../../../src/cluster/etcd-store.ts';
+import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { type RunValue, readRun } from '../../../src/cluster/job-values.ts';
 import { keys } from '../../../src/cluster/keys.ts';
 import type { Mirror } from '../../../src/cluster/store.ts';
