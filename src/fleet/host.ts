@@ -179,6 +179,8 @@ class FleetHost {
       this.#adjust();
       this.#tellPresence();
       this.#tellCluster();
+      // Who is told that it runs may ask for what only a host can do that etcd knows of.
+      await this.#leased.flushWithin(FIRST_ANSWER_MS, signal);
       this.#input.onRunning((key, value) => this.#leased.put(key, value, { news: true }));
       const writing = Promise.all([this.#leased.run(this.#ended.signal), this.#keepKeyPublished()]);
       await this.#watchConnections(signal);

@@ -107,6 +107,15 @@ export class LeasedKeys {
     return this.#inOrder(() => this.#write(also));
   }
 
+  /** The same for `ms` at most; what etcd has not taken then, `run` goes on with. Never throws. */
+  async flushWithin(ms: number, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    const flushed = this.flush()
+      .catch(() => undefined) // it stays news: `run` tries again, and tells
+      .finally(() => over.abort());
+    await Promise.race([flushed, pause(ms, AbortSignal.any([signal, over.signal]))]);
+  }
+
   #inOrder(call: () => Promise<void>): Promise<void> {
     this.#writing = this.#writing.then(call, call);
     return this.#writing;

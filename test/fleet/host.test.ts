@@ -72,6 +72,19 @@ test('a copy of a machine is refused while the agent of the other one lives; who
   await until(() => running === 2, { timeoutMs: 5000, what: 'the machine that was started again to run' });
 });
 
+test('who is told that an agent runs finds its host in etcd', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'] });
+  const a = fleet.host('a');
+  await a.stop();
+  const key = keys().host('shop', 'a');
+  await fleet.operator.commit([], [{ kind: 'delete', key }]);
+  const there = new Promise((resolve) => {
+    a.start({ onRunning: () => resolve(fleet.operator.get(key)) });
+  });
+  assert.ok((await there) !== undefined);
+  await a.stop();
+});
+
 test('a host at rest writes nothing, and what changes all the time once in five seconds', async (t) => {
   const fleet = await startFleet(t, { hosts: ['a', 'b'], images: ['app:1'] });
   await presentEverywhere(fleet);
