@@ -109,8 +109,9 @@ async function agentOn(host, env, signal) {
 async function gantryd(line, codes, { cwd, env, prefix, signal }) {
   console.log(`\n$ gantryd ${line}`);
   const [file, ...args] = [...prefix, process.execPath, GANTRYD, ...line.split(' ')];
-  const timeout = AbortSignal.timeout(COMMAND_TIMEOUT_MS);
-  const ended = AbortSignal.any([signal, timeout]);
+  const late = new AbortController(); // not AbortSignal.timeout: within `any` nothing holds it
+  setTimeout(() => late.abort(), COMMAND_TIMEOUT_MS).unref();
+  const ended = AbortSignal.any([signal, late.signal]);
   const child = spawn(file, args, {
     cwd,
     env,

@@ -80,13 +80,14 @@ async function silently(folder, command, args) {
 
 /** In a session of its own: Ctrl-C reaches it once, through `signal`, and it ends in order. */
 function start(folder, command, args, signal) {
-  const timeout = AbortSignal.timeout(COMMAND_TIMEOUT_MS);
+  const late = new AbortController(); // not AbortSignal.timeout: within `any` nothing holds it
+  setTimeout(() => late.abort(), COMMAND_TIMEOUT_MS).unref();
   const child = spawn(process.execPath, [join(BIN, command), ...args], {
     cwd: folder,
     env: { ...process.env, GANTRYD_STATE_DIR: join(folder, 'state') },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
-    signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+    signal: signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]),
   });
   child.on('error', () => {}); // of the abort; what counts is how it ends
   return child;

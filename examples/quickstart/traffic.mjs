@@ -174,16 +174,18 @@ async function openWebSocket({ host, port }) {
 async function echo(tally, socket, version, lost) {
   tally.sent += 1;
   const message = `message ${tally.sent}`;
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ANSWER_TIMEOUT_MS);
   try {
-    const back = once(socket, 'message', {
-      signal: AbortSignal.any([lost, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
-    });
+    const back = once(socket, 'message', { signal: AbortSignal.any([lost, late.signal]) });
     socket.send(message);
     const [got] = await back;
     if (String(got) !== message) throw new Error(`sent "${message}" and got "${got}"`);
     tally.answered(version);
   } catch (error) {
     tally.fail(error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
