@@ -17,7 +17,7 @@ const kindsIn = (source: string) =>
 test('docs/events.md tells of every event there is', async () => {
   const [agent, fleet, docs] = await Promise.all([
     read('src', 'events.ts'),
-    read('src', 'fleet', 'follow.ts'),
+    read('src', 'fleet', 'reports', 'follow.ts'),
     read('docs', 'events.md'),
   ]);
   const kinds = kindsIn(agent);

@@ -10,7 +10,7 @@ import { type Case, fails, lastJson } from '../cases.ts';
 const WRONG: readonly Omit<Case, 'code'>[] = [
   { args: ['secret'], says: ['Say what to do'] },
   { args: ['secret', 'set'], says: ['`gantry secret set db-password`'] },
-  { args: ['secret', 'set', '../../db'], says: ['"../../db" cannot be the name of a secret'] },
+  { args: ['secret', 'set', '../db'], says: ['"../db" cannot be the name of a secret'] },
   { args: ['secret', 'set', 'db'], says: ['The value of the secret db is empty', '--file'] },
   { args: ['secret', 'set', 'db', '--file', '/nowhere/x'], says: ['--file /nowhere/x cannot be read'] },
   { args: ['secret', 'set', 'db', '--file', '/dev'], says: ['--file /dev cannot be read'] },

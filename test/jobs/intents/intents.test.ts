@@ -30,7 +30,7 @@ describe('submitRun', () => {
     const run = await submitRun(fleet, aJob(), { ...NO_INPUT, id: 'mine' });
     await fails(submitRun(fleet, aJob(), { ...NO_INPUT, id: 'mine' }), 'usage');
     end(cluster, run);
-    for (const id of ['mine', '', '../../mine', 'a b'])
+    for (const id of ['mine', '', '../mine', 'a b'])
       await fails(submitRun(fleet, aJob(), { ...NO_INPUT, id }), 'usage');
   });
 

@@ -20,7 +20,7 @@ test("a schedule's tick has one name, and a run of it by hand begins alike", () 
 test('names are made fit for keys, files and containers', () => {
   const name = (job: string) => runId(job, AT).split('.')[0];
   assert.equal(name('href counter/ä 1'), 'href_counter_1');
-  assert.equal(name('../../../etc'), 'etc');
+  assert.equal(name('../../etc'), 'etc');
   assert.equal(name('-x'), 'x');
   assert.equal(name('…'), 'job');
   assert.equal(name('a'.repeat(300)), 'a'.repeat(63));
