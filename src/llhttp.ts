@@ -105,6 +105,7 @@ export class MessageParser {
 
   execute(given: Buffer): void {
     const bytes = this.#kept === undefined ? given : Buffer.concat([this.#kept, given]);
+    this.#kept = undefined;
     this.bytes = bytes;
     this.rest = undefined;
     this.spans.length = 0;
