@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
-import { type ComponentRecord, recordsOf } from '../agent/record.ts';
+import { recordsOf } from '../agent/record.ts';
 import { troubleOf } from '../agent/stay.ts';
 import { steadyNow, untilTogether } from '../clock.ts';
 import { followedKey, type Keys, keys as keysOf } from '../cluster/keys.ts';
@@ -202,21 +202,14 @@ class FleetHost {
 
   /** What was followed before is healed from the first moment, whether etcd answers or not. */
   async #startKnown(): Promise<void> {
-    const { stateDir, project, components } = this.#input;
+    const { stateDir, project, components, engine, hostId } = this.#input;
     const records = await recordsOf(stateDir, project);
-    await this.#forgetLinks([...records.values()]);
+    const containers = () => engine.containers({ project, host: hostId });
+    await this.#links.keepRequired(records, containers).catch((error: unknown) => this.#tellTrouble(error));
     for (const [name, record] of records) {
       const isFollowed = record === undefined || record.fleet !== undefined;
       if (isFollowed && (components?.includes(name) ?? true)) this.#start(name);
     }
-  }
-
-  /** That nothing here requires any more, as far as that is known for certain. */
-  async #forgetLinks(records: readonly (ComponentRecord | undefined)[]): Promise<void> {
-    const known = records.filter((record) => record !== undefined);
-    if (known.length === 0 || known.length < records.length) return;
-    const forgotten = this.#links.keepOnly(known.flatMap(({ releases }) => releases));
-    await forgotten.catch((error: unknown) => this.#tellTrouble(error));
   }
 
   /** Until etcd has told what is wanted and granted a lease, or has not for a while. */

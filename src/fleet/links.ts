@@ -14,7 +14,7 @@ import type { ProxyPort } from '../agent/proxy-port.ts';
 import { freePort, hostAddress } from '../agent/release.ts';
 import type { Entry } from '../cluster/store.ts';
 import { type ReleaseValue, readLink } from '../cluster/values.ts';
-import type { Engine } from '../docker/engine.ts';
+import type { Container, Engine } from '../docker/engine.ts';
 import { makeFolder, stateWriteError, writeDurably } from '../durable-file.ts';
 import { codeOf, GantryError, messageOf } from '../errors.ts';
 import {
@@ -37,11 +37,13 @@ export interface LinkRoutesInput {
   readonly limits: () => ProxyLimits;
 }
 
+const KINDS = ['http', 'tcp'] as const;
+
 /** What is kept of a required link: all it takes to serve it without etcd. */
 interface KeptLink {
   readonly port: number;
   readonly exporter: string;
-  readonly kind: 'http' | 'tcp';
+  readonly kind: (typeof KINDS)[number];
   readonly containerPort: number;
   /** Addresses consumers reach it at. */
   readonly addresses: readonly string[];
@@ -51,6 +53,10 @@ type KeptLinks = Readonly<Record<string, KeptLink>>;
 
 /** There never were any. */
 const NONE: KeptLinks = {};
+
+/** By component; undefined: one that cannot be read. */
+type Records = ReadonlyMap<string, { readonly releases: readonly Requiring[] } | undefined>;
+type Requiring = Pick<Release, 'number' | 'linkEnvironment'>;
 
 /** A link's entries by host. */
 export type Offers = ReadonlyMap<string, readonly Entry[]>;
@@ -84,17 +90,24 @@ export class LinkRoutes {
   }
 
   /**
-   * Forgets the links that none of these releases requires, which are all that this host remembers. To be called before
-   * anything else is.
+   * Forgets the links that nothing here requires any more, as far as that is known for certain: all records can be
+   * read, and each container is of one of them. To be called before anything else is.
    */
-  async keepOnly(releases: readonly Pick<Release, 'linkEnvironment'>[]): Promise<void> {
-    const told = new Set(releases.flatMap(({ linkEnvironment }) => Object.values(linkEnvironment)));
-    const isTold = ({ kind, port, addresses }: KeptLink) =>
-      addresses.some((address) => told.has(linkUrl({ kind, host: address, port })));
+  async keepRequired(
+    records: Records,
+    containers: () => Promise<readonly Pick<Container, 'component' | 'release'>[]>,
+  ): Promise<void> {
+    const known = [...records.values()].filter((record) => record !== undefined);
+    if (known.length === 0 || known.length < records.size) return;
+    const told = new Set(known.flatMap(({ releases }) => releases.flatMap(urlsIn)));
+    // The kind that is kept is that of what was prepared last, which may not serve yet.
+    const isTold = ({ port, addresses }: KeptLink) =>
+      addresses.some((host) => KINDS.some((kind) => told.has(linkUrl({ kind, host, port }))));
     await this.#inTurn(async () => {
       const all = Object.entries(await this.#readFile());
       const required = all.filter(([, kept]) => isTold(kept));
-      if (required.length < all.length) await this.#save(Object.fromEntries(required));
+      if (required.length === all.length || !areIn(records, await containers())) return;
+      await this.#save(Object.fromEntries(required));
     });
   }
 
@@ -232,4 +245,14 @@ export class LinkRoutes {
     this.#last = next.catch(() => undefined); // whoever asked is told
     return next;
   }
+}
+
+function urlsIn({ linkEnvironment }: Requiring): readonly string[] {
+  return Object.values(linkEnvironment);
+}
+
+function areIn(records: Records, containers: readonly Pick<Container, 'component' | 'release'>[]): boolean {
+  return containers.every(({ component, release }) =>
+    records.get(component)?.releases.some(({ number }) => number === release),
+  );
 }

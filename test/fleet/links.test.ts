@@ -34,6 +34,11 @@ async function hostOf(t: Cleanup, file: string = JSON.stringify({ sql: KEPT })) 
   return { proxy, backends, kept, begin: () => new LinkRoutes(input) };
 }
 
+/** Of one component, whose only release was told this. */
+function recordsTelling(url: string) {
+  return new Map([['web', { releases: [{ number: 1, linkEnvironment: { DB_CLINK: url } }] }]]);
+}
+
 function offersOf(...hosts: readonly (readonly [string, string])[]): ReadonlyMap<string, readonly Entry[]> {
   const entries = hosts.map(([host, address]) => {
     const value = JSON.stringify({ format: 1, host, address, port: 7009 });
@@ -91,13 +96,38 @@ test('a link that no release requires any more is forgotten at the next start, a
   assert.equal(proxy.table('shop').routes.length, 2);
   const links = begin();
   const url = linkUrl({ kind: 'tcp', host: '172.17.0.1', port: 7001 });
-  await links.keepOnly([{ linkEnvironment: { DB_CLINK: url } }]);
+  await links.keepRequired(recordsTelling(url), async () => [{ component: 'web', release: 1 }]);
   assert.deepEqual(await kept(), { sql: KEPT });
   await links.follow(offersOf(['b', '10.0.0.2']));
   assert.deepEqual(
     proxy.table('shop').routes.map((r) => r.component),
     ['link:sql'],
   );
+});
+
+test('a link stays whose kind is another in an update that has only been prepared', async (t) => {
+  const { begin, kept } = await hostOf(t);
+  const url = linkUrl({ kind: 'http', host: '172.17.0.1', port: 7001 });
+  await begin().keepRequired(recordsTelling(url), async () => []);
+  assert.deepEqual(await kept(), { sql: KEPT });
+});
+
+test('a link stays while a container is here whose record is lost, or the engine does not tell', async (t) => {
+  const { begin, kept } = await hostOf(t);
+  const url = linkUrl({ kind: 'http', host: '172.17.0.1', port: 7002 });
+  for (const lost of [
+    { component: 'web', release: 2 },
+    { component: 'worker', release: 1 },
+  ]) {
+    await begin().keepRequired(recordsTelling(url), async () => [lost]);
+    assert.deepEqual(await kept(), { sql: KEPT });
+  }
+  const away = new GantryError('engine-unreachable', 'it is away');
+  await assert.rejects(
+    begin().keepRequired(recordsTelling(url), () => Promise.reject(away)),
+    away,
+  );
+  assert.deepEqual(await kept(), { sql: KEPT });
 });
 
 test('what is kept and cannot be read is told as what it is', async (t) => {
