@@ -9,6 +9,8 @@ import { GantryError, isGantryError } from '../errors.ts';
 import { pause } from '../poke.ts';
 
 const LOOK_MS = 500;
+/** A new leader of etcd lets each key live its whole time again, and the time that an election takes beyond it. */
+const LIFETIMES = 2;
 
 export interface Namesake {
   readonly project: string;
@@ -29,7 +31,7 @@ export interface Namesake {
  * the time in which its key runs out.
  */
 export async function refuseNamesake(input: Namesake, signal: AbortSignal): Promise<void> {
-  const end = input.now() + input.ttlMs + 2 * LOOK_MS;
+  const end = input.now() + LIFETIMES * input.ttlMs;
   while (!signal.aborted) {
     const there = await lookedUp(input);
     if (there === undefined || isThisMachine(there, input)) return;

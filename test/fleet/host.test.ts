@@ -8,7 +8,7 @@ import { steadyNow } from '../../src/clock.ts';
 import { keys } from '../../src/cluster/keys.ts';
 import { readHost } from '../../src/cluster/values.ts';
 import { GantryError } from '../../src/errors.ts';
-import type { HostInput } from '../../src/fleet/host.ts';
+import { type HostInput, SESSION_TTL_MS } from '../../src/fleet/host.ts';
 import { QUIET_MS } from '../../src/fleet/leased.ts';
 import { IDLE } from '../docker/fake-engine.ts';
 import { until } from '../ground/harness.ts';
@@ -57,7 +57,13 @@ test('a copy of a machine is refused while the agent of the other one lives; who
     return get(wanted, ...more);
   };
   await until(() => isAsked, { timeoutMs: 5000, what: 'the key to be looked at' });
-  aheadMs = 20_000;
+  aheadMs = SESSION_TTL_MS + 2_000;
+  isAsked = false;
+  await until(() => isAsked, {
+    timeoutMs: 5000,
+    what: 'the key to be looked at when etcd may have had a new leader',
+  });
+  aheadMs = 2 * SESSION_TTL_MS + 2_000;
   await assert.rejects(a.ended(), ({ code, message, hint }: GantryError) => {
     assert.match(message, /^Another machine runs project shop under the name a \(at 127/);
     return code === 'host-taken' && /is a copy of the same one/.test(hint ?? '');
@@ -154,6 +160,30 @@ test('a record that cannot be read keeps no other component from being followed'
   await rm(join(a.stateDir, bad));
   a.start();
   await until(async () => (await kept()).length === 0, { timeoutMs: 5000, what: 'the link to be forgotten' });
+});
+
+test('a link stays as long as a container is there whose record is lost, which may require it', async (t) => {
+  const fleet = await startFleet(t, { hosts: ['a'], images: ['app:1'] });
+  const a = fleet.host('a');
+  await presentEverywhere(fleet);
+  for (const name of ['web', 'worker']) {
+    await fleet.update(1, { ...QUICK, name });
+    await fleet.ended(name);
+  }
+  await a.stop();
+  const file = join(a.stateDir, 'links', 'shop.json');
+  const link = { port: 7001, exporter: 'db', kind: 'tcp', containerPort: 5432, addresses: ['127.0.0.1'] };
+  await mkdir(join(a.stateDir, 'links'));
+  await writeFile(file, JSON.stringify({ sql: link }));
+  await rm(join(a.stateDir, 'components', 'shop', 'worker.json'));
+  let running = false;
+  a.start({
+    onRunning: () => {
+      running = true;
+    },
+  });
+  await until(() => running, { timeoutMs: 5000, what: 'the agent to run' });
+  assert.deepEqual(JSON.parse(await readFile(file, 'utf8')), { sql: link });
 });
 
 test('an etcd that goes away right after its first answer does not end the agent', async (t) => {
