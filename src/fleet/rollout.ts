@@ -207,6 +207,7 @@ function settled(ours: RolloutValue | undefined, wanted: Wanted, here: Here): St
   const others = wanted.turns.some((t) => t.generation === ours?.generation);
   if (open && !others) return { kind: 'complete', why: 'no host waits for its turn' };
   if (open && ours.state === 'preparing' && ours.kind === 'update') {
+    if (wanted.behind.length > 0) return behindLinks(wanted);
     return { kind: 'open', why: 'it was under way before: etcd was restored' };
   }
   const isTried = here.proven && here.arrived && here.hasNone !== true;
@@ -276,9 +277,13 @@ function before(ours: RolloutValue, release: ReleaseValue, wanted: Wanted, here:
 /** All hosts are to be prepared before one switches; who is first in the queue says when. */
 function opening(ours: RolloutValue, wanted: Wanted, here: Here): Step {
   const prepared = wanted.turns.filter((t) => t.generation === ours.generation);
-  if (wanted.behind.length > 0) return wait('links', `${wanted.behind.join(', ')} is updated first`);
+  if (wanted.behind.length > 0) return behindLinks(wanted);
   if (prepared[0]?.host === here.host) return { kind: 'open', why: `${prepared.length} prepared` };
   return wait('fleet', `${prepared.length} hosts are prepared, others are not yet`);
+}
+
+function behindLinks({ behind }: Wanted): Step {
+  return wait('links', `${behind.join(', ')} is updated first`);
 }
 
 /** Adopted under a turn: wait until it serves, watch it for a while, and give the turn back. */

@@ -236,6 +236,8 @@ describe('a turn', () => {
   test('is had by others again where etcd was restored to before there were turns', () => {
     const restored = said({ rollout: { state: 'preparing' }, turns: queueOf('b') });
     expectStep(restored, settled2(), 'open: it was under way before: etcd was restored');
+    const behind = { ...restored, behind: ['db'] };
+    expectStep(behind, settled2(), 'wait for links: db is updated first');
   });
 });
 
