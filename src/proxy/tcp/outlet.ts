@@ -25,7 +25,7 @@ export class Outlet {
   #waiting = 0;
   readonly #onDrain = () => this.#gone();
 
-  /** `drained`: all has gone, after a write had answered false. Nothing may be written before it is connected; what is written after its end is dropped. */
+  /** `drained`: it takes more, after a write had answered false. Nothing may be written before it is connected; what is written after its end is dropped. */
   constructor(socket: Socket, drained: () => void) {
     this.#socket = socket;
     this.#drained = drained;
@@ -83,7 +83,8 @@ export class Outlet {
   }
 
   #sent(failure: number, held: unknown, memory: Memory | undefined): boolean {
-    if (failure !== 0) return this.#failed(failure);
+    // As the stream does it. The other side need not be told to wait.
+    if (failure !== 0) return !this.#socket.writable || this.#failed(failure);
     if (!lastWriteWaits()) return true;
     const request = this.#request;
     this.#request = writeRequest();
@@ -99,14 +100,15 @@ export class Outlet {
     return false;
   }
 
+  /** What others wrote through the stream may still wait: nobody tells when that little has gone. */
   #gone(): void {
-    if (this.isClear) this.#drained();
+    if (this.#waiting === 0 && !this.#socket.writableNeedDrain) this.#drained();
   }
 
-  /** As the stream does it. The other side need not be told to wait. */
+  /** Also what was written before the end of our side, which would else seem to have arrived. */
   #failed(status: number): true {
+    if (this.dropsUnsent || this.#socket.destroyed) return true;
     const code = getSystemErrorName(status);
-    if (this.dropsUnsent || !this.#socket.writable) return true;
     this.#socket.destroy(
       Object.assign(new Error(`write ${code}`), { code, errno: status, syscall: 'write' }),
     );
