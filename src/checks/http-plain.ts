@@ -27,12 +27,17 @@ export function askPlain(request: Request, hearer: Hearer): () => void {
   return () => line.breakOff();
 }
 
-/** One connection after another. INVARIANT: it is free from when its socket has told that it is closed, not before. */
+/**
+ * One connection after another. INVARIANT: it is free from when its socket has told that it is closed, not before; and
+ * never after a name was asked for: Node connects with the answer to a look-up that was given up, if the socket is
+ * connecting again by then.
+ */
 class Line {
   readonly #socket: net.Socket;
   readonly #parser = new MessageParser('response');
   #hearer: Hearer | undefined;
   #text = '';
+  #isNamed = false;
 
   constructor() {
     const callback = (bytes: number) => {
@@ -49,6 +54,7 @@ class Line {
 
   ask(request: Request, hearer: Hearer): void {
     this.#text = textOf(request);
+    this.#isNamed = net.isIP(request.host) === 0;
     this.#socket.connect({ host: request.host, port: request.port });
     this.#hearer = hearer;
   }
@@ -61,7 +67,7 @@ class Line {
   #closed(): void {
     this.#hearer?.fail(CLOSED);
     this.#parser.next();
-    if (free.length < MOST_LINES) free.push(this);
+    if (free.length < MOST_LINES && !this.#isNamed) free.push(this);
     else this.#parser.free();
   }
 

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import dns from 'node:dns';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setImmediate as nextRound } from 'node:timers/promises';
 import { probe } from '../../src/checks/probes.ts';
 import { GantryError } from '../../src/errors.ts';
 import {
@@ -206,6 +208,28 @@ test('http after a question that ended in any way is asked as if it were the fir
       `after ${how}`,
     );
   }
+});
+
+test('http by a name is not answered by who was asked before, and whose address came late', async (t) => {
+  const ports = { a: 0, b: 0 };
+  for (const name of ['a', 'b'] as const)
+    ports[name] = await httpServer(t, (_request, response) => response.end(name));
+  const answers: (() => void)[] = [];
+  t.mock.method(dns, 'lookup', (_host: string, _options: object, done: (...found: unknown[]) => void) => {
+    answers.push(() => done(null, [{ address: '127.0.0.1', family: 4 }]));
+  });
+  const asking = (port: number, signal: AbortSignal) =>
+    probe(check({ port }), target('somebody'), surroundings(), signal);
+  const gone = new AbortController();
+  const given = asking(ports.a, gone.signal);
+  await until(() => answers.length === 1, 'the name to be looked up');
+  gone.abort();
+  await given;
+  for (let round = 0; round < 2; round++) await nextRound(); // by then its connection is closed
+  const asked = Promise.all(Array.from({ length: 64 }, () => asking(ports.b, NEVER))); // one of them on the same socket
+  await until(() => answers.length === 65, 'the name to be looked up again');
+  for (const answer of answers) answer();
+  for (const { saw } of await asked) assert.match(saw, /answered 200 in \d+ ms: "b"$/);
 });
 
 test('http to a port nothing listens on says so', async () => {
