@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   mkdirSync,
@@ -75,4 +75,13 @@ test('a program comes from the file that the build made of it, unless the compil
   assert.deepEqual(loadProgram('main'), { made: true });
   utimesSync(record, now + HOUR_S, now + HOUR_S);
   assert.equal(loadProgram('main'), undefined);
+});
+
+test('what was begun before the program was loaded is not done again in it', () => {
+  const toNobody = 'exec "$0" "$1" job run --help > /dev/full';
+  const env = { ...process.env, GANTRYD_STATE_DIR: folder };
+  const args = ['-c', toNobody, process.execPath, join(PACKAGE_ROOT, 'bin', 'gantry.js')];
+  const { status, stderr } = spawnSync('sh', args, { env, encoding: 'utf8' });
+  assert.match(stderr, /^Error: the output could not be written: .*\n$/);
+  assert.equal(status, 1);
 });

@@ -28,9 +28,15 @@ import { yargs } from './yargs.ts';
 const EXIT_CODES = 'Exit codes: 0 done, 1 failed, 2 usage or config.';
 const WAIT_CODES = '3 the time is over, 4 no live host to wait for.';
 
-/** Runs the command and exits: 0 done, 1 failed, 2 usage or config; 3 and 4 are ends of `--wait`. */
-export async function main(program: Program, argv: readonly string[] = process.argv.slice(2)): Promise<void> {
-  const lost = watchStreams();
+/**
+ * Runs the command and exits: 0 done, 1 failed, 2 usage or config; 3 and 4 are ends of `--wait`. `lost`: of whoever
+ * watches the streams already.
+ */
+export async function main(
+  program: Program,
+  argv: readonly string[] = process.argv.slice(2),
+  lost: () => boolean = watchStreams(),
+): Promise<void> {
   endProcess(await exitCodeOf(program, argv), lost);
 }
 
