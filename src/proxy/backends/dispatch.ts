@@ -175,12 +175,16 @@ export class Dispatch implements Waiter {
       if (this.#dialling !== socket) return void socket.destroy();
       this.#dialling = undefined;
       socket.removeListener('error', failed);
+      // Node's client stops listening as soon as an answer is whole, when an error may be on its way.
+      socket.on('error', seenOnClose);
       backend.forgive(containerPort);
       this.#entrance.reached(backend);
       this.#outcome.found(socket, hold, false);
     });
   }
 }
+
+function seenOnClose(): void {}
 
 function timedOut(timeoutMs: number): Error {
   return new Error(`no connection within ${timeoutMs} ms`);
