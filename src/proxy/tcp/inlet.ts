@@ -10,7 +10,7 @@ export class Inlet {
   readonly #socket: Socket;
   #onBytes: OnBytes;
   readonly #onData: (bytes: Buffer) => void;
-  /** Of who brings much. */
+  /** Of who brings much, as long as there is some. INVARIANT: between two reads nobody keeps it. */
   #own: Memory | undefined;
   readonly #handle: Handle | undefined;
   #paused = false;
@@ -71,6 +71,7 @@ export class Inlet {
   #take(handle: Handle): void {
     const { onread } = handle;
     handle.useUserBuffer(SHARED);
+    this.#socket.once('close', () => this.#close());
     handle.onread = (memory) => {
       const length = lastRead();
       if (length <= 0) return onread.call(handle, memory);
@@ -84,6 +85,11 @@ export class Inlet {
     const own = this.#own;
     if (!this.#onBytes(own === undefined ? SHARED : own.bytes, length, own)) this.pause();
     return own === undefined && length <= MOST_TEXT_BYTES ? undefined : this.#next(own, length);
+  }
+
+  #close(): void {
+    this.#own?.giveBack();
+    this.#own = undefined;
   }
 
   #next(own: Memory | undefined, length: number): Uint8Array | undefined {
