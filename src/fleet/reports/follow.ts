@@ -51,6 +51,8 @@ export interface FollowInput {
 
 /** Events that come together are told together. */
 const COALESCE_MS = 50;
+/** An agent that lives has read a config that was just stored, and tells that it runs the component. */
+const TAKE_UP_MS = 1_500;
 /** Longest wait that a timer takes. */
 const LONGEST_MS = 2 ** 31 - 1;
 
@@ -94,7 +96,8 @@ async function untilOver(
   poke: Poke,
   signal: AbortSignal,
 ): Promise<readonly Ending[] | undefined> {
-  const end = performance.now() + input.timeoutMs;
+  const begun = performance.now();
+  const end = begun + input.timeoutMs;
   const teller = new Teller(input);
   const endings = new Map<string, Ending>();
   let views: ReadonlyMap<string, FollowedView> = new Map();
@@ -109,6 +112,7 @@ async function untilOver(
         if (view === undefined || endings.has(target.component)) continue;
         teller.tell(target, view);
         const ending = endingOf(target, view);
+        if (ending?.outcome === 'no-hosts' && mayBeTakenUp(input, watched, begun)) continue;
         if (ending !== undefined) endings.set(target.component, ending);
       }
       if (endings.size === input.targets.length) return inOrder(input, endings);
@@ -120,10 +124,15 @@ async function untilOver(
     );
     const left = end - performance.now();
     if (left <= 0) return inOrder(input, withOpen(input, endings, views));
-    await poke.wait(Math.min(left, LONGEST_MS), signal);
+    const takeUp = begun + TAKE_UP_MS - performance.now();
+    await poke.wait(Math.min(left, takeUp > 0 ? takeUp : LONGEST_MS), signal);
     await pause(Math.min(left, COALESCE_MS), signal);
   }
   return undefined;
+}
+
+function mayBeTakenUp({ project }: FollowInput, { hosts }: Watched, begun: number): boolean {
+  return performance.now() - begun < TAKE_UP_MS && hostsIn(hosts.entries.values(), project).length > 0;
 }
 
 function inOrder({ targets }: FollowInput, endings: ReadonlyMap<string, Ending>): readonly Ending[] {

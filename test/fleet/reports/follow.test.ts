@@ -368,6 +368,27 @@ describe('following', () => {
     assert.equal((await followed(t, all, targets).ended)?.[0]?.outcome, 'no-hosts');
   });
 
+  test('waits for a live host that has not told yet that it runs the component', async (t) => {
+    const all = await shop('web');
+    joins(all.cluster, host('h1', { components: [] }));
+    const { changes } = await update(all.fleet, updateOf());
+    const targets = changes.map((c) => ({ ...c, status: 'ready' as const }));
+    const following = followed(t, all, targets);
+    await following.saw(/"kind":"rollout-changed"/);
+    joins(all.cluster, host('h1'));
+    reach(all, 'web', 'h1');
+    complete(all.cluster, 'web');
+    assert.equal((await following.ended)?.[0]?.outcome, 'done');
+  });
+
+  test('ends where those that live do not take it up', async (t) => {
+    const all = await shop('web');
+    joins(all.cluster, host('h1', { components: ['db'] }));
+    const { changes } = await update(all.fleet, updateOf());
+    const targets = changes.map((c) => ({ ...c, status: 'ready' as const }));
+    assert.equal((await followed(t, all, targets).ended)?.[0]?.outcome, 'no-hosts');
+  });
+
   test('closes what it followed with', async (t) => {
     const { all, targets } = await begun('web');
     await followed(t, all, targets, 100).ended;
