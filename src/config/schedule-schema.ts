@@ -1,6 +1,6 @@
 /**
  * Schedule files as data: our own form, and the cron server's that gantryd replaces (docket), which is taken as it
- * is and holds Docker's own words. What a schema cannot say is in schedule-rules.ts.
+ * is and holds Docker's own words. What a schema cannot say is in schedule-parse.ts.
  */
 import type { FromSchema } from 'json-schema-to-ts';
 import { CONTAINER_FIELDS, JOB_FIELDS, JOB_SCHEMA } from './job-schema.ts';

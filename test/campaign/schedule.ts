@@ -1,6 +1,6 @@
 /**
  * What happens to a fleet, and when: drawn whole from a seed before anything begins, so that the same seed, minutes,
- * hosts and kinds give the same acts. Pure. Each lane has a clock and dice of its own; what its acts do is in acts.ts.
+ * hosts and kinds give the same acts. Pure. Each lane has a clock and dice of its own; what its acts do is in deeds.ts.
  */
 import { type Dice, diceOf } from './dice.ts';
 

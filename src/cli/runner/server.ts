@@ -1,5 +1,5 @@
 /**
- * The runner's end of runner-client.ts: takes `job run` commands of this box over a socket, and is to each what its own
+ * The runner's end of client.ts: takes `job run` commands of this box over a socket, and is to each what its own
  * process would have been. What needs its caller's own files or stdin, and what would be done otherwise here, is
  * declined before anything is done.
  */

@@ -1,4 +1,4 @@
-/** A process with clients of the API in it (api-clients.ts) as its parent sees it: one order, then its answer. */
+/** A process with clients of the API in it (clients.ts) as its parent sees it: one order, then its answer. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
