@@ -107,6 +107,12 @@ test('src imports nothing of test or examples', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('no bound of a wait is joined where the garbage collector takes it (src/deadline.ts)', () => {
+  const joined = /AbortSignal\.any\([^;]*AbortSignal\.timeout/;
+  const wrong = [...sources, ...filesBelow('examples', /\.mjs$/)].filter((file) => joined.test(read(file)));
+  assert.deepEqual(wrong, []);
+});
+
 test('every file says first what it is for, but tests and the two lines of bin', () => {
   const told = written.filter((file) => isWritten(file) && !/^bin|\.test\.ts$/.test(file));
   const bare = told.filter((file) => !/^(#!.*\n)?\s*(\/\*\*|\/\/)/.test(read(file)));
