@@ -5,7 +5,7 @@
  * What decides something (create, route, drain …) is done under the component's lock, from a look taken
  * under it. Stopping and removing what already drains needs no lock and no waiting: it runs beside the loop.
  */
-import { steadyNow } from '../clock.ts';
+import { steadyNow, untilTogether } from '../clock.ts';
 import type { Engine, EngineEvent } from '../docker/engine.ts';
 import { isGantryError } from '../errors.ts';
 import type { Tell } from '../events.ts';
@@ -58,14 +58,21 @@ export interface AgentInput {
   /** Milliseconds after which a component at rest is looked at again even if nothing pokes. Default: 1000. */
   readonly idleResyncMs?: number;
   /**
-   * What the next look will go by, in few words, without the record's own; equal words are equal looks. Then a component
-   * that is as wanted is not looked at. undefined: it cannot be told. Default: nobody glances.
+   * Somebody tells when what a look goes by has changed, until the function that is answered is called: a component that
+   * is as wanted is looked at only then, and once in minutes. Default: nobody does.
    */
-  readonly glance?: () => Promise<string | undefined>;
+  readonly watchRest?: (rest: Rest) => () => void;
   readonly now?: () => number;
   readonly random?: () => number;
   /** Default: nobody wants numbers. */
   readonly metrics?: Metrics | undefined;
+}
+
+/** A component, for whoever tells when it is to be looked at. */
+export interface Rest {
+  /** What it goes by besides engine, proxy and records. */
+  readonly words: () => string;
+  readonly changed: () => void;
 }
 
 /** What one look saw, and what it calls for. */
@@ -99,9 +106,6 @@ export class Agent {
   readonly #setbacks: Setbacks;
   #known: Pick<View, 'version' | 'record'> | undefined;
   #said = '';
-  /** What the last look went by; undefined: it was taken for another reason than that something seemed to have changed. */
-  #glanced: string | undefined;
-  #lookedAt = 0;
   #followsProxy = false;
 
   constructor(input: AgentInput) {
@@ -131,7 +135,11 @@ export class Agent {
       if (kind === 'reconnected') this.#engineBack.poke();
       this.#poke.poke();
     };
-    this.#input.engine.watch(heed, this.#ended.signal);
+    const { signal } = this.#ended;
+    this.#input.engine.watch(heed, signal);
+    const rest: Rest = { words: () => this.#observer.words(), changed: () => this.#poke.poke() };
+    const unwatch = this.#input.watchRest?.(rest);
+    if (unwatch !== undefined) signal.addEventListener('abort', unwatch, { once: true });
   }
 
   /** Rounds until `reached` says so of a view; answers that view. Throws what a round throws. */
@@ -149,14 +157,12 @@ export class Agent {
   async #run(reached: (view: View) => boolean, signal: AbortSignal): Promise<View> {
     this.#followProxy();
     this.#engineBack.clear();
-    this.#glanced = undefined;
     this.#trouble = undefined; // what failed since the last run is planned anew
     for (let imminent = false; ; ) {
       signal.throwIfAborted();
       this.#throwTrouble();
       this.#numbers.begin();
       this.#poke.clear();
-      this.#lookedAt = performance.now();
       const looking = this.#see();
       // Taking the lock takes as long as looking: side by side, traffic moves to a ready container that much sooner.
       const decided = imminent && (await this.#decide(looking, signal));
@@ -331,31 +337,17 @@ export class Agent {
     const waits = actions.filter((a) => a.kind === 'wait');
     this.#tellWaiting(waits);
     const until = Math.min(...waits.map((w) => w.until ?? Number.POSITIVE_INFINITY));
-    const atRest = waits.every((w) => w.for === 'warm' || w.for === 'turn');
-    const resyncMs = atRest ? (this.#input.idleResyncMs ?? RESYNC_MS) : RESYNC_MS;
-    const ms = Math.max(0, Math.min(until - this.#now(), resyncMs));
-    await this.#wait(ms, signal);
-    while (actions.length === 0 && (await this.#isAsSeen(signal)))
-      await this.#wait(this.#input.idleResyncMs ?? RESYNC_MS, signal);
-    if (this.#poke.poked) this.#glanced = undefined;
-    return this.#poke.poked && waits.some((w) => w.for === 'ready');
-  }
-
-  async #wait(ms: number, signal: AbortSignal): Promise<void> {
+    const ms = Math.max(0, Math.min(until - this.#now(), this.#resyncMs(actions, waits)));
     const dueAt = performance.now() + ms;
     await this.#poke.wait(ms, signal);
     if (!this.#poke.poked && !signal.aborted) this.#numbers.late(dueAt);
+    return this.#poke.poked && waits.some((w) => w.for === 'ready');
   }
 
-  /** All that the next look would go by is as it was before the last one. What goes wrong here the look meets. */
-  async #isAsSeen(signal: AbortSignal): Promise<boolean> {
-    const { glance } = this.#input;
-    if (glance === undefined || this.#poke.poked || signal.aborted) return false;
-    const before = this.#glanced;
-    const glanced = await glance().catch(() => undefined);
-    this.#glanced = glanced === undefined ? undefined : `${glanced}\n${this.#observer.words()}`;
-    if (this.#poke.poked || this.#glanced === undefined) return false;
-    return this.#glanced === before && performance.now() - this.#lookedAt < LOOK_MS;
+  #resyncMs(actions: Plan, waits: readonly Extract<Action, { kind: 'wait' }>[]): number {
+    if (actions.length === 0 && this.#input.watchRest !== undefined) return untilTogether(LOOK_MS);
+    const isAtRest = waits.every((w) => w.for === 'warm' || w.for === 'turn');
+    return isAtRest ? (this.#input.idleResyncMs ?? RESYNC_MS) : RESYNC_MS;
   }
 
   #tellWaiting(waits: readonly Extract<Action, { kind: 'wait' }>[]): void {

@@ -23,8 +23,9 @@ import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Looks again after this long even if nothing pokes. */
+/** Looks again after this long even if nothing pokes; where it has all that the fleet asks for. */
 const RESYNC_MS = 30_000;
+const SETTLED_RESYNC_MS = 300_000;
 /** After a round that failed: the first time, and at most. */
 const TROUBLE_PAUSE_MS = 1_000;
 const TROUBLE_PAUSE_MAX_MS = 30_000;
@@ -80,7 +81,7 @@ export class FleetComponent {
       get idleResyncMs() {
         return untilTogether(AGENT_RESYNC_MS);
       },
-      glance: () => around.glance(name),
+      watchRest: (rest) => around.glances.watch(name, rest),
       fence: () => this.#mayAdvance(),
       onRound: (view) => this.#onRound(view),
     });
@@ -183,8 +184,9 @@ export class FleetComponent {
     const decidesMs = await this.#shares.round(wanted, sharingOf(view, wanted, here));
     this.#trouble = undefined;
     this.#failures = 0;
-    const loudMs = pendingIn(view) === undefined ? RESYNC_MS : LOGS_EVERY_MS;
-    return Math.min(restMs, decidesMs, loudMs, untilTogether(RESYNC_MS));
+    const isSettled = step.kind === 'wait' && step.for === 'intent';
+    const resyncMs = untilTogether(isSettled ? SETTLED_RESYNC_MS : RESYNC_MS);
+    return Math.min(restMs, decidesMs, pendingIn(view) === undefined ? resyncMs : LOGS_EVERY_MS);
   }
 
   /** The agent's own last look, unless the record has changed since. */

@@ -5,7 +5,6 @@
  */
 
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import { type ProxyPort, passiveProxyPort, proxyPort } from '../agent/proxy-port.ts';
 import { recordsOf } from '../agent/record.ts';
 import { troubleOf } from '../agent/stay.ts';
@@ -28,8 +27,9 @@ import { Answer } from './intents/answer.ts';
 import { LeasedKeys, QUIET_MS } from './leased.ts';
 import { LinkRoutes } from './links.ts';
 import { FollowedIndex } from './looks/followed-index.ts';
-import { glances } from './looks/glances.ts';
+import { Glances } from './looks/glances.ts';
 import { sharedEngine, sharedProxyPort } from './looks/hints.ts';
+import { OpenCounts } from './looks/open-counts.ts';
 import { lookingTogether, statusTogether } from './looks/shared-looks.ts';
 import { refuseNamesake } from './namesake.ts';
 import { Presence } from './scale/presence.ts';
@@ -114,7 +114,7 @@ class FleetHost {
   readonly #presence: Presence;
   readonly #around: Surroundings;
   readonly #since: string;
-  #connections: ReadonlyMap<string, number> = new Map();
+  readonly #counts = new OpenCounts();
   #limits: ProxyLimits = DEFAULT_LIMITS;
   #followed: Promise<void> = Promise.resolve();
   #wasCurrent: boolean | undefined;
@@ -163,8 +163,8 @@ class FleetHost {
       presence: this.#presence,
       emit: input.emit,
       metrics: input.metrics,
-      glance: glances({ project, hostId: input.hostId, stateDir, engine: input.engine, proxy: port }),
-      connections: () => this.#connections,
+      glances: new Glances({ project, hostId: input.hostId, stateDir, engine: input.engine, proxy: port }),
+      connections: () => this.#counts.byContainer,
       wanted: (component, releaseOf) =>
         wantedOf(this.#mirror, keys, component, this.#index.turns(component), releaseOf),
     };
@@ -172,6 +172,7 @@ class FleetHost {
 
   async run(signal: AbortSignal): Promise<void> {
     try {
+      const glancing = this.#around.glances.run(this.#ended.signal);
       this.#limits = await this.#presentLimits();
       await this.#startKnown();
       await this.#firstAnswer(signal);
@@ -186,7 +187,7 @@ class FleetHost {
       await this.#watchConnections(signal);
       if (this.#input.stopOnExit) await this.#leave();
       this.#ended.abort();
-      await writing;
+      await Promise.all([writing, glancing]);
     } finally {
       await this.#close();
     }
@@ -316,9 +317,7 @@ class FleetHost {
       await pause(untilTogether(QUIET_MS), signal);
       try {
         const status = await passive.status(project);
-        const before = this.#connections;
-        this.#connections = new Map(status.backends.map((b) => [b.id, b.open]));
-        const changed = !isDeepStrictEqual(before, this.#connections);
+        const changed = this.#counts.note(status);
         const table = status.owners.find((o) => o.owner === project)?.table;
         if (table !== undefined && !this.#links.areIn(table)) {
           this.#links.forgetApplied();

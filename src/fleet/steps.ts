@@ -43,7 +43,7 @@ const AGAIN_MAX_MS = 30_000;
 /** Between two looks at whether what failed before is gone. */
 const LEAVING_MS = 200;
 /** Nothing to do until something happens. */
-const RESTS_MS = 30_000;
+const RESTS_MS = Number.POSITIVE_INFINITY;
 
 export interface StepsInput {
   readonly around: Surroundings;
@@ -62,7 +62,7 @@ export interface Situation extends Remains {
 }
 
 export interface Steps {
-  /** Answers for how many milliseconds it may rest. */
+  /** Answers for how many milliseconds it may rest, if nothing happens. */
   execute(step: Step, situation: Situation, signal: AbortSignal): Promise<number>;
   /** A release that was learned. */
   release(number: number): ReleaseValue | undefined;

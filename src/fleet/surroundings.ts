@@ -10,7 +10,7 @@ import type { Metrics } from '../metrics/metrics.ts';
 import type { ProxyLimits } from '../proxy/tables/routes.ts';
 import type { LeasedKeys } from './leased.ts';
 import type { LinkRoutes } from './links.ts';
-import type { Glance } from './looks/glances.ts';
+import type { Glances } from './looks/glances.ts';
 import type { Wanted } from './rollout.ts';
 import type { Presence } from './scale/presence.ts';
 
@@ -32,7 +32,7 @@ export interface Surroundings {
   readonly proxy: ProxyPort;
   /** undefined: components that have secrets cannot be started here. */
   readonly secrets: SecretPort | undefined;
-  readonly glance: Glance;
+  readonly glances: Glances;
   readonly metrics: Metrics | undefined;
   readonly emit: (event: AgentEvent) => void;
   /** Epoch milliseconds. */

@@ -7,7 +7,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { Agent, type AgentInput, type View } from '../../src/agent/agent.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Agent, type AgentInput, type Rest, type View } from '../../src/agent/agent.ts';
 import type { Release } from '../../src/agent/plan/state.ts';
 import { proxyPort } from '../../src/agent/proxy-port.ts';
 import {
@@ -371,46 +372,45 @@ describe('an agent that stays', () => {
     await staying;
   });
 
-  test('is not looked at while a glance finds it as it was', async (t) => {
+  test('rests when all is as wanted, until somebody tells of a change', async (t) => {
     const shop = await host(t);
-    let [words, glances, looks]: [string | undefined, number, number] = ['as it is', 0, 0];
-    const glance = async () => {
-      glances += 1;
-      return words;
+    let [looks, watching]: [number, Rest | undefined] = [0, undefined];
+    const watchRest = (rest: Rest) => {
+      watching = rest;
+      return () => {
+        watching = undefined;
+      };
     };
+    const watched = () => watching as Rest | undefined;
     const onRound = () => {
       looks += 1;
     };
-    const agent = shop.agent({ idleResyncMs: 5, glance, onRound });
+    // What an agent whom nobody tells would go by.
+    const agent = shop.agent({ idleResyncMs: 1, watchRest, onRound });
     await agent.change(adopt(shop.release(1)), NEVER);
     await agent.run((view) => view.plan.length === 0, NEVER);
     const staying = stay(agent, () => false, { tell: () => {}, now: Date.now }, shop.ended.signal);
-    const rests = async (what: string) => {
-      const from = glances;
-      await until(`it rests ${what}`, () => glances > from + 10);
-      const [before, at] = [looks, glances];
-      await until(`it is glanced at ${what}`, () => glances > at + 10);
-      assert.equal(looks, before, what);
+    const quiet = async () => {
+      for (let before = -1; before !== looks; ) {
+        before = looks;
+        await delay(100);
+      }
     };
-    await rests('at first');
-    for (const change of ['as it is now', 'as it was before', undefined]) {
+    await quiet();
+    for (const hint of [() => watched()?.changed(), () => agent.poke()]) {
       const before = looks;
-      words = change;
-      await until(`it is looked at when it is ${change}`, () => looks > before);
-      if (change !== undefined) await rests(change);
+      hint();
+      await until('a hint is a look', () => looks > before);
+      await quiet();
     }
-    words = 'as it is';
-    await rests('when it can be told again');
-    const before = looks;
-    agent.poke();
-    await until('a poke is a look', () => looks > before);
-    await until('and another one, before it rests', () => looks > before + 1);
-    await rests('after a poke');
+    assert.equal(watched()?.words(), '', 'it has no checks');
     const [first = ''] = await shop.routed();
     shop.engine.die(first);
     await until('a death is acted on', async () => !(await shop.routed()).includes(first));
     shop.ended.abort();
     await staying;
+    await agent.close();
+    assert.equal(watched(), undefined);
   });
 
   test('replaces at once what Docker calls unhealthy, however long a look takes', async (t) => {

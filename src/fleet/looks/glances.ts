@@ -1,12 +1,19 @@
 /**
- * What the looks of all components of a host go by, in few words for each, from one question each to the engine, the
- * proxy and the folder of the records: a hundred components at rest need not be looked at one by one to know that they are.
+ * Whether anything is as it was that the looks of all components of a host go by: every few seconds one question each to
+ * the engine, the proxy and the folder of the records, for all of them together. A hundred components at rest need not
+ * be looked at one by one to know that they are, and nobody wakes for them while the answers are the same.
  * Says nothing of counts and of time, by which a component at rest does not go.
  */
+import type { Rest } from '../../agent/agent.ts';
 import type { ProxyPort } from '../../agent/proxy-port.ts';
 import { recordsVersion } from '../../agent/record-folder.ts';
+import { untilTogether } from '../../clock.ts';
 import type { Container, Engine } from '../../docker/engine.ts';
+import { pause } from '../../poke.ts';
 import type { ProxyStatus } from '../../proxy/control/protocol.ts';
+
+/** Between two glances. */
+const GLANCE_MS = 10_000;
 
 export interface GlancesInput {
   readonly project: string;
@@ -16,41 +23,91 @@ export interface GlancesInput {
   readonly proxy: Pick<ProxyPort, 'status'>;
 }
 
-/** Equal words: the component is as it was. undefined: it cannot be told. */
-export type Glance = (component: string) => Promise<string | undefined>;
+interface Seen {
+  readonly records: string;
+  readonly containers: readonly Container[];
+  readonly status: ProxyStatus;
+}
 
-type Words = ReadonlyMap<string, readonly string[]>;
+interface Watched {
+  readonly component: string;
+  readonly rest: Rest;
+  /** undefined: it cannot be told. */
+  seen: string | undefined;
+  own: string | undefined;
+}
 
-/** All who ask in the same turn of the event loop share one look, which begins after it. */
-export function glances(input: GlancesInput): Glance {
-  let next: Promise<Words | undefined> | undefined;
-  const begin = async () => {
-    await new Promise((resolve) => setImmediate(resolve));
-    next = undefined;
-    return look(input);
-  };
-  return async (component) => {
-    next ??= begin();
-    const words = await next;
-    return words && [...(words.get('') ?? []), ...(words.get(component) ?? [])].join('\n');
-  };
+/**
+ * INVARIANT: whatever changes between two glances is told after the later one; so who looked in between, and saw what
+ * was before, looks again.
+ */
+export class Glances {
+  readonly #input: GlancesInput;
+  readonly #watched = new Set<Watched>();
+  #last: Seen | undefined;
+  #words: ReadonlyMap<string, string> = new Map();
+
+  constructor(input: GlancesInput) {
+    this.#input = input;
+  }
+
+  /** Its first glance counts as a change. Until the function that is answered is called. */
+  watch(component: string, rest: Rest): () => void {
+    const watched: Watched = { component, rest, seen: undefined, own: undefined };
+    this.#watched.add(watched);
+    return () => this.#watched.delete(watched);
+  }
+
+  /** Until aborted; never throws. */
+  async run(signal: AbortSignal, everyMs = GLANCE_MS): Promise<void> {
+    for (;;) {
+      await pause(untilTogether(everyMs), signal);
+      if (signal.aborted) return;
+      if (this.#watched.size > 0) await this.glance();
+    }
+  }
+
+  /** Looks, and tells whoever goes by what is another than at the last glance, or cannot be told. */
+  async glance(): Promise<void> {
+    const seen = await this.#look().catch(() => undefined); // whoever looks meets it, and tells it
+    const isSame = seen !== undefined && this.#last !== undefined && areSame(seen, this.#last);
+    if (!isSame) this.#words = seen === undefined ? new Map() : wordsOf(seen, this.#input.project);
+    this.#last = seen;
+    const common = this.#words.get('');
+    for (const watched of [...this.#watched]) this.#tell(watched, common);
+  }
+
+  #tell(watched: Watched, common: string | undefined): void {
+    const own = watched.rest.words();
+    const of = this.#words.get(watched.component) ?? '';
+    const seen = common === undefined ? undefined : `${common}\n${of}`;
+    const isAsSeen = seen !== undefined && seen === watched.seen && own === watched.own;
+    watched.seen = seen;
+    watched.own = own;
+    if (!isAsSeen) watched.rest.changed();
+  }
+
+  async #look(): Promise<Seen | undefined> {
+    const { project, hostId: host, stateDir, engine, proxy } = this.#input;
+    const [records, containers, status] = await Promise.all([
+      recordsVersion(stateDir, project),
+      engine.containers({ project, host }),
+      proxy.status(project),
+    ]);
+    return records === undefined ? undefined : { records, containers, status };
+  }
+}
+
+/** Engine and proxy answer the same object while they say the same. */
+function areSame(a: Seen, b: Seen): boolean {
+  return a.records === b.records && a.containers === b.containers && a.status === b.status;
 }
 
 /** By component; what concerns all of them under ''. */
-async function look(input: GlancesInput): Promise<Words | undefined> {
-  const { project, hostId: host, stateDir, engine, proxy } = input;
-  const [records, containers, status] = await Promise.all([
-    recordsVersion(stateDir, project),
-    engine.containers({ project, host }),
-    proxy.status(project),
-  ]);
-  if (records === undefined) return undefined;
-  const words = new Map<string, string[]>([['', [records, proxyWords(status, project)]]]);
-  const say = (component: string, word: string) => {
-    const said = words.get(component);
-    if (said === undefined) words.set(component, [word]);
-    else said.push(word);
-  };
+function wordsOf({ records, containers, status }: Seen, project: string): ReadonlyMap<string, string> {
+  const words = new Map([['', `${records}\n${proxyWords(status, project)}`]]);
+  const say = (component: string, word: string) =>
+    words.set(component, `${words.get(component) ?? ''}\n${word}`);
   for (const container of containers) say(container.component, containerWords(container));
   for (const { component, id, gone } of status.backends) if (gone === true) say(component, `${id} is gone`);
   for (const { component, address, port, kind, plane, planeWhy } of status.listeners)

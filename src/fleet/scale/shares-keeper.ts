@@ -66,13 +66,13 @@ export class SharesKeeper {
     this.#around = around;
   }
 
-  /** Decides what is to be decided. Answers for how many milliseconds it may rest. */
+  /** Decides what is to be decided. Answers for how many milliseconds it may rest, if nothing happens. */
   async round(wanted: Wanted, sharing: Sharing): Promise<number> {
     const { presence, session, host } = this.#around;
     const { spec } = sharing;
     if (await this.#remind(wanted, sharing)) return AGAIN_MS;
     const total = await this.#total(wanted, sharing);
-    if (total === undefined || spec === undefined || !wanted.current) return RESTS_MS;
+    if (total === undefined || spec === undefined || !wanted.current) return Number.POSITIVE_INFINITY;
     presence.start();
     if (!presence.current || session.lease() === undefined) return RESTS_MS;
     const { hosts, until, isUnclear } = this.#hosts(spec, wanted.shares?.value);
