@@ -10,6 +10,8 @@ import { soon } from './setting.ts';
 const PROGRAM = fileURLToPath(new URL('visitor.js', import.meta.url));
 /** From close() to the end; a channel that is just connecting takes up to a second. */
 const ENDS_MS = 5000;
+/** Where etcd is there, an answer is waited for, however busy the machine is. */
+const PATIENT = { callTimeoutMs: 20_000 };
 const WELL = { asked: ['fulfilled', 'fulfilled'], current: true, held: true };
 const NOTHING = { asked: ['rejected', 'rejected'], current: false, held: false };
 
@@ -19,13 +21,13 @@ describe('A process that has closed its store ends by itself', {
 }, () => {
   test('after all went well', async (t) => {
     const etcd = await startEtcd(t);
-    assert.deepEqual(await visit(t, { endpoints: etcd.endpoints, waitMs: 500 }), WELL);
+    assert.deepEqual(await visit(t, { endpoints: etcd.endpoints, ...PATIENT, closes: 'well' }), WELL);
   });
 
   test('after TLS with an address, without a warning of Node', async (t) => {
     const etcd = await startEtcd(t, { tls: 'server' });
     assert.deepEqual(
-      await visit(t, { endpoints: etcd.endpoints, ca: etcd.certificates?.ca, waitMs: 500 }),
+      await visit(t, { endpoints: etcd.endpoints, ca: etcd.certificates?.ca, ...PATIENT, closes: 'well' }),
       WELL,
     );
   });
@@ -58,8 +60,8 @@ describe('A process that has closed its store ends by itself', {
 
   test('when etcd dies meanwhile', async (t) => {
     const etcd = await startEtcd(t);
-    const visited = visit(t, { endpoints: etcd.endpoints, waitMs: 2500 });
-    await soon('it has written', () => etcd.control('get', '/t/a'));
+    const visited = visit(t, { endpoints: etcd.endpoints, ...PATIENT, closes: 'away' });
+    await soon('all went well', () => etcd.control('get', '/t/well'));
     await etcd.kill();
     assert.equal((await visited).current, false);
   });

@@ -2,6 +2,9 @@ import { openStore } from '../../../src/cluster/etcd/etcd-store.ts';
 import { type Etcd, skipWithoutEtcd, startEtcd } from '../../ground/etcd.ts';
 import { type Ground, storeContract } from '../contract.ts';
 
+/** The contract knows no time limit of calls: hundreds of writes at once take as long as the machine's disk does. */
+const CALL_TIMEOUT_MS = 30_000;
+
 function etcdGround(members: 1 | 3): Ground {
   let etcd: Etcd;
   const cleanups: (() => Promise<void> | void)[] = [];
@@ -13,7 +16,7 @@ function etcdGround(members: 1 | 3): Ground {
     tearDown: async () => {
       for (const clean of cleanups) await clean();
     },
-    open: () => openStore({ endpoints: etcd.endpoints }),
+    open: () => openStore({ endpoints: etcd.endpoints, callTimeoutMs: CALL_TIMEOUT_MS }),
     endLease: async (lease) => {
       await etcd.control('lease', 'revoke', BigInt(lease).toString(16));
     },
