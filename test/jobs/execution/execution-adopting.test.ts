@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { RunValue } from '../../../src/cluster/job-values.ts';
 import type { Step } from '../../../src/config/job.ts';
@@ -36,14 +36,17 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
     return existsSync(path) ? statSync(path).size : 0;
   };
   const killed = async (child: ChildProcess) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
   };
-  const inProcess = (run: RunValue): ChildProcess => {
+  const inProcess = (t: TestContext, run: RunValue): ChildProcess => {
     const given = JSON.stringify({ run, project: ground.project, ...HOST, stateDir: ground.stateDir });
     const program = fileURLToPath(new URL('./execution-process.js', import.meta.url));
-    return spawn(process.execPath, [program, given], { stdio: ['ignore', 'inherit', 'inherit'] });
+    const child = spawn(process.execPath, [program, given], { stdio: ['ignore', 'inherit', 'inherit'] });
+    t.after(() => killed(child));
+    return child;
   };
   const progressOf = (run: RunValue) => {
     const { state } = folderOf(run);
@@ -94,7 +97,7 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
     assert.equal(Buffer.concat(printed).toString(), NUMBERS);
   });
 
-  test('goes on after its process was killed; steps that were done are not run again', async () => {
+  test('goes on after its process was killed; steps that were done are not run again', async (t) => {
     const delimiters = { begin: 'BEGIN', end: 'END' };
     const once = ground.step('echo BEGIN; cat /proc/sys/kernel/random/uuid; echo END', { delimiters });
     const { step, open } = counting(`echo BEGIN; cat; ${COUNTING}; echo END`, { delimiters });
@@ -102,7 +105,7 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
     for (let round = 0; round < 3; round++) {
       const before = logSize(run);
       open(round);
-      const child = inProcess(run);
+      const child = inProcess(t, run);
       await fedIn(run);
       await printsMore(run, before);
       await killed(child);
@@ -117,9 +120,9 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
     assert.equal(bytesOf(log, 'stderr', 1).toString(), NUMBERS);
   });
 
-  test('tells how a container ended that ended while nobody looked', async () => {
+  test('tells how a container ended that ended while nobody looked', async (t) => {
     const run = ground.run({ steps: [ground.step('sleep 1; echo bye; exit 3')] });
-    const child = inProcess(run);
+    const child = inProcess(t, run);
     await startedIn(run);
     await killed(child);
     await until('it ended', async () => (await ground.containers(run))[0]?.running === false);
@@ -130,10 +133,10 @@ describe('an execution that is called anew', { skip: NO_ENGINE ?? false, concurr
     assert.deepEqual(await executed(ground.going(run)), end, 'what has ended stays so');
   });
 
-  test('ends a step with input that was still being fed', async () => {
+  test('ends a step with input that was still being fed', async (t) => {
     const run = ground.run({ steps: [ground.step('sleep 60')] }, { input: { kind: 'upload' } });
     await upload(run, Buffer.alloc(2_000_000));
-    const child = inProcess(run);
+    const child = inProcess(t, run);
     await startedIn(run);
     await killed(child);
     const end = await executed(ground.going(run));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -66,11 +66,19 @@ describe('an execution on a bad day', { skip: NO_ENGINE ?? false, concurrency: 4
 
   test('goes on when the engine is back: nothing is missed or doubled', async (t) => {
     const { engine, way } = await fragile(t, 'back');
-    const script = 'i=0; while [ $i -lt 40 ]; do echo $i; echo $i >&2; i=$((i+1)); sleep 0.05; done';
-    const going = ground.going(ground.run({ steps: [ground.step(script)] }), { engine });
+    const gates = mkdtempSync(join(folder, 'gates-'));
+    const mounts = [{ source: gates, target: '/gates', readOnly: true }];
+    const open = (gate: number) => writeFileSync(join(gates, String(gate)), '');
+    const script = `i=0; while [ $i -lt 40 ]; do echo $i; echo $i >&2; i=$((i+1))
+      while [ $((i % 20)) = 0 ] && [ ! -e /gates/$i ]; do sleep 0.02; done
+    done`;
+    const going = ground.going(ground.run({ steps: [ground.step(script, { mounts })] }), { engine });
     const ending = execute(going.input);
-    await told(going, '5\n');
-    await awayFor(way, going, async () => {});
+    await told(going, '19\n');
+    // It prints while nobody hears it, and ends when it is heard again.
+    await awayFor(way, going, async () => open(20));
+    await told(going, '39\n');
+    open(40);
     assert.equal((await ending)?.exitCode, 0);
     const numbers = Array.from({ length: 40 }, (_, i) => `${i}\n`).join('');
     assert.equal((await outputBytes(going.folder)).toString(), numbers);
