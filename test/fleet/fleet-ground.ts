@@ -139,7 +139,7 @@ export class TestFleet {
   }
 
   /** Until the component's rollout is at its end. */
-  async ended(component = 'web', timeoutMs = 20_000): Promise<RolloutValue> {
+  async ended(component = 'web', timeoutMs = 60_000): Promise<RolloutValue> {
     const over = () => {
       const rollout = this.rollout(component);
       return rollout !== undefined && !['preparing', 'running'].includes(rollout.state) ? rollout : undefined;
