@@ -21,6 +21,8 @@ const AT_ONCE = 16;
 const FAIR_MS = 2_000;
 /** Of those who are in no hurry: longer than any test takes that ends well. */
 const PATIENCE_MS = 60_000;
+/** Of a head, after which a slow one is sent away. */
+const SOON_MS = 2_000;
 const SLOW = 200;
 const SLOW_HEADS = ['GET /v1/projects HTTP/1.1\r\nhost: x\r\n', 'POST /v1/tokens HTTP/1.1\r\nhost: x\r\n'];
 const MAX_GROWTH = 192 * 1024 * 1024;
@@ -31,10 +33,11 @@ interface Hardened extends Ground {
   readonly defects: unknown[];
 }
 
+/** Those who mean well may be slow too, on a busy machine: the bounds are the product's own but for what is given. */
 async function hardened(t: TestContext, more: Partial<Bounds> = {}): Promise<Hardened> {
   const defects: unknown[] = [];
   const many = { perSecond: 1e9, burst: 1e9 };
-  const bounds = { rate: many, refusedRate: many, headersMs: 500, stallMs: 200, totalMs: 1_000, ...more };
+  const bounds = { rate: many, refusedRate: many, ...more };
   const around = { stateDir: await tempFolder(t), host: 'h1', project: 'shop' };
   const ground = await apiGround(t, { around, bounds, onDefect: (error) => defects.push(error) });
   const admin = await ground.token('admin');
@@ -42,7 +45,11 @@ async function hardened(t: TestContext, more: Partial<Bounds> = {}): Promise<Har
     { name: 'web', repo: 'web' },
     { name: 'db', repo: 'db' },
   ];
-  await ground.ask('PUT', '/v1/projects/shop/config', { token: admin, body: { components } });
+  const { status } = await ground.ask('PUT', '/v1/projects/shop/config', {
+    token: admin,
+    body: { components },
+  });
+  assert.equal(status, 200);
   return { ...ground, admin, defects };
 }
 
@@ -116,7 +123,7 @@ test('those who send slowly keep nobody from being answered', async (t) => {
 });
 
 test('those who send slowly are sent away', async (t) => {
-  const api = await hardened(t);
+  const api = await hardened(t, { headersMs: SOON_MS });
   const began = performance.now();
   const statuses = new Set((await dripping(t, api, [...SLOW_HEADS, 'G']).answers).map(statusOf));
   // A cut may take the answer along.

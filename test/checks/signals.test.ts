@@ -39,7 +39,7 @@ test('an exec signal runs its command', async () => {
     surroundings({ exec }),
     NEVER,
   );
-  assert.deepEqual(calls, [['c0ffee', ['quit'], 1000]]);
+  assert.deepEqual(calls, [['c0ffee', ['quit'], 10_000]]);
   assert.deepEqual([told.ok, told.saw], [false, 'exit code 3: "not now"']);
 });
 
@@ -58,5 +58,5 @@ test('failures are told, never thrown', async (t) => {
 });
 
 function signal(fields: Partial<Signal>): Signal {
-  return { kind: 'http', id: 'bye', timeoutMs: 1000, ...fields };
+  return { kind: 'http', id: 'bye', timeoutMs: 10_000, ...fields };
 }
