@@ -74,7 +74,7 @@ describe('A store on etcd', { skip: skipWithoutEtcd, concurrency: 4 }, () => {
   test('that restarts within the time to live takes no lease', async (t) => {
     const etcd = await startEtcd(t);
     const store = opened(t, etcd);
-    const session = store.session({ ttlMs: 6000, onChange: () => changes.push(session.lease()) });
+    const session = store.session({ ttlMs: 15_000, onChange: () => changes.push(session.lease()) });
     const changes: (string | undefined)[] = [];
     const lease = await soon('it is held', () => session.lease());
     await etcd.restart();
@@ -87,11 +87,11 @@ describe('A store on etcd', { skip: skipWithoutEtcd, concurrency: 4 }, () => {
     const etcd = await startEtcd(t);
     const line = await lineTo(t, etcd.endpoints[0] ?? '');
     const store = opened(t, { endpoints: [line.endpoint], callTimeoutMs: 800 });
-    await store.get('/t/a');
+    await soon('the store answers', async () => [await store.get('/t/a')]);
     line.deafen();
     await fails(store.commit([], [{ kind: 'put', key: '/t/a', value: '1' }]), 'cluster-unreachable');
-    const { kvs } = JSON.parse(await etcd.control('get', '/t/a', '-w', 'json'));
-    assert.equal(kvs[0].version, 1);
+    const stored = async () => JSON.parse(await etcd.control('get', '/t/a', '-w', 'json')).kvs?.[0];
+    assert.equal((await soon('it is done', stored)).version, 1);
     line.hear();
     await soon('the store answers', () => store.get('/t/a'));
   });
