@@ -58,15 +58,19 @@ async function main(patterns) {
   try {
     refuseOldNode();
     const files = testFiles(patterns);
-    for (const step of [install, build, check]) {
-      const code = await phase(step.name, () => step(stop));
-      if (code !== 0) return code;
-    }
-    return await withGround((ground) => testStages(ground, files, stop));
+    return await withGround(stop, (ground) => testStages(ground, files, stop));
   } catch (error) {
     console.error(`\n${error.message}`);
     return stop.code ?? 1;
   }
+}
+
+async function prepare(stop) {
+  for (const step of [install, build, check]) {
+    const code = await phase(step.name, () => step(stop));
+    if (code !== 0) return code;
+  }
+  return 0;
 }
 
 function install(stop) {
@@ -94,12 +98,17 @@ function check(stop) {
   return runCommand(join('node_modules', '.bin', 'biome'), ['check'], { stop });
 }
 
-async function withGround(use) {
-  const ground = await phase('ground', () => ensureEngine({ tests: true }));
+/** Made meanwhile: it takes nothing of what is built, and where it is new mostly waits for the network. */
+async function withGround(stop, use) {
+  const preparing = prepare(stop);
+  const making = phase('ground', () => ensureEngine({ tests: true }));
+  const [prepared, made] = await Promise.allSettled([preparing, making]);
+  if (made.status === 'rejected') throw made.reason;
   try {
-    return await use(ground);
+    if (prepared.status === 'rejected') throw prepared.reason;
+    return prepared.value || (await use(made.value));
   } finally {
-    await phase('clean up', () => ground.close());
+    await phase('clean up', () => made.value.close());
   }
 }
 
