@@ -18,6 +18,8 @@ const STAGES = [
 ];
 const UNIT = { concurrency: 3, timeoutMs: 120_000 };
 const ONE_BY_ONE = { concurrency: 1, timeoutMs: 300_000 };
+/** Beside all stages, in what they leave of the processors: nobody waits for these, and they wait for nothing. */
+const COMPUTING = { concurrency: 2, timeoutMs: 1_800_000, idle: true };
 /** Fleets make hosts of their own, and mostly wait. The others use the engine of a ground, one after the other. */
 const FLEET_LANES = 2;
 /** Begun first, so that no lane is left with one of them at the end. */
@@ -114,6 +116,17 @@ async function withGround(stop, use) {
 
 async function testStages(ground, files, stop) {
   const results = [];
+  const computing = files.filter(computesAlone);
+  const others = files.filter((file) => !computesAlone(file));
+  const codes = await Promise.all([
+    inStages(ground, others, results, stop),
+    computing.length > 0 && runQuietly(ground, COMPUTING, computing, nextPlaces(ground, results), stop),
+  ]);
+  console.log(`\n${closing(readResults(results))}`);
+  return codes.find((code) => code > 0) ?? 0;
+}
+
+async function inStages(ground, files, results, stop) {
   let worst = 0;
   for (const { title, holds, run } of STAGES) {
     const chosen = files.filter(holds);
@@ -121,20 +134,13 @@ async function testStages(ground, files, stop) {
     const code = await phase(`${title} tests`, () => run(ground, chosen, results, stop));
     worst = worst || code;
   }
-  console.log(`\n${closing(readResults(results))}`);
   return worst;
 }
 
-/** In one process for each file, as many as there may be; and beside them, since those mostly wait, what computes alone. */
-async function runSideBySide(ground, files, results, stop) {
-  const simulations = files.filter(isSimulation);
-  const others = files.filter((file) => !isSimulation(file));
+/** In one process for each file, as many as there may be. */
+function runSideBySide(ground, files, results, stop) {
   const { result } = nextPlaces(ground, results);
-  const codes = await Promise.all([
-    others.length > 0 && runTests(ground, UNIT, others, { told: 'stdout', result, stop }),
-    simulations.length > 0 && runQuietly(ground, simulations, nextPlaces(ground, results), stop),
-  ]);
-  return codes.find((code) => code > 0) ?? 0;
+  return runTests(ground, UNIT, files, { told: 'stdout', result, stop });
 }
 
 /** Each file is told when it is done. Whatever lane has nothing left to do helps with what there is. */
@@ -147,7 +153,7 @@ async function runInLanes(ground, files, results, stop) {
     for (;;) {
       const file = queues.find((queue) => queue.length > 0)?.shift();
       if (file === undefined || stop.code !== undefined) return worst;
-      const code = await runQuietly(within, [file], nextPlaces(ground, results), stop);
+      const code = await runQuietly(within, ONE_BY_ONE, [file], nextPlaces(ground, results), stop);
       worst = worst || code;
     }
   };
@@ -179,9 +185,9 @@ function makeDisk(ground, stop) {
   return runInside(ground, [process.execPath, join('test', 'ground', 'hosts-disk-make.mjs')], { stop });
 }
 
-/** One after the other; told when all are done. */
-async function runQuietly(ground, files, { result, told }, stop) {
-  const code = await runTests(ground, ONE_BY_ONE, files, { told, result, stop });
+/** Told when all are done. */
+async function runQuietly(ground, how, files, { result, told }, stop) {
+  const code = await runTests(ground, how, files, { told, result, stop });
   const lines = existsSync(told) ? readFileSync(told, 'utf8').split('\n') : [];
   console.log(lines.filter((line) => line !== '' && !line.startsWith('ℹ ')).join('\n'));
   return code;
@@ -206,13 +212,14 @@ function nextPlaces(ground, results) {
 }
 
 /** For people into `told`; for the closing lines into `result`. */
-function runTests(ground, { concurrency, timeoutMs }, files, { told, result, stop }) {
+function runTests(ground, { concurrency, timeoutMs, idle = false }, files, { told, result, stop }) {
   const options = ['--test', `--test-concurrency=${concurrency}`, `--test-timeout=${timeoutMs}`];
   const reporters = [
     ...['--test-reporter=spec', `--test-reporter-destination=${told}`],
     ...['--test-reporter=./test/ground/results.mjs', `--test-reporter-destination=${result}`],
   ];
-  return runInside(ground, [process.execPath, ...options, ...reporters, ...files], { stop });
+  const command = [process.execPath, ...options, ...reporters, ...files];
+  return runInside(ground, idle ? ['nice', '-n', '19', ...command] : command, { stop });
 }
 
 /** Taken from the sources, so that what an earlier build left in dist is not run. */
@@ -229,8 +236,10 @@ function isOfFleet(file) {
   return isEndToEnd(file) && /[\\/](fleet-|example-fleet)/.test(file);
 }
 
-function isSimulation(file) {
-  return file.startsWith(join('dist', 'test', 'simulation'));
+/** Long, and by the processor alone: no process, no socket, no clock. */
+function computesAlone(file) {
+  const simulations = join('dist', 'test', 'simulation');
+  return file.startsWith(simulations) || /\.property\.test\.js$|[\\/]config[\\/]fuzz\.test\.js$/.test(file);
 }
 
 function isEndToEnd(file) {
