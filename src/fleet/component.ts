@@ -52,6 +52,8 @@ export class FleetComponent {
   #known = { release: 0, generation: 0 };
   /** Rounds in a row. */
   #failures = 0;
+  /** The last of them failed at etcd, which the agent's own rounds do without. */
+  #lacksEtcd = false;
   #digest = '';
   #lastStep: Step | undefined;
   #said = '';
@@ -247,8 +249,8 @@ export class FleetComponent {
     if (this.#leaves) this.#publish(view, LEAVES);
     this.#postMortem.noteRound(view);
     const digest = JSON.stringify([view.version, view.observed.containers.map(essence)]);
-    // A round that failed may go through as soon as the agent's own do.
-    if (digest === this.#digest && this.#failures === 0) return;
+    // A round that failed may go through as soon as the agent's own do, unless it failed at what those do without.
+    if (digest === this.#digest && (this.#failures === 0 || this.#lacksEtcd)) return;
     this.#digest = digest;
     this.#poke.poke();
   }
@@ -286,6 +288,7 @@ export class FleetComponent {
   #onTrouble(error: unknown): number {
     const trouble = troubleOf(error);
     if (trouble.message !== this.#trouble) this.#tellTrouble(trouble);
+    this.#lacksEtcd = trouble.code.startsWith('cluster-');
     return Math.min(TROUBLE_PAUSE_MS * 2 ** this.#failures++, TROUBLE_PAUSE_MAX_MS);
   }
 
