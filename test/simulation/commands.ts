@@ -27,9 +27,11 @@ const WITHDRAW_MS = 20_000;
 export interface Command {
   readonly life: Life;
   readonly task: Task<string>;
+  /** It may still write what it wants: until then nobody can say whose wish is the last. */
+  readonly mayAsk: () => boolean;
 }
 
-type Body = (agent: SimAgent, life: Life) => Proc<string>;
+type Body = (agent: SimAgent, life: Life, asked: () => void) => Proc<string>;
 
 export function update(host: SimHost, component: Component, image: Image, detach: boolean): Command {
   return command(
@@ -37,24 +39,27 @@ export function update(host: SimHost, component: Component, image: Image, detach
     component.name,
     `update ${component.name} (${image.fate})`,
     false,
-    function* (agent, life) {
+    function* (agent, life, asked) {
       yield* ensureImage(host, life, image);
       const release = yield* makeRelease(host, life, agent, component, image);
+      asked();
       return yield* follow(host, agent, release, detach);
     },
   );
 }
 
 export function end(host: SimHost, component: string, status: 'stopped' | 'killed'): Command {
-  return command(host, component, `${status} ${component}`, false, function* (agent) {
+  return command(host, component, `${status} ${component}`, false, function* (agent, _, asked) {
     yield* agent.change((record) => withStatus(record, status), `wants ${status}`);
+    asked();
     const view = yield* agent.run((v) => v.desired.status !== status || v.plan.length === 0);
     return view.desired.status === status ? 'done' : 'superseded';
   });
 }
 
 export function monitor(host: SimHost, component: string): Command {
-  return command(host, component, `monitor ${component}`, true, function* (agent) {
+  return command(host, component, `monitor ${component}`, true, function* (agent, _, asked) {
+    asked();
     yield* agent.stay((v) => v.desired.status !== 'ready' && v.plan.length === 0);
     return 'done';
   });
@@ -65,11 +70,15 @@ function command(host: SimHost, component: string, what: string, heal: boolean, 
   const life = host.begin(`${host.name} ${what}`);
   const agent = new SimAgent({ host, life, project: PROJECT, component, heal });
   host.world.tell(`${life.name}: begins`);
+  let hasAsked = false;
+  const asked = () => {
+    hasAsked = true;
+  };
   const task = life.fork(
     (function* (): Proc<string> {
       let outcome: string;
       try {
-        outcome = yield* body(agent, life);
+        outcome = yield* body(agent, life, asked);
       } catch (error) {
         if (!isGantryError(error) || error.code === 'internal') throw error;
         outcome = `${error.code}: ${error.message}`;
@@ -83,7 +92,7 @@ function command(host: SimHost, component: string, what: string, heal: boolean, 
     host.world.tell(`${life.name}: ends (${task.value})`);
     host.ended(life);
   });
-  return { life, task };
+  return { life, task, mayAsk: () => !hasAsked && !task.done && !life.dead };
 }
 
 function* ensureImage(host: SimHost, life: Life, image: Image): Proc {

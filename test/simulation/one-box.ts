@@ -46,7 +46,7 @@ export class OneBox implements Setting {
     else if (!this.#isMonitored(name)) this.#begin(name, () => monitor(this.#host, name));
   }
 
-  /** Somebody repeats what was asked for last, and stays. */
+  /** Somebody repeats what was asked for last, and stays: once those who are left of the storm have asked. */
   settle(): void {
     heal(this.#host);
     for (const life of [...this.#host.lives]) if (this.#dice.below(2) === 0) this.#host.crash(life);
@@ -59,9 +59,13 @@ export class OneBox implements Setting {
   }
 
   unrest(): string | undefined {
+    const late = [...this.#running.values()].flat().find((c) => c.mayAsk());
+    if (late !== undefined) return `${late.life.name} has yet to ask`;
     const now = this.#now;
     if (now !== undefined && !now.task.done && !now.life.name.includes('monitor'))
       return `${now.life.name} runs`;
+    if (now?.task.done === true && now.task.value !== 'done')
+      this.#world.violated(`${now.life.name} was asked last and ends (${now.task.value})`);
     this.#now = this.#last.shift()?.();
     if (this.#now !== undefined) return `${this.#now.life.name} has begun`;
     for (const name of this.#names) {
