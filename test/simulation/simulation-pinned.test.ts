@@ -10,6 +10,10 @@ const PINNED = [
     // After a kill, so that the component, as decision 3 has it, is stopped again by the failure.
     what: 'an update whose pull took longer than the storm asks after it, and fails where nothing served',
   },
+  {
+    seed: 42595,
+    what: 'a container is left by a killed process, and another one is being started when it is looked at, which must run alone',
+  },
 ];
 
 for (const { seed, what } of PINNED) {

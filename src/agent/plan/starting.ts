@@ -16,7 +16,8 @@ export function starting(
   const hopeful = current.filter(isHopeful);
   const hasTrouble = observed.failures > 0 || current.some(hasFailed);
   const blocked = runsAlone(release) && isAnotherRunning(observed, hopeful);
-  const created = hopeful.filter((c) => c.state === 'created');
+  // The start of one whose time runs may be under way in another process: no other one is started in its place.
+  const created = hopeful.filter((c) => c.state === 'created').sort((a, b) => a.readyBy - b.readyBy);
   const pending = hopeful.filter((c) => c.state === 'running' && c.readiness === 'pending');
   const missing = release.component.instances - hopeful.length;
   const ready = hopeful.length - created.length - pending.length;

@@ -107,6 +107,11 @@ describe('what must never run twice', () => {
     expectPlan(next, seen([starting('one', 2), created('another', 2)], behind), wait);
   });
 
+  test('is not started beside one that another process has begun to start', () => {
+    const two = [created('left', 2), created('begun', 2, { readyBy: NOW + 9_000 })];
+    expectPlan(next, seen(two, behind), 'start begun (created for release 2)');
+  });
+
   test('serves while the image of the next one is fetched', () => {
     const observed = seen([serving('old', 1)], { imagePresent: false });
     expectPlan(next, observed, 'pull example/web:2 (this host does not have the image)');
