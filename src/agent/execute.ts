@@ -243,8 +243,18 @@ export function executors(input: ExecutionInput): Executors {
     if (made !== undefined) await secrets.beforeStart(id, name, made);
     // The mark starts the ready deadline; written before the start, so that it cannot be missed.
     const marked = save(round, (record) => withMark(record, id, { startedAt: now(), release }));
-    await Promise.all([marked, input.proxy.unrouteGone(runningHere)]);
+    // Another process may have started it since the look, and it may have ended: what has ended is not started again.
+    let hasEnded = false;
+    const running = async () => {
+      const all = await engine.containers({ host: input.hostId });
+      hasEnded = all.some((c) => c.id === id && ['exited', 'dead'].includes(c.state));
+      return new Set(
+        all.filter((c) => ['running', 'paused', 'restarting'].includes(c.state)).map((c) => c.id),
+      );
+    };
+    await Promise.all([marked, input.proxy.unrouteGone(running)]);
     refuseWithoutTurn(round, [release]);
+    if (hasEnded) return;
     await Promise.all([engine.start(id), input.forget(id)]);
     tell({ kind: 'container-started', container: id, release });
   }
@@ -265,11 +275,6 @@ export function executors(input: ExecutionInput): Executors {
     const proven = new Set(round.record.releases.filter((r) => r.proven).map((r) => r.number));
     if (numbers.every((n) => proven.has(n)) || input.mayAdvance()) return;
     throw new TurnLost(`release ${numbers.join(', ')} is not to go on without this host's turn`);
-  }
-
-  async function runningHere(): Promise<ReadonlySet<ContainerId>> {
-    const all = await engine.containers({ host: input.hostId });
-    return new Set(all.filter((c) => ['running', 'paused', 'restarting'].includes(c.state)).map((c) => c.id));
   }
 
   async function routeFor(

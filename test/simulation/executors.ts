@@ -132,9 +132,15 @@ export class SimExecutors {
       this.#save(round, `${id} starts`, (r) => withMark(r, id, { startedAt: host.now(), release })),
     );
     let seenAt = 0;
-    const gone = life.fork(this.#unrouteGone((at) => (seenAt = at)));
+    let hasEnded = false;
+    const seen = (at: number) => {
+      seenAt = at;
+      hasEnded = host.engine.containers.get(id)?.state === 'exited';
+    };
+    const gone = life.fork(this.#unrouteGone(seen));
     yield* joinAll([marked as Task, gone as Task]);
     this.#refuseWithoutTurn(round, [release]);
+    if (hasEnded) return;
     host.world.promises.onAdvance(host, component, round.record, [release], 'starts');
     observer.forget(id);
     // An engine that takes its time does not start once more what runs when it is asked.
@@ -254,7 +260,7 @@ export class SimExecutors {
     });
   }
 
-  /** ProxyPort.unrouteGone(), with runningHere() of execute.ts. */
+  /** ProxyPort.unrouteGone(), with what startIt() of execute.ts asks of the engine. */
   *#unrouteGone(seen: (at: number) => void): Proc {
     const { host, life, observer } = this.#input;
     if (host.world.sabotage.keepsGone) return seen(host.world.now);
@@ -266,10 +272,10 @@ export class SimExecutors {
         on: 'engine',
         run: () => {
           at = host.world.now;
+          seen(at);
           return new Set(host.engine.list().flatMap((c) => (c.state === 'running' ? [c.id] : [])));
         },
       });
-      seen(at);
       const next = withBackends(table, (id) => running.has(id));
       if (next === table) return;
       const out = ids(table).filter((id) => !ids(next).includes(id));

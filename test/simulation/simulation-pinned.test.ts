@@ -11,6 +11,10 @@ const PINNED = [
     what: 'an update whose pull took longer than the storm asks after it, and fails where nothing served',
   },
   {
+    seed: 39662,
+    what: 'a process is stopped before it starts a container, which another one starts, and which dies meanwhile',
+  },
+  {
     seed: 42595,
     what: 'a container is left by a killed process, and another one is being started when it is looked at, which must run alone',
   },
