@@ -250,7 +250,7 @@ export class SimExecutors {
     const put = () => {
       const table = withRoute(host.proxy.table, component, route);
       const { lookedAt, desired } = view;
-      this.#put(table, () =>
+      this.#put(table, observer.seenRevision ?? -1, () =>
         host.world.promises.onPut(host, { component, after: route, lookedAt, desired: desired.release }),
       );
     };
@@ -265,7 +265,8 @@ export class SimExecutors {
     const { host, life, observer } = this.#input;
     if (host.world.sabotage.keepsGone) return seen(host.world.now);
     yield* this.#untilWritten(function* (this: SimExecutors) {
-      yield* this.#readTable();
+      // Its own: containers start side by side, and each sees to the tables.
+      const revision = yield* this.#readTable();
       const { table } = host.proxy;
       let at = 0;
       const running = yield* host.world.effect(life, host, {
@@ -280,27 +281,27 @@ export class SimExecutors {
       if (next === table) return;
       const out = ids(table).filter((id) => !ids(next).includes(id));
       yield* this.#askPut(`takes ${out} out`, () =>
-        this.#put(next, () => host.world.promises.onUnrouteGone(host, out, at)),
+        this.#put(next, revision, () => host.world.promises.onUnrouteGone(host, out, at)),
       );
       observer.seenRevision = undefined;
     });
   }
 
-  #put(table: RouteTable, promise: () => void): void {
+  #put(table: RouteTable, revision: number, promise: () => void): void {
     const { host, observer } = this.#input;
-    const revision = observer.seenRevision ?? -1;
     observer.seenRevision = undefined;
     if (revision === host.proxy.revision) promise();
     host.proxy.put(revision, { ...table, limits: DEFAULT_LIMITS });
     for (const c of host.components.keys()) host.changed(c);
   }
 
-  *#readTable(): Proc {
+  *#readTable(): Proc<number> {
     const { host, life, observer } = this.#input;
     const run = () => {
       observer.seenRevision = host.proxy.revision;
+      return host.proxy.revision;
     };
-    yield* askProxy(host, () => host.world.effect(life, host, { on: 'proxy', run }));
+    return yield* askProxy(host, () => host.world.effect(life, host, { on: 'proxy', run }));
   }
 
   *#askPut(words: string, run: () => void): Proc {

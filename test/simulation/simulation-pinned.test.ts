@@ -18,6 +18,10 @@ const PINNED = [
     seed: 42595,
     what: 'a container is left by a killed process, and another one is being started when it is looked at, which must run alone',
   },
+  {
+    seed: 75871,
+    what: 'containers start side by side while another process stops what their tables still lead to',
+  },
 ];
 
 for (const { seed, what } of PINNED) {
