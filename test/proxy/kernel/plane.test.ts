@@ -330,6 +330,7 @@ test("Docker's FORWARD lets our connections pass, also when its rules were made 
   const before = await local.run('nft', '-s', 'list', 'ruleset');
   await apply(entry([one.target]));
   assert.equal(await host.remote.do('ask', HOST.ip4, PORT), 'one');
+  await host.keeper.do('events'); // of those that have died before
   await local.run('iptables', '-F', 'DOCKER-USER');
   await local.run('iptables', '-A', 'DOCKER-USER', '-j', 'RETURN');
   await until('it passes again', async () => (await host.remote.do('ask', HOST.ip4, PORT)) === 'one', 9_000);
