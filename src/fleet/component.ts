@@ -23,13 +23,14 @@ import { isNews, statusOf } from './status.ts';
 import { type Steps, serves, steps } from './steps.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Looks again after this long even if nothing pokes; where it has all that the fleet asks for. */
+/** Looks again after this long even if nothing pokes. */
 const RESYNC_MS = 30_000;
+/** The same where nothing is asked for that is not done. */
 const SETTLED_RESYNC_MS = 300_000;
 /** After a round that failed: the first time, and at most. */
 const TROUBLE_PAUSE_MS = 1_000;
 const TROUBLE_PAUSE_MAX_MS = 30_000;
-/** Of the loop over the host, which engine, proxy, checks and etcd poke. */
+/** Of the loop over the host while it waits for a turn or keeps containers warm; engine, proxy, checks and etcd poke it. */
 const AGENT_RESYNC_MS = 10_000;
 const LEAVES: Step = { kind: 'wait', for: 'drain', why: 'its agent ends and takes along what runs here' };
 
