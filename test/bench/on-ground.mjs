@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GROUND_VARIABLE, openFolder, removeGround, removeLeftovers, TEMP } from '../ground/leftovers.mjs';
 import { isRoot } from '../ground/packages.mjs';
-import { runCommand, stopRequest } from '../ground/setup.mjs';
+import { QUICK_START, runCommand, stopRequest } from '../ground/setup.mjs';
 
 const COMPILED = new URL('../../dist/test/bench/', import.meta.url);
 
@@ -17,7 +17,7 @@ export async function runOnGround(script, args) {
   await removeLeftovers();
   const folder = openFolder();
   try {
-    const env = { ...process.env, TMPDIR: join(folder, TEMP), [GROUND_VARIABLE]: folder };
+    const env = { ...process.env, ...QUICK_START, TMPDIR: join(folder, TEMP), [GROUND_VARIABLE]: folder };
     const file = fileURLToPath(new URL(script, COMPILED));
     return await runCommand(process.execPath, [file, ...args], { stop, env });
   } finally {

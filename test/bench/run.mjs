@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { installPackages } from '../ground/checkout.mjs';
 import { ENGINE_PACKAGES, hasCommand, installMissing, TOOL_PACKAGES } from '../ground/packages.mjs';
-import { ensureEngine, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
+import { ensureEngine, QUICK_START, runCommand, runInside, stopRequest } from '../ground/setup.mjs';
 import { agentSections, reportAgent } from './agent/report.mjs';
 import { reportApi } from './api/report.mjs';
 import { reportContinuity } from './continuity/report.mjs';
@@ -191,7 +191,7 @@ async function runParts(ground, folder, { parts, rounds, seconds }, stop) {
 
 function runIsolated(command, stop) {
   const [file, ...args] = isolated(command);
-  return runCommand(file, args, { stop });
+  return runCommand(file, args, { stop, env: { ...process.env, ...QUICK_START } });
 }
 
 async function must([file, ...args], stop) {
