@@ -1,70 +1,39 @@
 /**
- * nft, kept running: `nft -i` takes a line, which is one transaction, in under a millisecond, where a process for each
- * takes twenty. It has no prompt and no answer of its own when all is well. So after each line comes a word that it
- * cannot know: what it printed before it complains of that word is the answer to the line. Its complaints and its
- * lists go into one stream, and so stay in order. It runs ahead of others: each line is a millisecond's work.
+ * nft, kept running (nft-process.ts), for whoever has something for it, in turn.
  *
- * It reads a line byte by byte, each with a call of the system. So a change goes into a file in memory, which nft
- * includes, and the list after it is its own end, without a word.
+ * It reads a line byte by byte, each with a call of the system. So a change goes into a file in memory, which nft includes.
  */
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
 import { GantryError, messageOf } from '../../errors.ts';
-import { runCommand, SURROUNDINGS } from './command.ts';
+import { runCommand } from './command.ts';
+import { NftProcess } from './nft-process.ts';
 
-/** Of one line. */
-const DEADLINE_MS = 5_000;
-/** What one line may be answered with. */
-const MAX_ANSWER_CHARS = 1024 * 1024;
-/**
- * The lowest real-time priority pre-empts whoever has a core, where nice counts only within a session or a cgroup. What
- * it is not given to (no CAP_SYS_NICE, a cgroup without real time) goes on without.
- */
-const GOES_FIRST = 'chrt --fifo --pid 1 $$ >/dev/null 2>&1';
-const INTERACTIVE = ['-c', `${GOES_FIRST}; exec nft -n -i 2>&1`];
-/** After stdin, stdout and stderr. It has no name that anybody else could open. */
-const CHANGE_FILE = '/proc/self/fd/3';
+/** As the process has it. It has no name that anybody else could open. */
+const INCLUDE = 'include "/proc/self/fd/3"';
 /** The first is in memory everywhere, but a chroot may lack it. */
 const FOLDERS = ['/dev/shm', tmpdir()];
 const COMPLAINT = /\bError: .*/;
-/** The last line of a list. */
-const LISTED = /^\}\n/m;
-/** nft remembers each line, and goes through all of them at the next. */
-const MAX_LINES = 3_000;
-
-type Child = ChildProcessByStdio<Writable, Readable, null>;
-
-interface Waiting {
-  readonly done: (answer: string) => void;
-  readonly failed: (why: string) => void;
-  /** What nft was last given that it cannot know; undefined: a list is its end. */
-  word: string | undefined;
-}
+/** nft remembers each line, and goes through all of them at the next: 0.2 µs for each on the machine of docs/performance.md. */
+const MAX_ASKED = 200;
 
 export class Nft {
-  #child: Child | undefined;
-  #heard = '';
-  #waiting: Waiting | undefined;
-  #words = 0;
-  /** Given to the process that is kept. */
-  #lines = 0;
+  #process: NftProcess | undefined;
   /** The file of changes. */
   #file: number | undefined;
-  readonly #maxLines: number;
+  readonly #maxAsked: number;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  /** `maxLines`: after so many, `renew` starts another one. */
-  constructor(maxLines = MAX_LINES) {
-    this.#maxLines = maxLines;
+  /** `maxAsked`: after so many lines, `renew` starts another one. */
+  constructor(maxAsked = MAX_ASKED) {
+    this.#maxAsked = maxAsked;
   }
 
   /** Of the process that is kept; undefined: there is none now. */
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#process?.pid;
   }
 
   /** Takes any number of lines as one transaction, in a process of its own. Rejects with GantryError proxy-failed. */
@@ -73,142 +42,61 @@ export class Nft {
     if (status !== 0) throw refused(stderr);
   }
 
-  /** Takes a change as one transaction, then a line that lists; answers the list. Rejects with GantryError proxy-failed. */
-  async change(text: string, list: string): Promise<string> {
-    const answer = await this.#inTurn((child) => {
-      this.#put(text);
-      return this.#say(child, `include "${CHANGE_FILE}"\n${list}\n`);
+  /** Takes a change as one transaction. Rejects with GantryError proxy-failed. */
+  async change(text: string): Promise<void> {
+    const answer = await this.#inTurn(async (kept, file) => {
+      ftruncateSync(file, 0);
+      writeSync(file, `${text}\n`, 0);
+      return kept.say(INCLUDE);
     });
     const complaint = COMPLAINT.exec(answer);
     if (complaint !== null) throw refused(complaint[0]);
-    return answer;
   }
 
   /** Answers what these lines printed, refusals too. Rejects when nft does not answer. Callers take turns. */
   try(lines: string): Promise<string> {
-    return this.#inTurn((child) => {
-      const word = this.#nextWord();
-      return this.#say(child, `${lines}\n${word}\n`, word);
-    });
+    return this.#inTurn((kept) => kept.say(lines));
   }
 
-  /** For a time in which nobody waits: another process takes the place of one that has got slow. */
+  /** Another process takes the place of one that has got slow, once it has answered: nobody waits for its start. */
   async renew(): Promise<void> {
-    if (this.#lines < this.#maxLines) return;
-    await this.#inTurn(async (child) => {
-      this.#drop(child, 'another one takes its place');
-      this.#start();
-      return '';
+    if (this.#file === undefined || (this.#process?.asked ?? 0) < this.#maxAsked) return;
+    const next = new NftProcess(this.#file);
+    await next.say('').catch(rethrown);
+    await next.goAhead();
+    if (this.#closed) return next.close();
+    await this.#inTurn(async (old) => {
+      this.#process = next;
+      old.end('another one takes its place');
     });
   }
 
   /** Ends the process. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
-    const child = this.#child;
-    if (child !== undefined) {
-      const gone = new Promise((resolve) => child.once('close', resolve));
-      this.#drop(child, 'it was closed');
-      await gone;
-    }
+    await this.#process?.close();
+    this.#process = undefined;
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
   }
 
-  #inTurn(use: (child: Child) => Promise<string>): Promise<string> {
-    const asked = this.#last.then(() => {
+  #inTurn<T>(use: (kept: NftProcess, file: number) => Promise<T>): Promise<T> {
+    const asked = this.#last.then(async () => {
       if (this.#closed) throw refused('the kernel plane was closed');
-      return use(this.#child ?? this.#start());
+      this.#file ??= openUnnamed();
+      const kept = this.#keep(this.#file);
+      return use(kept, this.#file).catch(rethrown);
     });
     this.#last = asked.catch(() => undefined);
     return asked;
   }
 
-  #say(child: Child, lines: string, word?: string): Promise<string> {
-    return new Promise<string>((resolve, reject) => {
-      const late = setTimeout(() => this.#drop(child, `no answer within ${DEADLINE_MS} ms`), DEADLINE_MS);
-      const settle = (then: () => void) => {
-        clearTimeout(late);
-        this.#waiting = undefined;
-        then();
-      };
-      const done = (text: string) => settle(() => resolve(text));
-      const failed = (why: string) => settle(() => reject(refused(why)));
-      this.#waiting = { word, done, failed };
-      this.#write(child, lines);
-    });
+  #keep(file: number): NftProcess {
+    if (this.#process !== undefined && !this.#process.hasEnded) return this.#process;
+    this.#process = new NftProcess(file);
+    void this.#process.goAhead();
+    return this.#process;
   }
-
-  #write(child: Child, lines: string): void {
-    this.#lines += 2;
-    child.stdin.write(lines);
-  }
-
-  #nextWord(): string {
-    return `gantryd_waits_${++this.#words}`;
-  }
-
-  #put(text: string): void {
-    const file = this.#file ?? 0;
-    ftruncateSync(file, 0);
-    writeSync(file, `${text}\n`, 0);
-  }
-
-  #start(): Child {
-    const env = { ...SURROUNDINGS, TERM: 'dumb' };
-    this.#file ??= openUnnamed();
-    const child = spawn('sh', INTERACTIVE, {
-      stdio: ['pipe', 'pipe', 'ignore', this.#file],
-      env,
-      cwd: '/',
-    }) as Child;
-    this.#child = child;
-    this.#heard = '';
-    this.#lines = 0;
-    child.stdout.setEncoding('utf8').on('data', (text: string) => this.#hear(child, text));
-    child.stdin.on('error', () => undefined); // it has ended, as 'close' tells
-    child.once('error', ({ message }) => this.#drop(child, message));
-    child.once('close', (code, signal) => this.#drop(child, `nft ended with ${signal ?? code}`));
-    return child;
-  }
-
-  #hear(child: Child, text: string): void {
-    if (child !== this.#child || this.#waiting === undefined) return;
-    this.#heard += text;
-    if (this.#heard.length > MAX_ANSWER_CHARS) {
-      this.#drop(child, 'it answers without end');
-      return;
-    }
-    const waiting = this.#waiting;
-    // After a complaint there may be no list.
-    if (waiting.word === undefined && COMPLAINT.test(this.#heard)) {
-      waiting.word = this.#nextWord();
-      this.#write(child, `${waiting.word}\n`);
-    }
-    const end = endOf(this.#heard, waiting.word);
-    if (end === undefined) return;
-    const answer = this.#heard.slice(0, end);
-    this.#heard = '';
-    waiting.done(answer);
-  }
-
-  /** The next line starts another one. */
-  #drop(child: Child, why: string): void {
-    if (child !== this.#child) return;
-    this.#child = undefined;
-    child.kill('SIGKILL');
-    this.#waiting?.failed(why);
-  }
-}
-
-/** Of the answer in what was heard; undefined: it has not ended. The complaint of our word ends with a line that points at it. */
-function endOf(heard: string, word: string | undefined): number | undefined {
-  if (word === undefined) {
-    const listed = LISTED.exec(heard);
-    return listed === null ? undefined : listed.index + listed[0].length;
-  }
-  if (!heard.includes(word)) return undefined;
-  return new RegExp(`^Error: [^\\n]*\\n[^\\n]*${word}\\n *\\^+ *\\n`, 'm').exec(heard)?.index;
 }
 
 /** A file without a name. Throws GantryError proxy-failed. */
@@ -225,6 +113,10 @@ function openUnnamed(): number {
     }
   }
   throw refused(why);
+}
+
+function rethrown(error: unknown): never {
+  throw refused(messageOf(error));
 }
 
 function refused(why: string): GantryError {

@@ -25,7 +25,7 @@ import type {
 } from './plane.ts';
 import { Processes } from './processes.ts';
 import { familyOf, type Near, rulesetOf } from './ruleset.ts';
-import { Table } from './table.ts';
+import { type Sight, Table } from './table.ts';
 
 /** How long rules may be missing, at the most. */
 const LOOK_EVERY_MS = 2_000;
@@ -147,14 +147,30 @@ class Kernel implements KernelPlane {
     this.#looks = undefined;
   }
 
+  /** That nft was silent is enough to go on; whether the rules are there is looked at when nobody waits for it. */
   async #write(entries: readonly KernelEntry[]): Promise<void> {
+    if (await this.#put(entries)) this.#queue(() => this.#prove());
+  }
+
+  /** Answers whether there was anything to write. */
+  async #put(entries: readonly KernelEntry[]): Promise<boolean> {
     const living = this.#living(entries);
-    if (living.every(({ targets }) => targets.length === 0) && !this.#table.known)
-      return this.#removeLeftovers();
+    if (living.every(({ targets }) => targets.length === 0) && !this.#table.known) {
+      await this.#removeLeftovers();
+      return false;
+    }
     const near = this.#near.of(hostsOf(living));
     const loopback = await this.#settle(near);
-    await this.#table.write(rulesetOf({ entries: living, near, loopback }));
+    const written = await this.#table.write(rulesetOf({ entries: living, near, loopback }));
     this.#looks ??= setInterval(() => this.#queue(() => this.#look()), LOOK_EVERY_MS);
+    return written;
+  }
+
+  async #prove(): Promise<void> {
+    if (!this.#table.known || isWritten(await this.#table.look())) return;
+    this.#log.warn('the kernel rules are not as they were just written; all of them are written again');
+    this.#table.forget();
+    await this.#put(this.#entries);
   }
 
   /** What the rules need around them, before they lead anywhere; answers whether 127.0.0.1 can be led. */
@@ -229,21 +245,24 @@ class Kernel implements KernelPlane {
   async #look(): Promise<void> {
     const sight = await this.#table.look();
     if (sight === 'replaced') return this.#yield();
-    if (sight === 'missing') this.#table.forget();
+    if (!isWritten(sight)) this.#table.forget();
     this.#near.renew(hostsOf(this.#living(this.#entries)));
     await this.#restore('the table', async () => {
       await this.#write(this.#entries);
-      return sight === 'missing';
+      return !isWritten(sight);
     });
-    await this.#nft.renew();
     if (!this.#looksAround) this.#aside(() => this.#lookAround());
     this.#looksAround = true;
   }
 
   async #lookAround(): Promise<void> {
-    await this.#restore('the rule in DOCKER-USER', () => this.#forwarding.renew());
-    await this.#restore('route_localnet', async () => (await this.#loopback.renew()).length > 0);
-    this.#looksAround = false;
+    try {
+      await this.#restore('the rule in DOCKER-USER', () => this.#forwarding.renew());
+      await this.#restore('route_localnet', async () => (await this.#loopback.renew()).length > 0);
+      await this.#nft.renew();
+    } finally {
+      this.#looksAround = false;
+    }
   }
 
   /** Tells what was missing unless `again` answers that nothing was; of a failure once, until it is another one. */
@@ -290,6 +309,11 @@ class Kernel implements KernelPlane {
 /** By its process: a container that was started again is another one. */
 function keyOf({ id, pid }: KernelTarget): string {
   return `${id} ${pid}`;
+}
+
+/** By this process or by another one: else it is to be written again. */
+function isWritten(sight: Sight): boolean {
+  return sight === 'there' || sight === 'replaced';
 }
 
 function placeOf({ protocol, address, port }: KernelEntry): string {

@@ -1,9 +1,10 @@
 /**
- * Our table in the kernel, and what this process knows of it. Each transaction leaves a stamp there: it tells whether
- * the transaction was taken, and later whether the table is still the one that was written here.
+ * Our table in the kernel, and what this process knows of it. Each transaction leaves a stamp there, the next number of a
+ * row of this process's own: it tells whether the table is the one that was written here, an earlier one, or another
+ * process's.
  */
 import { randomInt } from 'node:crypto';
-import { GantryError, messageOf } from '../../errors.ts';
+import { messageOf } from '../../errors.ts';
 import type { Log } from '../../log.ts';
 import type { Nft } from './nft.ts';
 import { afterChange, changeText, type Ruleset, wholeText } from './ruleset.ts';
@@ -12,8 +13,8 @@ import { afterChange, changeText, type Ruleset, wholeText } from './ruleset.ts';
 const MAX_KEPT_CHARS = 16 * 1024;
 const MAX_STAMP = 2 ** 32;
 
-/** `replaced`: another process has written the table since. */
-export type Sight = 'there' | 'missing' | 'replaced';
+/** `old`: not as this process wrote it last, but as it did once. `replaced`: another process has written it since. */
+export type Sight = 'there' | 'missing' | 'old' | 'replaced';
 
 export class Table {
   readonly name: string;
@@ -21,8 +22,11 @@ export class Table {
   readonly #log: Log;
   /** undefined: nobody knows, and only the whole of it can be written. */
   #present: Ruleset | undefined;
-  readonly #stamps = stamps();
-  #stamp = '';
+  /** Begins by chance, so that no two processes write the same. */
+  readonly #firstStamp = randomInt(MAX_STAMP);
+  #tried = 0;
+  /** The last one that was taken. */
+  #written = 0;
 
   constructor(name: string, nft: Nft, log: Log) {
     this.name = name;
@@ -34,28 +38,35 @@ export class Table {
     return this.#present !== undefined;
   }
 
-  /** In one transaction. Throws GantryError proxy-failed; the table is then what it was. */
-  async write(next: Ruleset): Promise<void> {
+  /**
+   * In one transaction; answers whether there was anything to write. nft told of no failure then: `look` sees for itself.
+   * Throws GantryError proxy-failed; the table is then what it was.
+   */
+  async write(next: Ruleset): Promise<boolean> {
     const present = this.#present;
-    const stamp = this.#stamps.next().value;
+    const number = this.#tried + 1;
+    const stamp = this.#stampOf(number);
     const line = present === undefined ? undefined : changeText(this.name, present, next, stamp);
-    if (line === '') return;
+    if (line === '') return false;
+    this.#tried = number;
     this.#present = undefined;
-    if (present !== undefined && line !== undefined && (await this.#changed(line, stamp))) {
+    if (present !== undefined && line !== undefined && (await this.#changed(line))) {
       this.#present = afterChange(present, next);
     } else {
       await this.#nft.load(wholeText(this.name, next, stamp));
-      await this.#confirm(stamp);
       this.#present = next;
     }
-    this.#stamp = stamp;
+    this.#written = number;
+    return true;
   }
 
   /** Costs the same however much is in the table: nft reads no more than the stamp. */
   async look(): Promise<Sight> {
-    const stamp = await this.#stampThere();
+    const stamp = stampIn(await this.#nft.try(`list set inet ${this.name} stamp`));
     if (stamp === undefined) return 'missing';
-    return stamp === this.#stamp ? 'there' : 'replaced';
+    const number = (stamp - this.#firstStamp + MAX_STAMP) % MAX_STAMP;
+    if (number === this.#written) return 'there';
+    return number <= this.#tried ? 'old' : 'replaced';
   }
 
   /** What is there is not known any more: the next write is of the whole. */
@@ -70,12 +81,10 @@ export class Table {
   }
 
   /** Answers false when the kernel did not take it, which is told: then somebody else has changed our table. */
-  async #changed(line: string, stamp: string): Promise<boolean> {
+  async #changed(line: string): Promise<boolean> {
     try {
-      if (line.length > MAX_KEPT_CHARS) {
-        await this.#nft.load(`${line}\n`);
-        await this.#confirm(stamp);
-      } else if (stampIn(await this.#nft.change(line, this.#listStamp)) !== stamp) throw this.#untaken();
+      if (line.length > MAX_KEPT_CHARS) await this.#nft.load(`${line}\n`);
+      else await this.#nft.change(line);
       return true;
     } catch (error) {
       this.#log.warn('a change of the kernel rules was not taken; all of them are written', {
@@ -85,31 +94,12 @@ export class Table {
     }
   }
 
-  async #confirm(stamp: string): Promise<void> {
-    if ((await this.#stampThere()) !== stamp) throw this.#untaken();
-  }
-
-  async #stampThere(): Promise<string | undefined> {
-    return stampIn(await this.#nft.try(this.#listStamp));
-  }
-
-  get #listStamp(): string {
-    return `list set inet ${this.name} stamp`;
-  }
-
-  #untaken(): GantryError {
-    const message = `nft said nothing, but the table ${this.name} is not as it was told`;
-    const hint = 'see whether another program changes that table';
-    return new GantryError('proxy-failed', message, { hint, retryable: true });
+  #stampOf(number: number): string {
+    return `0x${((this.#firstStamp + number) % MAX_STAMP).toString(16).padStart(8, '0')}`;
   }
 }
 
-function stampIn(answer: string): string | undefined {
-  return /elements = \{ (0x[0-9a-f]{8}) \}/.exec(answer)?.[1];
-}
-
-/** Begins by chance, so that no two processes write the same. */
-function* stamps(): Generator<string, never> {
-  for (let next = randomInt(MAX_STAMP); ; next = (next + 1) % MAX_STAMP)
-    yield `0x${next.toString(16).padStart(8, '0')}`;
+function stampIn(answer: string): number | undefined {
+  const stamp = /elements = \{ (0x[0-9a-f]{8}) \}/.exec(answer)?.[1];
+  return stamp === undefined ? undefined : Number(stamp);
 }

@@ -15,6 +15,8 @@ import type {
   KernelPlane,
   KernelProtocol,
 } from '../../../src/proxy/kernel/plane.ts';
+import { rulesetOf } from '../../../src/proxy/kernel/ruleset.ts';
+import { type Sight, Table } from '../../../src/proxy/kernel/table.ts';
 import { openKernelThread } from '../../../src/proxy/kernel/thread.ts';
 
 const ANSWER_MS = 4_000;
@@ -154,22 +156,38 @@ const deeds = {
     return times;
   },
 
-  /** Changes a table by an nft of its own that is renewed after `maxLines`: what each change listed, and by which nft. */
+  /** Changes a table by an nft of its own that is renewed after `maxAsked`: what the set holds after each change or why it was refused, and by which nft. */
   async changes(
     texts: readonly string[],
-    maxLines: number,
+    maxAsked: number,
   ): Promise<{ said: string; pid: number | undefined }[]> {
-    const nft = new Nft(maxLines);
+    const nft = new Nft(maxAsked);
     const answers: { said: string; pid: number | undefined }[] = [];
     await nft.try('add table inet t9; add set inet t9 s { type mark; }');
     for (const text of texts) {
-      const said = await nft.change(text, 'list set inet t9 s').catch(({ message }) => message);
+      const refusal = await nft.change(text).then(
+        () => undefined,
+        ({ message }) => message,
+      );
+      const said = refusal ?? (await nft.try('list set inet t9 s'));
       answers.push({ said, pid: nft.pid });
       await nft.renew();
     }
     await nft.try('delete table inet t9');
     await nft.close();
     return answers;
+  },
+
+  /** Writes a table of its own each way; answers whether there was something to write, and how the table looks then. */
+  async writes(ways: readonly (readonly KernelEntry[])[]): Promise<[boolean, Sight][]> {
+    const nft = new Nft();
+    const table = new Table('t10', nft, SILENT);
+    const seen: [boolean, Sight][] = [];
+    for (const entries of ways)
+      seen.push([await table.write(rulesetOf({ entries, near: [], loopback: false })), await table.look()]);
+    await table.remove();
+    await nft.close();
+    return seen;
   },
 
   /** Does nothing at all for so long, as a process that is busy with something else. */
