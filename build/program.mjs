@@ -1,6 +1,7 @@
 /**
  * `node build/program.mjs`, the last step of the build: makes one file of the command line, all commands, of what the
- * compiler wrote, and beside it what V8 makes of it when it is loaded. src/packages.ts loads what is made here.
+ * compiler wrote, one of the proxy, and beside each what V8 makes of it when it is loaded. src/packages.ts loads what is
+ * made here.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -11,7 +12,6 @@ import { compiled, compiledFile, runScript } from '../dist/src/packages.js';
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const SRC = join(ROOT, 'dist', 'src');
 const OUT = join(ROOT, 'dist', 'program');
-const FILE = join(OUT, 'main.cjs');
 
 /** What most commands and agents load is compiled with it; the rest when it is asked for. */
 const OFTEN = [
@@ -24,29 +24,38 @@ const OFTEN = [
   'local',
   'proxy',
 ];
-const CONTENTS = `
+const COMMAND_LINE = `
   export { main } from './cli/main.js';
   export const often = () => Promise.all([${OFTEN.map((name) => `import('./cli/${name}.js')`)}]);`;
+
+const PROXY = "export { runProxy } from './proxy/process.js';";
 
 /** Each part finds what lies around it as if it were a file of its own. */
 const PLACE_OF = `const placeOf = (file) =>
   require('node:url').pathToFileURL(require('node:path').join(__dirname, '..', 'src', file)).href;`;
 
 rmSync(OUT, { recursive: true, force: true });
-await build({
-  stdin: { contents: CONTENTS, resolveDir: SRC },
-  absWorkingDir: ROOT,
-  outfile: FILE,
-  bundle: true,
-  packages: 'external',
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  banner: { js: PLACE_OF },
-  logLevel: 'warning',
-  plugins: [{ name: 'parts', setup: ({ onLoad }) => onLoad({ filter: /\.js$/ }, asPart) }],
-});
-await keepCompiled();
+await keepCompiled(await oneFile('proxy', PROXY));
+await keepCompiled(await oneFile('main', COMMAND_LINE), knowWhatIsAsked);
+
+/** Answers where it is. */
+async function oneFile(name, contents) {
+  const outfile = join(OUT, `${name}.cjs`);
+  await build({
+    stdin: { contents, resolveDir: SRC },
+    absWorkingDir: ROOT,
+    outfile,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    banner: { js: PLACE_OF },
+    logLevel: 'warning',
+    plugins: [{ name: 'parts', setup: ({ onLoad }) => onLoad({ filter: /\.js$/ }, asPart) }],
+  });
+  return outfile;
+}
 
 /** And loads packages, which it imports where few commands need them, as src/packages.ts has it. */
 function asPart({ path }) {
@@ -56,11 +65,16 @@ function asPart({ path }) {
   return { contents, loader: 'js' };
 }
 
-/** With the functions that a command has called until it knows what is asked; the others V8 compiles when they are. */
-async function keepCompiled() {
-  const script = compiled(FILE);
-  const { main, often } = runScript(script, FILE);
+/** With the functions that `use` has called when this process ends; the others V8 compiles when they are. */
+async function keepCompiled(file, use = () => {}) {
+  const script = compiled(file);
+  const exported = runScript(script, file);
+  process.once('exit', () => writeFileSync(compiledFile(file), script.createCachedData()));
+  await use(exported);
+}
+
+/** What a command calls until it knows what it is to do. Ends this process. */
+async function knowWhatIsAsked({ main, often }) {
   await often();
-  process.once('exit', () => writeFileSync(compiledFile(FILE), script.createCachedData()));
   await main('gantryd', ['--version']);
 }

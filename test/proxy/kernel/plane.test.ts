@@ -107,8 +107,14 @@ test('what is open stays where it is while new connections go elsewhere, and bot
   assert.equal(await host.remote.do('hold', 2, HOST.ip4, PORT), 'two');
   assert.equal(await host.remote.do('say', 1, 'still there?'), 'still there?');
   assert.equal(await host.local.do('say', 1, 'you too?'), 'you too?');
-  const flows = (await host.keeper.do('flows')).filter(({ listenerPort }) => listenerPort === PORT);
-  const led = flows.map(({ host: to, port, client }) => `${client.split(':')[0]} ${to}:${port}`).sort();
+  const counted = async () => {
+    const flows = await host.keeper.do('flows');
+    const ours = flows.filter(({ listenerPort }) => listenerPort === PORT);
+    return ours.map(({ host: to, port, client }) => `${client.split(':')[0]} ${to}:${port}`).sort();
+  };
+  // Those of the tests before may be about to close.
+  await until('three are counted', async () => (await counted()).length === 3);
+  const led = await counted();
   assert.deepEqual(led, [
     `127.0.0.1 ${one.ip4}:${SERVICE}`,
     `198.51.100.2 ${one.ip4}:${SERVICE}`,
