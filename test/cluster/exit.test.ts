@@ -46,7 +46,7 @@ describe('A process that has closed its store ends by itself', {
 
   test('while etcd hangs', async (t) => {
     const etcd = await startEtcd(t);
-    etcd.pause();
+    await etcd.pause();
     assert.deepEqual(await visit(t, { endpoints: etcd.endpoints, waitMs: 0, callTimeoutMs: 700 }), NOTHING);
   });
 

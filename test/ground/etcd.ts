@@ -3,7 +3,7 @@
  * state, with TLS and with users where a test asks for them. All of it ends with the test.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -45,8 +45,8 @@ export interface Etcd {
   /** Settles when it answers; with `false` at once. */
   start(member?: number, ready?: boolean): Promise<void>;
   restart(member?: number): Promise<void>;
-  /** It keeps its connections and answers nothing until it is resumed. */
-  pause(member?: number): void;
+  /** It keeps its connections and, once this settles, answers nothing until it is resumed. */
+  pause(member?: number): Promise<void>;
   resume(member?: number): void;
   /** What the members that run have told: errors. */
   told(): string;
@@ -149,8 +149,11 @@ class RealEtcd implements Etcd {
     await this.start(member);
   }
 
-  pause(member = 0): void {
-    this.#running.get(member)?.signal('SIGSTOP');
+  async pause(member = 0): Promise<void> {
+    const running = this.#running.get(member);
+    if (running === undefined) return;
+    running.signal('SIGSTOP');
+    await until(() => isStopped(running.pid), { timeoutMs: START_MS, what: 'etcd to be stopped' });
   }
 
   resume(member = 0): void {
@@ -289,4 +292,10 @@ function isInstalled(program: string): boolean {
       return false;
     }
   });
+}
+
+/** Each thread stops when it is next to run: proc_pid_stat(5). */
+function isStopped(pid: number): boolean {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.every((thread) => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')));
 }
