@@ -179,7 +179,7 @@ async function killMember({ shop }: Field, deed: { readonly member: number; read
 }
 
 async function stopMember({ shop }: Field, deed: { readonly member: number; readonly ms: number }) {
-  shop.etcd.pause(deed.member);
+  await shop.etcd.pause(deed.member);
   await delay(deed.ms);
   shop.etcd.resume(deed.member);
 }

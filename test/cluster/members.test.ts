@@ -51,7 +51,7 @@ describe('A store on three members', { skip: skipWithoutEtcd, concurrency: 2 }, 
     const etcd = await startEtcd(t, { members: 3 });
     const stores = Array.from({ length: 6 }, () => opened(t, etcd));
     const mirrors = await Promise.all(stores.map(followed));
-    etcd.pause(((await etcd.leader()) + 1) % 3);
+    await etcd.pause(((await etcd.leader()) + 1) % 3);
     await Promise.all(stores.map((store) => store.get('/t/a'))); // within the deadline of the call
     await Promise.all(stores.map((store, i) => write(store, String(i), '1')));
     for (const mirror of mirrors)

@@ -69,7 +69,7 @@ describe('a fleet whose etcd has trouble', { skip: skipWithoutFleet }, () => {
 
   test('it hangs: orders are refused in time, traffic goes on, and then all goes on', async () => {
     const before = await Promise.all(shop.hosts.map((host) => shop.containers(host)));
-    for (const member of [0, 1, 2]) shop.etcd.pause(member);
+    for (const member of [0, 1, 2]) await shop.etcd.pause(member);
     const since = performance.now();
     await isRefused('update');
     await until(() => performance.now() - since > HANGS_MS, { timeoutMs: 2 * HANGS_MS, what: 'the hang' });

@@ -312,7 +312,7 @@ describe('the commands on a fleet', { skip: skipWithoutEtcd || skipWithoutEngine
     await put(at.status('web', 'h1'), status('h1', { settled: 0, generation: 0, serving: 0 }));
     const waiting = line.start('gantryd', ['update', 'shop', '-c', 'web', '--wait']);
     await waiting.says('the rollout of release 1 is preparing');
-    own.pause();
+    await own.pause();
     await waiting.says('etcd is away; the hosts go on without it', WAIT_MS);
     const refused = await line.gantryd(['stop', 'shop', '--json']);
     assert.deepEqual([refused.code, lastJson(refused.stdout).code], [1, 'cluster-unreachable']);
