@@ -57,9 +57,12 @@ function odd(message: string): GantryError {
 }
 
 export function pathsOf(routes: readonly Route[]): Paths {
-  const patterns = routes.map((route) => ({ route, pattern: route.path.slice(1).split('/') }));
+  const patterns = routes.map((route) => {
+    const pattern = route.path.slice(1).split('/');
+    return { route, pattern, rank: rankOf(pattern) };
+  });
   // A word goes before a name that may be any word.
-  patterns.sort((a, b) => rank(a.pattern).localeCompare(rank(b.pattern)));
+  patterns.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
   return {
     find(method, { parts }) {
       const here = patterns.flatMap(({ route, pattern }) => {
@@ -73,7 +76,7 @@ export function pathsOf(routes: readonly Route[]): Paths {
   };
 }
 
-function rank(pattern: readonly string[]): string {
+function rankOf(pattern: readonly string[]): string {
   return pattern.map((part) => (part.startsWith(':') ? '1' : '0')).join('');
 }
 

@@ -185,7 +185,7 @@ export class LinkRoutes {
       .filter((offer) => offer !== undefined)
       .filter((offer) => offer.host !== this.#input.host)
       .map((o): Backend => ({ id: `${linkRouteName(link)}@${o.host}`, host: o.address, port: o.port }))
-      .sort((a, b) => a.id.localeCompare(b.id));
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
     const backends = found.length > 0 ? found : (this.#backends.get(link) ?? []);
     this.#backends.set(link, backends);
     return backends;

@@ -157,7 +157,7 @@ function silentRow(component: string, { host, since }: HostValue): HostRow {
 /** Of the container that was started last and has been checked. */
 export function lastCheck({ containers }: StatusValue): string {
   const checked = containers.filter((c) => c.check !== '');
-  const newest = checked.sort((a, b) => b.startedAt.localeCompare(a.startedAt))[0];
+  const newest = checked.sort((a, b) => (a.startedAt > b.startedAt ? -1 : 1))[0];
   return newest?.check ?? '';
 }
 

@@ -150,7 +150,7 @@ export class Elders {
 
   get older(): OlderGeneration[] {
     const older = this.#elders.filter(({ role }) => role === 'older').map((elder) => elder.describe());
-    return older.sort((a, b) => a.startedAt.localeCompare(b.startedAt));
+    return older.sort((a, b) => (a.startedAt < b.startedAt ? -1 : 1));
   }
 
   get workers(): WorkerReport[] {
