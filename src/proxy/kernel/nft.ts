@@ -62,13 +62,17 @@ export class Nft {
   async renew(): Promise<void> {
     if (this.#file === undefined || (this.#process?.asked ?? 0) < this.#maxAsked) return;
     const next = new NftProcess(this.#file);
-    await next.say('').catch(rethrown);
-    await next.goAhead();
-    if (this.#closed) return next.close();
-    await this.#inTurn(async (old) => {
-      this.#process = next;
-      old.end('another one takes its place');
-    });
+    try {
+      await next.say('');
+      await next.goAhead();
+      await this.#inTurn(async (old) => {
+        this.#process = next;
+        old.end('another one takes its place');
+      });
+    } catch (error) {
+      next.end('it cannot take the place');
+      throw error instanceof GantryError ? error : refused(messageOf(error));
+    }
   }
 
   /** Ends the process. Idempotent. */
