@@ -20,7 +20,7 @@ const HERE = new URL('../src/', import.meta.url);
 const FILES = ['etcd3', 'yargs', 'dockerode'].map((name) =>
   join(PACKAGE_ROOT, 'dist', 'packages', `${name}.cjs`),
 );
-const PROGRAM = join(PACKAGE_ROOT, 'dist', 'program', 'main.cjs');
+const PROGRAMS = ['main', 'proxy'].map((name) => join(PACKAGE_ROOT, 'dist', 'program', `${name}.cjs`));
 const HOUR_S = 3_600;
 
 const folder = mkdtempSync(join(tmpdir(), 'packages-'));
@@ -34,7 +34,7 @@ test('a package that the build makes one file of comes from that file', () => {
 });
 
 test('what V8 made of it in the build is taken, and of what it does not take it makes the same', () => {
-  for (const file of [...FILES, PROGRAM]) {
+  for (const file of [...FILES, ...PROGRAMS]) {
     assert.equal(compiled(file, readFileSync(`${file}.v8`)).cachedDataRejected, false, file);
     assert.equal(compiled(file, Buffer.from('other')).cachedDataRejected, true, file);
   }
