@@ -153,9 +153,9 @@ export class Host {
     return { actor, ip4, ip6, target: { id: name, host: ip4, port: SERVICE, weight: 1, pid: actor.pid } };
   }
 
-  /** Another keeper in place of the one there was. */
-  async newKeeper(): Promise<void> {
-    this.keeper = await Actor.start(this.local);
+  /** Another keeper in place of the one there was; `within` is a command that runs it. */
+  async newKeeper(within: readonly string[] = []): Promise<void> {
+    this.keeper = await Actor.start(this.local, within);
     this.#actors.push(this.keeper);
     await this.keeper.do('open', this.stateDir);
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { KernelEntry, KernelFlow, KernelTarget } from '../../../src/proxy/kernel/plane.ts';
@@ -39,6 +39,17 @@ const FIFO = 1;
 function policyOf(path: string): number {
   const text = readFileSync(path, 'latin1');
   return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[38]);
+}
+
+/** An nft that once, where there is a file, does nothing of a change, and does not say so. */
+function forgetful(nft: string, file: string): string {
+  return `#!/bin/sh
+case "$*" in *-i*) ;; *) exec ${nft} "$@" ;; esac
+while IFS= read -r line; do
+  case "$line" in include*) if [ -e ${file} ]; then rm ${file}; continue; fi ;; esac
+  printf '%s\\n' "$line"
+done | ${nft} "$@"
+`;
 }
 
 const over6 = ({ target, ip6 }: Container): KernelTarget => ({ ...target, host: ip6 });
@@ -367,6 +378,26 @@ test("Docker's FORWARD lets our connections pass, also when its rules were made 
   await told('restored the rule in DOCKER-USER');
   await host.keeper.do('purge');
   assert.equal(await local.run('nft', '-s', 'list', 'ruleset'), before);
+});
+
+test('a change that nft keeps silent about and does not make is seen at once, and made', async () => {
+  const folder = await mkdtemp(join(host.stateDir, 'bin-'));
+  const skips = join(folder, 'skips');
+  const real = (await host.local.run('sh', '-c', 'command -v nft')).trim();
+  await writeFile(join(folder, 'nft'), forgetful(real, skips), { mode: 0o755 });
+  await host.keeper.do('close');
+  await host.newKeeper(['env', `PATH=${folder}:${process.env.PATH}`]);
+  await apply(entry([one.target]));
+  await until('it is seen before the look that comes every two seconds', async () => {
+    await apply(entry([one.target]));
+    await host.keeper.do('events');
+    await writeFile(skips, '');
+    await apply(entry([two.target]));
+    await until('it is led', async () => (await host.remote.do('ask', HOST.ip4, PORT)) === 'two', 5_000);
+    await assert.rejects(readFile(skips), { code: 'ENOENT' }, 'the change was made');
+    await apply(entry([two.target])); // behind a look, which tells of what it finds
+    return (await host.keeper.do('events')).length === 0;
+  });
 });
 
 test('a purge leaves nothing, whoever put it there', async () => {
