@@ -2,8 +2,7 @@
  * One `nft -i`: takes a line, which is one transaction, in about a millisecond, where a process for each takes twenty. It
  * has no prompt and no answer of its own when all is well. So after each line comes a word that it cannot know: what it
  * printed before it complains of that word is the answer to the line. It asks the kernel for next to nothing to complain.
- * Its complaints and its lists go into one stream, and so stay in order. It runs ahead of others: each line is a
- * millisecond's work.
+ * Its complaints and its lists go into one stream, and so stay in order.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
