@@ -13,6 +13,7 @@ import { type CarriedFlow, flowsByHost } from './carried.ts';
 import { entryOf, isOfThisHost, type KernelListener, kernelListeners } from './entries.ts';
 import { KernelLeaving } from './leaving.ts';
 import type { KernelEntry, KernelEvents, KernelPlane, KernelTarget } from './plane.ts';
+import { Readings } from './readings.ts';
 
 /** While an unrouted backend is held by what the kernel carries. */
 const POLL_MS = 250;
@@ -36,12 +37,6 @@ export interface KernelSideOptions {
 /** Why a listener is not led by the kernel although its table asks for it; undefined: it is. */
 type Decisions = ReadonlyMap<string, string | undefined>;
 
-interface Reading {
-  /** By performance.now(). It may have begun later, not earlier. */
-  readonly begun: number;
-  readonly done: Promise<void>;
-}
-
 export class KernelSide {
   readonly #options: KernelSideOptions;
   readonly #seats = new UdpSeats();
@@ -54,7 +49,7 @@ export class KernelSide {
   #isLed = false;
   /** By performance.now(): a reading from before does not know what the last entries left behind. */
   #appliedAt = 0;
-  #reading: Reading | undefined;
+  readonly #readings = new Readings(() => this.#readAll());
   #poll: NodeJS.Timeout | undefined;
   #pollMs = POLL_MS;
   #failure: string | undefined;
@@ -247,22 +242,17 @@ export class KernelSide {
     this.#retryAt = Number.POSITIVE_INFINITY;
   }
 
-  /** Of a reading that began by then or later; one that is under way is awaited. */
+  /** Resolves after a reading that began by then or later. */
   async #read(notBefore: number): Promise<void> {
-    if (this.#reading === undefined || this.#reading.begun < notBefore) {
-      const before = this.#reading?.done.catch(() => undefined);
-      this.#reading = { begun: performance.now(), done: this.#readAfter(before) };
-    }
     try {
-      await this.#reading.done;
+      await this.#readings.since(notBefore);
     } catch (error) {
       // What was read last counts: of who left the table it can only be too much.
       this.#options.log.warn('what the kernel carries cannot be read', { why: messageOf(error) });
     }
   }
 
-  async #readAfter(before: Promise<void> | undefined): Promise<void> {
-    await before;
+  async #readAll(): Promise<void> {
     const plane = this.#plane;
     if (plane === undefined || this.#closed) return;
     const begun = performance.now();

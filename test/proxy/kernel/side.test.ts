@@ -265,6 +265,24 @@ test('a put does not wait until the kernel is read, and who left counts as held 
   assert.equal(s.open('a'), undefined);
 });
 
+test('however many tables were put while the kernel was read, it is read once more', async (t) => {
+  const s = await scene(t);
+  await s.route([A]);
+  const { flows } = s.kernel;
+  const reads: (() => void)[] = [];
+  s.kernel.flows = async () => {
+    await new Promise<void>((resolve) => void reads.push(resolve));
+    return flows();
+  };
+  for (let put = 0; put < 10; put++) await s.route([put % 2 === 0 ? B : A]);
+  await until('it is read', () => reads.length === 1);
+  reads[0]?.();
+  await until('it is read again', () => reads.length === 2);
+  reads[1]?.();
+  await until('it is known that nothing holds who left', () => s.idle.includes('b'));
+  assert.equal(reads.length, 2);
+});
+
 test('the next proxy leads by the tables on disk, and still holds what the kernel carries', async (t) => {
   const s = await scene(t);
   await s.route([A]);
