@@ -120,7 +120,8 @@ async function stopEngine(engine) {
   await gone(() => !isAlive(engine), ENGINE_STOP_MS);
 }
 
-async function killMarked(folder) {
+/** Ends all that carry the folder, as ground or as place of their state, and all below them. */
+export async function killMarked(folder) {
   const ended = () => {
     const pids = markedProcesses(folder);
     for (const pid of pids) signal(pid, 'SIGKILL');
@@ -147,7 +148,7 @@ function carries(pid, folder) {
   const inEnvironment = procList(pid, 'environ').includes(`${GROUND_VARIABLE}=${folder}`);
   const words = procList(pid, 'cmdline');
   const states = words.filter((_, i) => words[i - 1] === '--state-dir');
-  return inEnvironment || states.some((path) => path.startsWith(`${folder}/`));
+  return inEnvironment || states.some((path) => path === folder || path.startsWith(`${folder}/`));
 }
 
 function procList(pid, file) {

@@ -7,6 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureProxy } from '../../../dist/src/proxy/generations/launch.js';
 import { DEFAULT_LIMITS } from '../../../dist/src/proxy/tables/routes.js';
+import { killMarked } from '../../ground/leftovers.mjs';
 import { until } from '../fronts.mjs';
 import { caddyConfig, haproxyConfig, nginxConfig } from './configs.mjs';
 import { ECHO_PORT, HOST, isUp, mostFiles, PROXY_CPU, scriptPath, WEB_PORT } from './ground.mjs';
@@ -135,14 +136,18 @@ export async function startGantryd(ground, ends, limits = {}) {
 async function startProxy(stateDir) {
   const client = await ensureProxy({ stateDir });
   const { pid } = await client.status();
-  return { client, pid };
+  return { client, pid, stateDir };
 }
 
-async function stopProxy({ client, pid }) {
+/** One that does not answer any more is killed, with whoever would take its place; that is told. */
+async function stopProxy({ client, pid, stateDir }) {
   if (!isThere(pid)) return;
-  await client.stop(true, true);
-  if (await until(() => !isThere(pid), END_MS)) return;
-  process.kill(pid, 'SIGKILL');
+  try {
+    await client.stop(true, true);
+    await until(() => !isThere(pid), END_MS);
+  } finally {
+    if (isThere(pid)) await killMarked(stateDir);
+  }
 }
 
 class Gantryd {
