@@ -8,7 +8,16 @@ export class Ends implements Cleanup {
     this.#ends.push(end);
   }
 
+  /** Rejects with the first of what went wrong when all has been tried. */
   async close(): Promise<void> {
-    for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) await end();
+    const failures: unknown[] = [];
+    for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) {
+      try {
+        await end();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Runs the sections of a part one after the other, each with an end of all that it started, and writes what they
- * measured to a file, with how busy the machine was. One that fails is told, and the others are measured all the same.
+ * measured to a file, with how busy the machine was. One that fails, or does not end well, is told, and the others are
+ * measured all the same.
  */
 import { writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
@@ -38,7 +39,9 @@ export async function runSections(
       if (!names.includes(name)) continue;
       say(name);
       results[name] = await watched(() => measure(ends)).catch(told);
-      await ends.close();
+      await ends.close().catch((error: unknown) => {
+        results[name] = told(error);
+      });
       if (interrupted) break;
     }
     await writeFile(out, JSON.stringify(results));
