@@ -91,10 +91,10 @@ export class LiveBackend {
     return this.#unroutedAt;
   }
 
-  /** INVARIANT: called by the kernel's side alone, with all that there is. */
-  carry(flows: readonly KernelFlow[], now: number): void {
+  /** INVARIANT: called by the kernel's side alone, with all that there was at `readAt`. */
+  carry(flows: readonly KernelFlow[], readAt: number, now: number): void {
     const was = this.carried.open;
-    this.carried.see(flows, now);
+    this.carried.see(flows, readAt, now);
     if (was > 0 && this.open === 0) this.#released(this);
   }
 

@@ -76,7 +76,7 @@ export class Backends {
       const number = Number(release);
       const known = Number.isSafeInteger(number) ? { ...backend, release: number } : backend;
       const live = this.route(owner, component, known, { leave, joinedAt: SETTLED });
-      live.carried.expected = true;
+      live.carried.expect(performance.now());
       live.unroute(performance.now() - Math.max(0, Date.now() - since));
     }
   }

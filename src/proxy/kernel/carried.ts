@@ -21,8 +21,17 @@ export class CarriedFlows {
   /** The process of the backend has ended. */
   gone = false;
 
-  /** Another process has seen something here: until it is read, that is one connection. */
-  expected = false;
+  /** By performance.now(). Since then something may be here that was not read: until it is, that is one connection. */
+  #expectedSince: number | undefined;
+
+  get expected(): boolean {
+    return this.#expectedSince !== undefined;
+  }
+
+  /** What was read before `since` (by performance.now()) does not know what is here. */
+  expect(since: number): void {
+    this.#expectedSince = since;
+  }
 
   get open(): number {
     return this.expected ? 1 : this.#flows.size;
@@ -45,9 +54,10 @@ export class CarriedFlows {
     return oldest === undefined ? 0 : Math.round(now - oldest.since);
   }
 
-  /** All that there is now. */
-  see(flows: readonly KernelFlow[], now: number): void {
-    this.expected = false;
+  /** All that there was at `readAt`, when reading began. */
+  see(flows: readonly KernelFlow[], readAt: number, now: number): void {
+    if (this.#expectedSince !== undefined && readAt < this.#expectedSince) return;
+    this.#expectedSince = undefined;
     if (flows.length === 0 && this.#flows.size === 0) return;
     const seen = new Map<string, CarriedFlow>();
     const fresh: [string, CarriedFlow][] = [];

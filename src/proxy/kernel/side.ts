@@ -47,8 +47,6 @@ export class KernelSide {
   #entries: readonly KernelEntry[] = [];
   /** Before, what an earlier proxy has put in force may be. */
   #isLed = false;
-  /** By performance.now(): a reading from before does not know what the last entries left behind. */
-  #appliedAt = 0;
   readonly #readings = new Readings(() => this.#readAll());
   #poll: NodeJS.Timeout | undefined;
   #pollMs = POLL_MS;
@@ -156,7 +154,8 @@ export class KernelSide {
     this.#poll = undefined;
     this.#decisions = new Map();
     this.#seats.close();
-    for (const backend of this.#options.backends()) backend.carry([], performance.now());
+    const now = performance.now();
+    for (const backend of this.#options.backends()) backend.carry([], now, now);
     await this.#plane?.close();
   }
 
@@ -214,21 +213,27 @@ export class KernelSide {
 
   async #apply(plane: KernelPlane, entries: readonly KernelEntry[]): Promise<void> {
     await plane.apply(entries);
-    this.#appliedAt = performance.now();
-    this.#expectOf(this.#entries, entries);
+    const appliedAt = performance.now();
+    this.#expectOf(this.#entries, entries, appliedAt);
     this.#entries = entries;
     this.#isLed = true;
-    if (this.#isExpecting()) void this.#read(this.#appliedAt);
+    if (this.#isExpecting()) void this.#read(appliedAt);
   }
 
-  /** Reading takes long where there are many connections: nobody who puts a table waits for it, and nobody leaves uncounted. */
-  #expectOf(before: readonly KernelEntry[], now: readonly KernelEntry[]): void {
+  /**
+   * Reading takes long where there are many connections: nobody who puts a table waits for it, and nobody leaves
+   * uncounted. A connection may come to who leaves until the entries are in force.
+   */
+  #expectOf(before: readonly KernelEntry[], now: readonly KernelEntry[], appliedAt: number): void {
     const ids = (entries: readonly KernelEntry[]) =>
       new Set(entries.flatMap(({ targets }) => targets.map(({ id }) => id)));
     const led = ids(now);
     const left = ids(before);
-    for (const { name, carried } of this.#options.backends())
-      if (left.has(name.id) && !led.has(name.id)) carried.expected = true;
+    for (const { name, carried } of this.#options.backends()) {
+      const hasLeft = left.has(name.id) && !led.has(name.id);
+      const wasLedBefore = !this.#isLed && carried.expected;
+      if (hasLeft || wasLedBefore) carried.expect(appliedAt);
+    }
   }
 
   /** Whether a proxy before this one has left something behind that only a reading tells of. */
@@ -258,12 +263,11 @@ export class KernelSide {
     const begun = performance.now();
     const flows = await plane.flows();
     this.#pollMs = Math.max(POLL_MS, (performance.now() - begun) * POLL_SHARE);
-    // A connection may have come to who left the table after it was looked for.
-    if (begun < this.#appliedAt || this.#closed) return;
+    if (this.#closed) return;
     const byHost = flowsByHost(flows);
     for (const backend of this.#byRank()) {
       const { host } = backend.address;
-      backend.carry(byHost.get(host) ?? [], performance.now());
+      backend.carry(byHost.get(host) ?? [], begun, performance.now());
       byHost.delete(host);
     }
     this.#schedule();

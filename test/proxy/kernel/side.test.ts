@@ -19,6 +19,7 @@ import { type MemoryKernel, memoryKernel } from '../memory-kernel.ts';
 const HERE = process.pid;
 const A: Backend = { id: 'a', host: '172.30.0.2', pid: HERE };
 const B: Backend = { id: 'b', host: '172.30.0.3', pid: HERE };
+const C: Backend = { id: 'c', host: '172.30.0.4', pid: HERE };
 
 interface Scene {
   readonly plane: DataPlane;
@@ -281,6 +282,24 @@ test('however many tables were put while the kernel was read, it is read once mo
   reads[1]?.();
   await until('it is known that nothing holds who left', () => s.idle.includes('b'));
   assert.equal(reads.length, 2);
+});
+
+test('what is read counts although other tables were put meanwhile', async (t) => {
+  const s = await scene(t);
+  await s.route([A, B]);
+  const { flows } = s.kernel;
+  let puts = 0;
+  s.kernel.flows = async () => {
+    const seen = await flows();
+    const before = puts;
+    await until('another table was put', () => puts > before || s.idle.includes('a'));
+    return seen;
+  };
+  await s.route([B]);
+  for (; !s.idle.includes('a') && puts < 50; puts++) await s.route(puts % 2 === 0 ? [B, C] : [B]);
+  assert.ok(s.idle.includes('a'), 'a backend that nothing holds was not let go');
+  s.kernel.flows = flows;
+  puts += 1;
 });
 
 test('the next proxy leads by the tables on disk, and still holds what the kernel carries', async (t) => {
