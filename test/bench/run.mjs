@@ -78,7 +78,7 @@ const PARTS = {
   },
   agent: {
     rounds: 1,
-    tools: FLEET_TOOLS,
+    tools: [...FLEET_TOOLS, ...TOOLS.filter(({ name }) => name === 'haproxy')],
     report: reportAgent,
     written: agentSections,
     onlyIfNamed: true,

@@ -1,12 +1,14 @@
 /**
  * What an agent does while nothing happens: CPU, calls of the engine and of etcd, with no component, one, and many, each
- * with a health check as its defaults are. By its own metrics, on a real engine.
+ * with a health check as its defaults are. By its own metrics, on a real engine. Beside it, HAProxy with nothing to do but
+ * the same checks.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { busyboxImage, uniqueTag } from '../../docker/images.ts';
 import type { ComponentFile } from '../../e2e/fleet.ts';
 import { type ApiStage, asked, deployed, openApiStage, type Say } from '../api/stage.ts';
 import { Ends } from '../ends.ts';
+import { haproxyShare } from './peer.ts';
 
 export interface IdleOptions {
   /** Components of each agent. */
@@ -24,6 +26,8 @@ export interface Idle {
   readonly etcdCalls: number;
   readonly checks: number;
   readonly rounds: number;
+  /** What HAProxy takes to ask the same, of one core; of an agent without components nothing. */
+  readonly peerShare: number | undefined;
 }
 
 /** What starts of containers leave to do is not to meet the measurement, nor what V8 compiles while an agent is new. */
@@ -32,10 +36,14 @@ const MINUTE_MS = 60_000;
 const CPU = 'gantryd_process_cpu_seconds_total';
 const FIRST_PORT = 20_000;
 const HTTP_PORT = 8080;
-const CHECK = { kind: 'http', path: '/health', port: HTTP_PORT };
+const PATH = '/health';
+const CHECK = { kind: 'http', path: PATH, port: HTTP_PORT };
+/** docs/config.md */
+const DEFAULT_INTERVAL_MS = 5_000;
+const PEER_MS = 120_000;
 /** As small as an HTTP server can be: a hundred of them are not to be what is measured. */
 const SERVER = [
-  `CMD ["sh","-c","mkdir -p /www && echo ok > /www/health && exec httpd -f -p ${HTTP_PORT} -h /www"]`,
+  `CMD ["sh","-c","mkdir -p /www && echo ok > /www${PATH} && exec httpd -f -p ${HTTP_PORT} -h /www"]`,
 ];
 
 export async function measureIdle(
@@ -62,7 +70,18 @@ async function idleWith(t: Ends, count: number, ms: number, say: Say): Promise<I
   const all = Array.from({ length: count }, (_, at) => componentOf(image, at));
   if (count > 0) await deployed(stage, all, say);
   await delay(SETTLE_MS);
-  return watched(stage, count, ms);
+  const measured = await watched(stage, count, ms);
+  return { ...measured, peerShare: count === 0 ? undefined : await peerShare(stage, ms) };
+}
+
+/** The agent is gone by then; its containers are not. */
+async function peerShare({ agent, host }: ApiStage, ms: number): Promise<number> {
+  agent.signal('SIGTERM');
+  await agent.ended;
+  return haproxyShare({
+    ...{ host, port: HTTP_PORT, path: PATH, intervalMs: DEFAULT_INTERVAL_MS },
+    ms: Math.min(ms, PEER_MS),
+  });
 }
 
 /** A health check with the defaults of all its fields. */
@@ -73,7 +92,7 @@ function componentOf(image: string, at: number): ComponentFile {
   return { name: `c${at + 1}`, repo, tag, ports, ...checks, update: { monitor: 0, keepOld: 0 } };
 }
 
-async function watched({ door }: ApiStage, components: number, ms: number): Promise<Idle> {
+async function watched({ door }: ApiStage, components: number, ms: number): Promise<Omit<Idle, 'peerShare'>> {
   const first = await asked(door, '/metrics');
   const before = await asked(door, '/metrics');
   const askingS = sumIn(before, CPU) - sumIn(first, CPU); // of the one answer that the watched time has in it

@@ -37,23 +37,29 @@ function idle({ ms, idle: measured, ...load }) {
   const most = measured.at(-1);
   const rows = measured.map((it) => [
     ...[number(it.components, 0), number(it.cpuShare * 100, 2)],
+    it.peerShare === undefined ? '-' : number(it.peerShare * 100, 2),
     ...[it.dockerCalls, it.etcdCalls, it.checks, it.rounds].map((value) => number(value, 0)),
   ]);
   const head = [
     'components',
     'CPU, % of one core',
+    'HAProxy, with the same checks',
     'Docker calls a minute',
     'etcd calls',
     'checks',
     'rounds',
   ];
-  return [
+  const lines = [
     `Watched for ${number(ms / 1_000, 0)} s in which nothing happens. ${loadWords(load)}\n`,
     table(head, rows),
     '',
+  ];
+  if (most.components < COMPONENTS) return lines.join('\n');
+  return [
+    ...lines,
     target(
       `under ${IDLE_SHARE * 100} % of one core with ${COMPONENTS} components`,
-      most.components >= COMPONENTS && most.cpuShare < IDLE_SHARE,
+      most.cpuShare < IDLE_SHARE,
       `${number(most.cpuShare * 100, 2)} %`,
     ),
   ].join('\n');
