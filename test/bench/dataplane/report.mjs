@@ -148,7 +148,7 @@ function crowd({ fronts }) {
   return { text: `${table(head, rows)}\n` };
 }
 
-function switches({ wanted, proxy, driver, ahead }) {
+function switches({ wanted, proxy, driver, ahead, byHand }) {
   const row = (name, { times, connections, tracked, failed, asked, stale }) => [
     ...[name, number(times.length, 0)],
     ...[quantile(times, 0.5), quantile(times, 0.99), Math.max(...times)].map((ms) => number(ms, 2)),
@@ -172,6 +172,7 @@ function switches({ wanted, proxy, driver, ahead }) {
       row('PUT to the proxy, which keeps its table on disk', proxy),
       row('the driver alone', driver),
       row('the driver alone, asked by who does not wait for a core', ahead),
+      row('a kept nft by hand, asked by the same', byHand),
     ],
   )}\n`;
   return {

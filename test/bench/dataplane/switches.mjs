@@ -1,7 +1,7 @@
 /**
  * Section `switches`: the place of a kernel port is led to and fro between two containers while new connections come,
  * from this host and from another machine, and each that fails is counted. Through the proxy as an agent does it, and
- * by the driver alone. Load and containers have one core, the proxy, the driver and this process the other.
+ * by the driver alone, and by a kept nft with nothing around it. Load and containers have one core, the proxy, the driver and this process the other.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,12 +10,14 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openKernelPlane } from '../../../dist/src/proxy/kernel/open.js';
+import { openByHand } from './by-hand.mjs';
 import { backendOf, routeOf, startGantryd } from './fronts.mjs';
 import { HOST, openGround, PROXY_CPU, WEB_PORT } from './ground.mjs';
 import { OURS } from './names.mjs';
 
 const PORT = 8300;
 const DRIVER_PORT = 8301;
+const BY_HAND_PORT = 8302;
 const LANES = 32;
 const SLICE_SECONDS = 5;
 /** A machine so slow that it takes longer is told with what it made. */
@@ -60,7 +62,9 @@ async function driverAlone(ground, ends, containers, options) {
   if (!priority('--reset-on-fork', '--fifo', '1'))
     ground.notes.push('this process could not be put ahead of others: the driver ahead waits for a core too');
   const ahead = await underLoad(ground, { port: DRIVER_PORT, turn }, containers, options);
-  return { driver, ahead };
+  const hand = openByHand(ends, BY_HAND_PORT);
+  const byHand = await underLoad(ground, { port: BY_HAND_PORT, turn: hand }, containers, options);
+  return { driver, ahead, byHand };
 }
 
 /** Of this process, by chrt(1); answers whether it took it. What it starts has the usual one. */
