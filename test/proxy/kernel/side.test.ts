@@ -324,6 +324,46 @@ test('the next proxy leads by the tables on disk, and still holds what the kerne
   await until('it is idle', () => idle.some(({ backend }) => backend === 'a'));
 });
 
+test('what was read before its rules are in force lets nobody go whom an earlier proxy held', async (t) => {
+  const s = await scene(t);
+  await s.route([A]);
+  s.kernel.carried = [s.flow(A, '10.0.0.1:1')];
+  await s.route([B]);
+  s.plane.handOver();
+  const kernel = memoryKernel();
+  const { apply } = kernel;
+  const steps = { apply: () => {}, reads: [] as (() => void)[] };
+  kernel.apply = async (entries) => {
+    await new Promise<void>((resolve) => {
+      steps.apply = resolve;
+    });
+    await apply(entries);
+  };
+  kernel.flows = async () => {
+    const { carried } = kernel;
+    await new Promise<void>((resolve) => void steps.reads.push(resolve));
+    return carried;
+  };
+  const next = new DataPlane({ tablesPath: s.tablesPath, log: SILENT, openKernel: kernel.open });
+  t.after(() => next.close());
+  const starting = next.start();
+  await until('its kernel is asked', () => kernel.events !== undefined);
+  const cutting = next.kernel.cut({ owner: OWNER, backend: 'a' });
+  await until('it is read', () => steps.reads.length === 1);
+  kernel.carried = [s.flow(A, '10.0.0.1:1'), s.flow(A, '10.0.0.1:2')];
+  steps.apply();
+  await starting;
+  steps.reads[0]?.();
+  await cutting;
+  await until('it is read again', () => steps.reads.length === 2);
+  const open = () => next.status().backends.find(({ id }) => id === 'a')?.open;
+  assert.equal(open(), 1);
+  steps.reads[1]?.();
+  await until('both are known', () => open() === 2);
+  kernel.flows = async () => [];
+  for (const read of steps.reads) read();
+});
+
 test('after another start of the host nobody is led by what is on disk, until a table says so anew', async (t) => {
   const s = await scene(t);
   const C: Backend = { id: 'c', host: '172.30.0.4' };
