@@ -38,8 +38,6 @@ const FIRST_PORT = 20_000;
 const HTTP_PORT = 8080;
 const PATH = '/health';
 const CHECK = { kind: 'http', path: PATH, port: HTTP_PORT };
-/** docs/config.md */
-const DEFAULT_INTERVAL_MS = 5_000;
 const PEER_MS = 120_000;
 /** As small as an HTTP server can be: a hundred of them are not to be what is measured. */
 const SERVER = [
@@ -71,17 +69,16 @@ async function idleWith(t: Ends, count: number, ms: number, say: Say): Promise<I
   if (count > 0) await deployed(stage, all, say);
   await delay(SETTLE_MS);
   const measured = await watched(stage, count, ms);
-  return { ...measured, peerShare: count === 0 ? undefined : await peerShare(stage, ms) };
+  if (count === 0) return { ...measured, peerShare: undefined };
+  const intervalMs = Math.round((MINUTE_MS * count) / measured.checks);
+  return { ...measured, peerShare: await peerShare(stage, intervalMs, Math.min(ms, PEER_MS)) };
 }
 
-/** The agent is gone by then; its containers are not. */
-async function peerShare({ agent, host }: ApiStage, ms: number): Promise<number> {
+/** As often as the agent did, which is gone by then; its containers are not. */
+async function peerShare({ agent, host }: ApiStage, intervalMs: number, ms: number): Promise<number> {
   agent.signal('SIGTERM');
   await agent.ended;
-  return haproxyShare({
-    ...{ host, port: HTTP_PORT, path: PATH, intervalMs: DEFAULT_INTERVAL_MS },
-    ms: Math.min(ms, PEER_MS),
-  });
+  return haproxyShare({ host, port: HTTP_PORT, path: PATH, intervalMs, ms });
 }
 
 /** A health check with the defaults of all its fields. */

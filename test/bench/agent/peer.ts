@@ -15,7 +15,6 @@ export interface AskedChecks {
   readonly host: Host;
   readonly port: number;
   readonly path: string;
-  /** The default of health checks. */
   readonly intervalMs: number;
   /** Of the time that counts. */
   readonly ms: number;
@@ -39,8 +38,9 @@ export async function haproxyShare({ host, port, path, intervalMs, ms }: AskedCh
     const began = performance.now();
     await delay(ms);
     const share = (cpuMs(running.pid) - before) / (performance.now() - began);
-    const up = await countUp(socket);
-    if (up !== addresses.length) throw new Error(`of ${addresses.length} servers HAProxy found ${up} up`);
+    const well = await countWell(socket);
+    if (well !== addresses.length)
+      throw new Error(`of ${addresses.length} servers HAProxy found ${well} well`);
     return share;
   } finally {
     running.signal('SIGTERM');
@@ -84,10 +84,10 @@ function cpuMs(pid: number): number {
   return Number(ns) / NS_PER_MS;
 }
 
-/** By its `show stat`: a line for each server, with its state, which tells when it has been asked and was well. */
-async function countUp(path: string): Promise<number> {
+/** By its `show stat`: a line for each server, with its state, and what it answered last: at first it is up unasked. */
+async function countWell(path: string): Promise<number> {
   const socket = connect({ path });
   socket.end('show stat\n');
   const lines = (await text(socket)).split('\n');
-  return lines.filter((line) => line.startsWith('containers,s') && line.includes(',UP,')).length;
+  return lines.filter((line) => /^containers,s\d+,.*,UP,.*,L7OK,/.test(line)).length;
 }

@@ -1,7 +1,8 @@
 /**
  * Section `switches`: the place of a kernel port is led to and fro between two containers while new connections come,
- * from this host and from another machine, and each that fails is counted. Through the proxy as an agent does it, and
- * by the driver alone, and by a kept nft with nothing around it. Load and containers have one core, the proxy, the driver and this process the other.
+ * from this host and from another machine, and each that fails is counted. Through the proxy as an agent does it, by the
+ * driver alone, and by a kept nft with nothing around it. Load and containers have one core, the proxy, the driver and
+ * this process the other.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
