@@ -23,7 +23,7 @@ export interface ProxyEnding extends Required<StopRequest> {
 
 /**
  * Ends the proxy of a state directory and answers the ports that the kernel leads on. Throws GantryError proxy-failed while
- * it carries something and may not cut it, and when it stays.
+ * it carries something and may not cut it, when it stays, and when its rules cannot be taken out.
  */
 export async function endProxy(
   stateDir: string,
@@ -33,6 +33,8 @@ export async function endProxy(
   const proxy = new ProxyClient({ stateDir });
   if (within !== undefined) await leave(pid, proxy, within * 1000);
   await stop(proxy, { force: force || within !== undefined, purge }, pid);
+  // The proxy has taken its rules out, if it could: if it could not, this can or tells why.
+  if (purge) await purgeKernel(stateDir);
   return purge ? [] : listeners.filter(({ plane }) => plane === 'kernel');
 }
 

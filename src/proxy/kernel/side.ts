@@ -159,12 +159,19 @@ export class KernelSide {
     await this.#plane?.close();
   }
 
-  /** Takes out all rules, also those that another process has put there. */
+  /**
+   * Takes out all rules, also those that another process has put there. Who ends does so whether they go or not: what
+   * went wrong is told by the log, and who asked for it sees for himself.
+   */
   async purge(): Promise<void> {
-    const plane = await this.#opened();
-    // A host that cannot have rules has none.
-    if ((await plane.ability('tcp')).can) await plane.purge();
-    this.#entries = [];
+    try {
+      const plane = await this.#opened();
+      // A host that cannot have rules has none.
+      if ((await plane.ability('tcp')).can) await plane.purge();
+      this.#entries = [];
+    } catch (error) {
+      this.#options.log.error('the kernel rules could not be taken out', { why: messageOf(error) });
+    }
   }
 
   async #opened(): Promise<KernelPlane> {

@@ -21,7 +21,7 @@ import {
 import { ensureProxy } from '../../../src/proxy/generations/launch.ts';
 import { DEFAULT_LIMITS, EMPTY_TABLE, type RouteTable } from '../../../src/proxy/tables/routes.ts';
 import { ask, dial, ownAddress, until } from '../ground.ts';
-import { isGone, refused, site, stateDir } from '../process-ground.ts';
+import { isGone, processesOf, refused, site, stateDir } from '../process-ground.ts';
 
 test('two starters at once end with one proxy, which serves, and only its owner may ask it', async (t) => {
   const folder = await stateDir(t);
@@ -131,6 +131,15 @@ test('an idle proxy stops when asked, a busy one when forced', async (t) => {
   await busy.stop(true);
   assert.equal(await cut, 'ECONNRESET');
   await until('it is gone', () => isGone(busy));
+});
+
+test('told to take its rules along, a proxy ends also where it cannot', async (t) => {
+  const folder = await stateDir(t);
+  const client = await ensureProxy({ stateDir: folder });
+  await client.stop(true, true);
+  await rm(folder, { recursive: true }); // what looks after the rules does not start without its folder
+  await until('its processes are gone', () => processesOf(folder).length === 0);
+  await mkdir(folder);
 });
 
 test('changes of an owner are told as they happen, and a lost proxy is noticed', async (t) => {
